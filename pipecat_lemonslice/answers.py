@@ -1,0 +1,280 @@
+"""What the REST API answers, read with care: what is not needed may be missing or odd.
+
+A needed key that is missing is an ApiResponseError that names it. An odd optional value counts as missing,
+since refusing an answer could lose a session that has been created.
+"""
+
+import json
+import re
+from datetime import datetime
+from enum import StrEnum
+from html import unescape
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar, cast
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from pipecat_lemonslice.checked import visible
+from pipecat_lemonslice.errors import ApiResponseError, mask, safe_line
+
+__all__ = [
+    "CreatedSession",
+    "Pagination",
+    "SessionInfo",
+    "SessionPage",
+    "SessionStatus",
+    "SessionSummary",
+    "denial",
+    "parse_answer",
+    "parse_json",
+    "server_words",
+]
+
+
+def _none_if_odd(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:
+        return None
+
+
+def _text(value: object) -> object:
+    """Ids may come as numbers; blank ones are none."""
+    match value:
+        case bool():
+            return None
+        case int():
+            return str(value)
+        case str():
+            return value.strip()
+        case _:
+            return value
+
+
+_Odd = WrapValidator(_none_if_odd)
+_Id = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
+_OptionalText = Annotated[Annotated[str, Field(min_length=1)] | None, _Odd]
+_OptionalNumber = Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, _Odd]
+_OptionalTime = Annotated[datetime | None, _Odd]
+
+
+class _Answer(BaseModel):
+    """A frozen model that tolerates keys it does not know; its repr shows no secret."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Any:
+        for name, value in super().__repr_args__():
+            yield name, visible(value)
+
+
+class SessionStatus(StrEnum):
+    """Where a session is. QUEUED may last for minutes and is no failure."""
+
+    QUEUED = "QUEUED"
+    ACTIVE = "ACTIVE"
+    COMPLETED = "COMPLETED"
+    TIMED_OUT = "TIMED_OUT"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+    """A word that this version does not know."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "SessionStatus":
+        return cls.__members__.get(str(value).upper(), cls.UNKNOWN)
+
+
+_Status = Annotated[SessionStatus, BeforeValidator(SessionStatus)]
+_STATUS_KEYS = AliasChoices("session_status", "status")
+
+
+class CreatedSession(_Answer):
+    """A session that exists.
+
+    Attributes:
+        session_id: Its id.
+        room_url: The room that it is in or comes to, if the service named one.
+        control_url: Where control events go; not to be trusted with the API key unless it is the API's own.
+    """
+
+    session_id: _Id
+    room_url: _OptionalText = None
+    control_url: str
+
+
+class SessionInfo(_Answer):
+    """The state of one session.
+
+    Attributes:
+        session_id: Its id.
+        status: Where it is.
+        cost: What it has cost, in the service's unit, once that is known.
+    """
+
+    session_id: str
+    status: _Status = Field(validation_alias=_STATUS_KEYS)
+    cost: _OptionalNumber = None
+
+
+class SessionSummary(_Answer):
+    """One line of the list of sessions.
+
+    Attributes:
+        session_id: Its id.
+        status: Where it is.
+        created_at: When it was created.
+        credits_used: What it has cost, in credits.
+        provider: Which transport it runs on.
+    """
+
+    session_id: _Id
+    status: _Status = Field(SessionStatus.UNKNOWN, validation_alias=_STATUS_KEYS)
+    created_at: _OptionalTime = None
+    credits_used: _OptionalNumber = None
+    provider: _OptionalText = None
+
+
+class Pagination(_Answer):
+    """Where a page is in the whole list; pages count from 1."""
+
+    page: int
+    limit: int
+    total: int
+    total_pages: int
+    has_more: bool
+
+
+class SessionPage(_Answer):
+    """One page of the list of sessions."""
+
+    sessions: tuple[SessionSummary, ...]
+    pagination: Pagination
+
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+
+def parse_json(body: str, operation: str, *secrets: str) -> dict[str, Any]:
+    """Read a body that has to be a JSON object.
+
+    Args:
+        body: What came.
+        operation: What was tried, for the error.
+        secrets: What the error must not repeat, should the server do so.
+
+    Raises:
+        ApiResponseError: It is none; shows no more than the kind of thing that came.
+    """
+    if (data := _loads(body)) is None:
+        raise ApiResponseError(f"it is no JSON but {_kind_of_text(mask(body, *secrets))}", operation)
+    if not isinstance(data, dict):
+        raise ApiResponseError(f"a JSON object was expected, not a {type(data).__name__}", operation)
+    return cast("dict[str, Any]", data)
+
+
+def _loads(body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _kind_of_text(body: str) -> str:
+    text = body.lstrip()
+    if not text:
+        return "empty"
+    if text.startswith("<"):
+        return f'a web page, "{safe_line(_from_html(text), limit=60)}"'
+    return "JSON that breaks off or is wrong" if text[0] in "{[" else "plain text"
+
+
+def parse_answer(model: type[AnswerT], data: dict[str, Any], operation: str) -> AnswerT:
+    """Read `data` as `model`.
+
+    Raises:
+        ApiResponseError: Names the keys that are missing or wrong, and those that came; no values.
+    """
+    result = _validate(model, data)
+    if isinstance(result, str):
+        keys = ", ".join(sorted(data)) or "none"
+        raise ApiResponseError(f"{result}. It has the keys {safe_line(keys, limit=120)}", operation)
+    return result
+
+
+def _validate(model: type[AnswerT], data: dict[str, Any]) -> AnswerT | str:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        return "; ".join(_problem(one["type"], one["loc"]) for one in error.errors()[:3])
+
+
+def _problem(kind: str, path: tuple[int | str, ...]) -> str:
+    name = ".".join(map(str, path))
+    return f"{name} is {'missing' if kind == 'missing' else 'not what it should be'}"
+
+
+def server_words(status: int, body: str, *secrets: str) -> str:
+    """What an error body says, as one short line: from JSON, from a web page or from plain text.
+
+    Args:
+        status: HTTP status, whose name is used if the body says nothing.
+        body: What came.
+        secrets: What the line must not repeat, should the server do so.
+    """
+    body = mask(body, *secrets)
+    match _loads(body):
+        case {"detail": detail} | {"message": detail} | {"error": {"message": detail}} | {"error": detail}:
+            words = _from_detail(detail)
+        case dict() | list():
+            words = ""
+        case _:
+            words = _from_html(body) if body.lstrip().startswith("<") else body
+    return safe_line(words, *secrets) or _phrase(status)
+
+
+def denial(status: int, body: str, *secrets: str) -> str | None:
+    """What the body of a successful answer says if it denies success; None for any other, or none at all."""
+    data = _loads(body)
+    denied = isinstance(data, dict) and cast("dict[str, Any]", data).get("success") is False
+    return server_words(status, body, *secrets) if denied else None
+
+
+def _from_detail(detail: Any) -> str:
+    """A sentence, or a list of validation errors with a place and a message each."""
+    match detail:
+        case str():
+            return detail
+        case [*items]:
+            return "; ".join(_from_detail(item) for item in items[:5])
+        case {"loc": [*_], "msg": str(message)}:
+            return f"{message} ({'.'.join(map(str, detail['loc']))})"
+        case {"msg": str(message)} | {"message": str(message)}:
+            return message
+        case _:
+            return ""
+
+
+def _from_html(page: str) -> str:
+    """The title or the first heading of a page, else its text."""
+    page = page[:20_000]
+    for tag in ("title", "h1"):
+        if (found := re.search(rf"<{tag}[^>]*>([^<]*)", page, re.IGNORECASE)) and found[1].strip():
+            return unescape(found[1])
+    page = re.sub(r"(?is)<(script|style)\b.*?(</\1>|$)", " ", page)
+    return unescape(re.sub(r"<[^>]*>?", " ", page))
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

@@ -1,0 +1,185 @@
+"""Who the avatar is, and whether it is there: a pure state machine over what happens in the room.
+
+Its law. The avatar is the participant with the avatar's name that was seen first, known by its id from then on, in
+whichever order people join; it is ready when its first picture has come. Joining and ``bot_ready`` prove nothing. An
+avatar that leaves may come back within a grace; nobody else's messages count.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from pipecat_lemonslice.messages import AvatarTrouble, IdleTimeout, parse_avatar_message
+from pipecat_lemonslice.rooms import (
+    MessageReceived,
+    Participant,
+    ParticipantJoined,
+    ParticipantLeft,
+    PictureReceived,
+    RoomEvent,
+    RoomLost,
+    VoiceReceived,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AttendanceTimeouts:
+    """How long to be patient, in seconds.
+
+    Parameters:
+        join: For the avatar to join. A cold start takes up to two and a half minutes.
+        picture: For the first picture after joining, and between pictures.
+        rejoin: For an avatar that has left.
+    """
+
+    join: float = 180.0
+    picture: float = 15.0
+    rejoin: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarJoined:
+    """Decision: this is the avatar; watch it."""
+
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarReady:
+    """Decision: the avatar can be seen, so it may speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarGone:
+    """Decision: the avatar is not there any more; it may come back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarOver:
+    """Decision: this session will show no avatar (any more).
+
+    Parameters:
+        reason: A sentence for people.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarTroubled:
+    """Decision: the avatar reports trouble, and goes on."""
+
+    trouble: AvatarTrouble
+
+
+Change = AvatarJoined | AvatarReady | AvatarGone | AvatarOver | AvatarTroubled
+
+
+class _State(Enum):
+    EXPECTED = auto()
+    JOINED = auto()
+    SHOWN = auto()
+    LEFT = auto()
+    OVER = auto()
+
+
+class Attendance:
+    """See the module. Times are seconds on one monotonic clock."""
+
+    def __init__(self, avatar_name: str, timeouts: AttendanceTimeouts, now: float) -> None:
+        """Begin to expect the avatar.
+
+        Args:
+            avatar_name: The user name that it joins with.
+            timeouts: How long to be patient.
+            now: The time.
+        """
+        self._name = avatar_name
+        self._timeouts = timeouts
+        self._state = _State.EXPECTED
+        self._avatar: Participant | None = None
+        self._since = now
+
+    @property
+    def avatar(self) -> Participant | None:
+        """The avatar while it is in the room."""
+        return self._avatar
+
+    @property
+    def deadline(self) -> float | None:
+        """When patience ends, unless something happens; None once it is over."""
+        match self._state:
+            case _State.EXPECTED:
+                return self._since + self._timeouts.join
+            case _State.JOINED | _State.SHOWN:
+                return self._since + self._timeouts.picture
+            case _State.LEFT:
+                return self._since + self._timeouts.rejoin
+            case _State.OVER:
+                return None
+
+    def handle(self, event: RoomEvent, now: float) -> Change | None:
+        """Take note of what happened in the room; returns what follows from it."""
+        match event:
+            case ParticipantJoined(participant):
+                return self._joined(participant, now)
+            case ParticipantLeft(participant, reason):
+                return self._left(participant, reason, now)
+            case MessageReceived(sender, message):
+                return self._message(sender, message)
+            case PictureReceived():
+                return self._seen(now)
+            case RoomLost(reason):
+                return self._over(reason)
+            case VoiceReceived():
+                return None
+
+    def handle_timer(self, now: float) -> Change | None:
+        """Settle what is due."""
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            return None
+        match self._state:
+            case _State.EXPECTED:
+                return self._over(f"the avatar has not joined within {self._timeouts.join:g} s")
+            case _State.JOINED | _State.SHOWN:
+                return self._over(f"the avatar has sent no picture for {self._timeouts.picture:g} s")
+            case _:
+                return self._over("the avatar has left and not come back")
+
+    def _joined(self, participant: Participant, now: float) -> Change | None:
+        if participant.name != self._name or self._state not in (_State.EXPECTED, _State.LEFT):
+            return None
+        self._state, self._avatar, self._since = _State.JOINED, participant, now
+        return AvatarJoined(participant)
+
+    def _left(self, participant: Participant, reason: str, now: float) -> Change | None:
+        if self._avatar is None or participant.id != self._avatar.id:
+            return None
+        self._state, self._avatar, self._since = _State.LEFT, None, now
+        return AvatarGone(f"the avatar has left the room ({reason or 'no reason given'})")
+
+    def _seen(self, now: float) -> Change | None:
+        if self._state not in (_State.JOINED, _State.SHOWN):
+            return None
+        first = self._state is _State.JOINED
+        self._state, self._since = _State.SHOWN, now
+        return AvatarReady() if first else None
+
+    def _message(self, sender: str, message: object) -> Change | None:
+        if self._avatar is None or sender != self._avatar.id:
+            return None
+        match parse_avatar_message(message):
+            case IdleTimeout():
+                return self._over("LemonSlice has ended the session, because nothing was said for its idle timeout")
+            case AvatarTrouble(detail=detail, fatal=True):
+                return self._over(f"the avatar reports a fatal error: {detail or 'no detail given'}")
+            case AvatarTrouble() as trouble:
+                return AvatarTroubled(trouble)
+            case _:
+                return None
+
+    def _over(self, reason: str) -> Change:
+        self._state, self._avatar = _State.OVER, None
+        return AvatarOver(reason)

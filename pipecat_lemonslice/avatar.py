@@ -1,0 +1,232 @@
+"""One avatar for the length of one pipeline: its session, its speech, its voice and picture, put together.
+
+What the session and the speech report is turned here into what the pipeline, the bot and the page are told. Created
+when the pipeline is set up, closed when it is cleaned up.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pipecat.frames.frames import EndWorkerFrame, Frame, TTSAudioRawFrame
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.utils.errors import ErrorCategory
+
+from pipecat_lemonslice.announcer import Announcer, Mouthpiece
+from pipecat_lemonslice.api import LemonSliceApi
+from pipecat_lemonslice.controls import ControlEvent, PoseTrigger, UpdateImage
+from pipecat_lemonslice.errors import LemonSliceError, SessionError
+from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarStatus
+from pipecat_lemonslice.relay import AvatarRelay
+from pipecat_lemonslice.response import ResponseDone, ResponseStarted, ResponseTracker
+from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.routes import Route
+from pipecat_lemonslice.session import AvatarSession, SessionLink, SessionOptions, SessionState
+from pipecat_lemonslice.settings import Timeouts
+from pipecat_lemonslice.speech import Notice, SpeechLine, SpeechPorts, WaitedInVain
+
+Fallback = Literal["voice", "silent", "fatal"]
+
+DRAIN_MARGIN = 5.0
+"""Seconds that the last words may take beyond their own length."""
+
+STATUS_OF_STATE = {
+    SessionState.CREATING: AvatarStatus.CALLING,
+    SessionState.JOINING: AvatarStatus.JOINING,
+    SessionState.WAITING: AvatarStatus.JOINING,
+    SessionState.READY: AvatarStatus.HERE,
+    SessionState.LOST: AvatarStatus.LOST,
+    SessionState.FAILED: AvatarStatus.VOICE_ONLY,
+    SessionState.ENDED: AvatarStatus.ENDED,
+}
+
+
+class Host(Mouthpiece, Protocol):
+    """The frame processor that the avatar lives in."""
+
+    def create_task(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something beside the pipeline."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarOptions:
+    """What an avatar needs to know.
+
+    Parameters:
+        session: About its session.
+        timeouts: How long to be patient.
+        sample_rate: Rate of the speech it takes, in Hz.
+        fallback: What becomes of speech without it.
+        pipeline_time: The pipeline clock, in nanoseconds.
+    """
+
+    session: SessionOptions
+    timeouts: Timeouts
+    sample_rate: int
+    fallback: Fallback
+    pipeline_time: Callable[[], int]
+
+
+class Avatar:
+    """See the module. Asks for its session at once; moves nothing before :meth:`start`."""
+
+    def __init__(self, host: Host, announcer: Announcer, api: LemonSliceApi, options: AvatarOptions) -> None:
+        """Ask for the session."""
+        self._host = host
+        self._announcer = announcer
+        self._fallback = options.fallback
+        self._timeouts = options.timeouts
+        self._missing = ""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._line = SpeechLine(
+            ResponseTracker(done_timeout=options.timeouts.response_done, hold_timeout=options.timeouts.response_hold),
+            SpeechPorts(self._forward, self._notice, options.pipeline_time, self._sounds),
+            sample_rate=options.sample_rate,
+            ready_timeout=options.timeouts.ready,
+        )
+        self._relay = AvatarRelay(host.push_frame, voice_wanted=self._voice_wanted, on_voice=announcer.voice)
+        self._session = AvatarSession(api, options.session, self)
+        self._session.start()
+
+    def start(self) -> None:
+        """Begin to move speech and media."""
+        for work in (self._line.run(), self._relay.run()):
+            self._tasks.append(self._host.create_task(work))
+
+    async def put(self, frame: Frame) -> None:
+        """Take in a frame that is speech, or travels with it."""
+        await self._line.put(frame)
+
+    def interrupt(self) -> None:
+        """Drop what is being said; the avatar is told before anything else happens."""
+        self._line.interrupt()
+        self._relay.interrupt()
+
+    def configure(self, timeouts: Timeouts) -> None:
+        """Change how long to be patient."""
+        self._timeouts = timeouts
+        self._line.configure(
+            done_timeout=timeouts.response_done, hold_timeout=timeouts.response_hold, ready_timeout=timeouts.ready
+        )
+
+    async def control(self, event: ControlEvent) -> None:
+        """Send a control event; a failure is reported, and harms nothing."""
+        try:
+            await self._session.control(event)
+        except LemonSliceError as error:
+            message = f"The avatar could not be told {event.payload().get('event')}: {error}"
+            await self._host.push_error(message, category=ErrorCategory.APPLICATION)
+
+    async def finish(self) -> None:
+        """Let the last words be heard, in bounded time."""
+        patience = self._line.unheard_seconds + self._timeouts.ready + DRAIN_MARGIN
+        try:
+            async with asyncio.timeout(patience):
+                await self._line.drain()
+                await self._relay.wait_until_quiet(self._announcer.voice_lag)
+        except TimeoutError:
+            self._announcer.error(SessionError(f"the last words were not spoken within {patience:.1f} s"))
+
+    async def stop(self) -> None:
+        """Move nothing any more, and begin to end the session; idempotent."""
+        tasks, self._tasks = self._tasks, []
+        self._line.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._session.begin_close()
+
+    async def close(self) -> None:
+        """End the session, and return when it has ended; idempotent."""
+        await self.stop()
+        await self._session.close()
+
+    # What the speech reports.
+
+    async def _forward(self, frame: Frame) -> None:
+        match frame:
+            case TTSAudioRawFrame() if self._fallback == "silent":
+                return
+            case AvatarImageFrame(image_url=image_url, image=image):
+                self._host.create_task(self.control(UpdateImage(image_url=image_url, image=image)))
+            case AvatarActionFrame(name=name):
+                self._host.create_task(self.control(PoseTrigger(name)))
+            case _:
+                pass
+        await self._host.push_frame(frame)
+
+    def _notice(self, notice: Notice) -> None:
+        match notice:
+            case ResponseStarted():
+                self._announcer.started(notice)
+                if self._line.route is Route.VOICE:
+                    self._fall_back()
+            case ResponseDone():
+                self._announcer.done(notice)
+            case WaitedInVain(seconds):
+                self._missing = f"the avatar was not ready within {seconds:g} s"
+                self._fall_back()
+                self._give_up_if_fatal()
+
+    def _fall_back(self) -> None:
+        if self._missing:
+            self._announcer.status(AvatarStatus.VOICE_ONLY, self._missing)
+            self._announcer.event("on_fallback", self._missing)
+            self._missing = ""
+
+    def _sounds(self) -> bool:
+        return self._relay.sounds()
+
+    def _voice_wanted(self) -> bool:
+        return self._line.route is not Route.VOICE
+
+    # What the session reports; see `SessionListener`.
+
+    def session_state(self, state: SessionState, detail: str) -> None:
+        """Tell people where the avatar is."""
+        self._announcer.status(STATUS_OF_STATE[state], detail)
+
+    def session_created(self, session_id: str) -> None:
+        """A session exists."""
+        self._announcer.event("on_session_created", session_id)
+
+    def session_ended(self, session_id: str, cost: float | None) -> None:
+        """A session is over."""
+        self._announcer.event("on_session_ended", session_id, cost)
+
+    def session_error(self, error: LemonSliceError) -> None:
+        """Something failed."""
+        self._announcer.error(error)
+        if self._session.state is SessionState.FAILED:
+            self._give_up_if_fatal()
+
+    def avatar_joined(self) -> None:
+        """The avatar is in the room."""
+        self._announcer.event("on_avatar_connected")
+
+    def avatar_ready(self, link: SessionLink) -> None:
+        """The avatar speaks from the next response on."""
+        self._missing = ""
+        self._line.avatar_here(link)
+        self._announcer.event("on_avatar_ready")
+
+    def avatar_gone(self, reason: str) -> None:
+        """The avatar cannot speak any more; what it was saying goes on as plain voice."""
+        self._missing = reason
+        self._line.avatar_gone()
+        self._announcer.event("on_avatar_disconnected", reason)
+
+    def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:
+        """The avatar is heard or seen."""
+        if self._tasks:
+            self._relay.feed(media)
+
+    def _give_up_if_fatal(self) -> None:
+        if self._fallback == "fatal":
+            self._host.create_task(self._give_up())
+
+    async def _give_up(self) -> None:
+        await self._host.push_error("There is no avatar, and fallback is 'fatal'", category=ErrorCategory.UNKNOWN)
+        await self._host.push_frame(EndWorkerFrame(reason="no avatar"), FrameDirection.UPSTREAM)

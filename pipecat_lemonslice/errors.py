@@ -1,0 +1,256 @@
+"""Everything that can go wrong, as one tree, and how secrets are kept out of it.
+
+    LemonSliceError
+    ├── ConfigurationError     what was given is wrong; names the field and the remedy (also a ValueError)
+    ├── ApiError               a REST request failed
+    │   ├── ApiStatusError         the API answered, with a status that is no success
+    │   ├── ApiConnectionError     there was no (whole) answer
+    │   │   └── ApiTimeoutError        not in time
+    │   └── ApiResponseError       the answer cannot be understood
+    ├── RoomError              a room could not be joined, or was lost
+    └── SessionError           a session failed, or ended before its time
+
+Every error has a `category`, Pipecat's answer to "why". Whether a request may be repeated is not a property
+of the error alone: see `retry.decide`. No key, token, user info or query of a URL is in any message,
+argument, cause or context: errors are made from text that went through `redact`, and raised where no
+foreign exception is being handled.
+"""
+
+import re
+from http import HTTPStatus
+from urllib.parse import quote
+
+from pipecat.utils.errors import ErrorCategory, classify_http_status_code
+from pipecat.utils.security.redaction import REDACTED, redact_secrets
+
+__all__ = [
+    "ApiConnectionError",
+    "ApiError",
+    "ApiResponseError",
+    "ApiStatusError",
+    "ApiTimeoutError",
+    "ConfigurationError",
+    "LemonSliceError",
+    "RoomError",
+    "SessionError",
+    "mask",
+    "redact",
+    "safe_line",
+]
+
+_URL = re.compile(r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s\"<>]*)")
+_SHORTEST_SECRET = 4
+_LONGEST_TEXT = 4000
+
+
+def redact(text: str, *secrets: str | None) -> str:
+    """Take out of `text` what must not be seen: `secrets` themselves, and what looks like one.
+
+    Args:
+        text: Anything that may be logged, raised or sent to a client.
+        secrets: Strings known to be secret; None and those under four characters are left alone.
+
+    Returns:
+        The text, its URLs without user info, query and fragment, its credentials masked.
+    """
+    return redact_secrets(_URL.sub(_bare_url, mask(text, *secrets)))
+
+
+def mask(text: str, *secrets: str | None) -> str:
+    """Take only `secrets` out of `text`, as they are and as they stand in a URL."""
+    for secret in secrets:
+        if secret and len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, REDACTED).replace(quote(secret, safe=""), REDACTED)
+    return text
+
+
+def _bare_url(match: re.Match[str]) -> str:
+    address = re.split(r"[?#]", match["rest"], maxsplit=1)[0]
+    authority, slash, path = address.partition("/")
+    return f"{match['scheme']}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def safe_line(text: str, *secrets: str | None, limit: int = 200) -> str:
+    """One printable line of at most `limit` characters, redacted: what may be shown of foreign text."""
+    # The known secrets go first, so that no cut leaves a part of one.
+    text = redact(mask(text, *secrets)[:_LONGEST_TEXT])
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+class LemonSliceError(Exception):
+    """Base of every error of this package."""
+
+    @property
+    def category(self) -> ErrorCategory:
+        """Why it failed, in Pipecat's words."""
+        return ErrorCategory.UNKNOWN
+
+
+class ConfigurationError(LemonSliceError, ValueError):
+    """What was given is wrong. The message names the field and says what to do."""
+
+    @property
+    def category(self) -> ErrorCategory:
+        """A request that is wrong stays wrong."""
+        return ErrorCategory.INVALID_REQUEST
+
+
+class ApiError(LemonSliceError):
+    """A request to the REST API failed."""
+
+
+_REMEDIES = {
+    400: "Check the fields of the request",
+    401: "Check the API key in LEMONSLICE_API_KEY",
+    402: "The account is out of credit; add some at lemonslice.com",
+    403: "This API key may not do that; check the account and its plan",
+    404: "Check the agent or session id; a session that has ended is not found either",
+    413: "Send a smaller picture",
+    422: "Check the fields of the request",
+    429: "Too many requests or sessions at a time; wait and try again",
+}
+
+
+def _remedy(status: int) -> str:
+    if 300 <= status < 400:
+        return "Redirects are not followed; set LEMONSLICE_API_URL to the address of the API itself"
+    if status >= 500:
+        return "The fault is on LemonSlice's side; try again later"
+    return _REMEDIES.get(status, "Check LEMONSLICE_API_URL and the version of this package")
+
+
+class ApiStatusError(ApiError):
+    """The API answered with a status that is no success.
+
+    Args:
+        status: HTTP status.
+        detail: The server's own words, one line; empty if it said nothing.
+        retry_after: Seconds after which the server asks to be called again, if it did.
+        operation: What was tried, as the subject of a sentence.
+    """
+
+    def __init__(self, status: int, detail: str, retry_after: float | None = None, operation: str = "The request"):
+        self.status = status
+        self.detail = safe_line(detail)
+        self.retry_after = retry_after
+        self.operation = operation
+        super().__init__(status, self.detail, retry_after, operation)
+
+    def __str__(self) -> str:
+        said = "" if self.detail in self._answer else f', "{self.detail}"'
+        later = f" (in {self.retry_after:g} s)" if self.retry_after else ""
+        return f"{self.operation} failed, LemonSlice answered {self._answer}{said}. {self._advice}{later}."
+
+    @property
+    def _answer(self) -> str:
+        try:
+            return f"{self.status} {HTTPStatus(self.status).phrase}"
+        except ValueError:
+            return f"{self.status}"
+
+    @property
+    def _advice(self) -> str:
+        return _remedy(self.status)
+
+    @property
+    def category(self) -> ErrorCategory:
+        """From the status; a 4xx that Pipecat has no word for is an invalid request."""
+        category = classify_http_status_code(self.status)
+        if category is ErrorCategory.UNKNOWN and 300 <= self.status < 500:
+            return ErrorCategory.INVALID_REQUEST
+        return category
+
+
+class ApiConnectionError(ApiError):
+    """There was no answer, or not a whole one.
+
+    Args:
+        reason: What broke.
+        sent: Whether the request may have reached the server, so that the server may have acted on it.
+        operation: What was tried, as the subject of a sentence.
+    """
+
+    def __init__(self, reason: str, sent: bool, operation: str = "The request"):
+        self.reason = safe_line(reason)
+        self.sent = sent
+        self.operation = operation
+        super().__init__(self.reason, sent, operation)
+
+    def __str__(self) -> str:
+        certainty = "may have been carried out all the same" if self.sent else "was not carried out"
+        return f"{self.operation} failed ({self.reason}) and {certainty}. Check the network."
+
+    @property
+    def category(self) -> ErrorCategory:
+        """Always connectivity."""
+        return ErrorCategory.CONNECTIVITY
+
+
+class ApiTimeoutError(ApiConnectionError):
+    """The connection or the answer did not come in time."""
+
+
+class ApiResponseError(ApiError):
+    """The answer cannot be understood.
+
+    Args:
+        problem: What is missing or wrong in it, such as "session_id is missing".
+        operation: What was tried, as the subject of a sentence.
+    """
+
+    def __init__(self, problem: str, operation: str = "The request"):
+        self.problem = safe_line(problem, limit=400)
+        self.operation = operation
+        super().__init__(self.problem, operation)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.operation} failed, the answer cannot be understood, {self.problem}. "
+            "Check LEMONSLICE_API_URL and the version of this package."
+        )
+
+    @property
+    def category(self) -> ErrorCategory:
+        """The server is at fault."""
+        return ErrorCategory.SERVER
+
+
+class _CallError(LemonSliceError):
+    """What fails in the call itself, outside of REST."""
+
+    _usual = ErrorCategory.UNKNOWN
+
+    def __init__(self, message: str, category: ErrorCategory | None = None):
+        self._category = category or self._usual
+        super().__init__(redact(message), self._category)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def category(self) -> ErrorCategory:
+        """As given, or what is usual for such an error."""
+        return self._category
+
+
+class RoomError(_CallError):
+    """A room could not be joined, or was lost.
+
+    Args:
+        message: What failed, what was said, what to do.
+        category: Why; connectivity unless told otherwise.
+    """
+
+    _usual = ErrorCategory.CONNECTIVITY
+
+
+class SessionError(_CallError):
+    """A session failed, or ended before its time.
+
+    Args:
+        message: What failed, what was said, what to do.
+        category: Why; the server unless told otherwise.
+    """
+
+    _usual = ErrorCategory.SERVER

@@ -1,0 +1,122 @@
+"""Frames with which a pipeline learns of the avatar and steers it.
+
+The service sends the first group, in both directions, so that processors before and after it can
+react; the second group is sent to the service by a bot, downstream from anywhere above it. Frames of
+the second group travel on after they have been acted upon.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from os import PathLike
+from typing import Any
+
+from PIL.Image import Image
+from pipecat.frames.frames import ControlFrame, SystemFrame
+
+
+class AvatarStatus(StrEnum):
+    """Where the avatar is, as a person watching the call would put it."""
+
+    CALLING = "calling"
+    """A session is being created."""
+
+    JOINING = "joining"
+    """The session exists; its room is being joined, or its first picture awaited."""
+
+    HERE = "here"
+    """The avatar's picture has arrived; it speaks from the next response on."""
+
+    VOICE_ONLY = "voice_only"
+    """There is no avatar, and the bot's plain voice is heard instead."""
+
+    LOST = "lost"
+    """The avatar was here and has gone; a new session is on its way."""
+
+    ENDED = "ended"
+    """The session is over because the call is."""
+
+
+@dataclass
+class AvatarStatusFrame(SystemFrame):
+    """Tells where the avatar is. Sent by the service, both ways, whenever that changes.
+
+    Parameters:
+        status: The new status.
+        detail: A sentence for people; may be empty.
+    """
+
+    status: AvatarStatus
+    detail: str = ""
+
+
+@dataclass
+class AvatarResponseStartedFrame(SystemFrame):
+    """The first audio of a response has been written. Sent by the service, both ways."""
+
+
+@dataclass
+class AvatarResponseDoneFrame(SystemFrame):
+    """A response is complete. Sent by the service, both ways, once for every started one.
+
+    Parameters:
+        reason: Why it ended: ``stopped``, ``response_done_timeout``, ``response_hold_timeout``,
+            ``interrupted``, ``avatar_lost`` or ``ended``.
+        audio_seconds: Duration of the speech written, in seconds.
+    """
+
+    reason: str
+    audio_seconds: float
+
+
+@dataclass
+class AvatarImageFrame(ControlFrame):
+    """Changes the avatar's picture once the speech before it has been spoken. Sent by a bot.
+
+    Parameters:
+        image_url: Address of the new picture; the vendor fetches it.
+        image: The new picture itself (PIL image, bytes of a PNG or JPEG, or a path). Exactly one of
+            the two is given.
+    """
+
+    interruptible: bool = field(default=False, init=False)
+
+    image_url: str | None = None
+    image: Image | bytes | str | PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.image_url is None) == (self.image is None):
+            raise ValueError("AvatarImageFrame: give exactly one of image_url and image")
+
+
+@dataclass
+class AvatarActionFrame(ControlFrame):
+    """Makes the avatar perform a named action once the speech before it has been spoken. Sent by a bot.
+
+    Parameters:
+        name: The action (``pose-trigger``), as defined for the agent at LemonSlice.
+    """
+
+    name: str
+
+
+@dataclass
+class AvatarKeepAliveFrame(SystemFrame):
+    """Resets the session's idle timeout now. Sent by a bot that keeps ``keep_alive`` off."""
+
+
+def status_message(status: AvatarStatus, detail: str) -> Mapping[str, Any]:
+    """Return the RTVI server message that tells a page of a status."""
+    return {"type": "lemonslice-status", "status": str(status), "detail": detail}
+
+
+def response_message(event: str, response_id: int, **facts: Any) -> Mapping[str, Any]:
+    """Return the RTVI server message that tells a page of a response.
+
+    Args:
+        event: ``started``, ``voice`` (with ``ttfb_ms``) or ``done`` (with ``reason`` and ``audio_seconds``).
+        response_id: Number of the response in this call, from 1.
+        **facts: What else is known, JSON values.
+    """
+    return {"type": "lemonslice-response", "event": event, "id": response_id, **facts}

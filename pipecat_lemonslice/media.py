@@ -1,0 +1,153 @@
+"""The avatar's voice and picture on their way to the user: what is passed on, and how much of it at a time.
+
+Pure but for the counting of pictures, which listens to the garbage collector.
+"""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from pipecat.audio.utils import is_silence
+from pipecat.frames.frames import OutputImageRawFrame, SpeechOutputAudioRawFrame
+
+from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+
+CHUNK_SECONDS = 0.04
+"""Voice is passed on in pieces that output transports take whole, so that nothing of it waits in their buffers."""
+
+HANGOVER_SECONDS = 0.8
+"""Silence that is passed on after sound. Longer than output transports need to see that the bot has stopped."""
+
+HUSH_SILENCE_SECONDS = 0.1
+HUSH_LEAST_SECONDS = 0.25
+HUSH_MOST_SECONDS = 2.0
+"""After an interruption, what the avatar was still saying is kept back until it has been silent for a moment; silence
+may still precede it for the first quarter of a second, and a voice that never pauses is not held back for ever."""
+
+MAX_LEAD_SECONDS = 0.12
+"""How far the voice may run ahead of real time before silence in it is left out: a stall must not delay it for good."""
+
+PICTURES_ON_THEIR_WAY = 6
+"""Pictures passed on that nobody has finished with, about a quarter of a second of them."""
+
+
+class _Hush(Enum):
+    OPEN = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePiece:
+    """A piece of voice to be passed on.
+
+    Parameters:
+        frame: The frame.
+        first: Whether it is the first sound after silence.
+    """
+
+    frame: SpeechOutputAudioRawFrame
+    first: bool
+
+
+class VoiceReturn:
+    """Turns the continuous sound of the avatar's track into speech frames. Times are seconds on one monotonic clock.
+
+    The track sounds without end, mostly of silence; passing that on would get in the way of everything else that is
+    to be heard, and would never let a delay shrink.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._rate = 0
+        self._sounded_at: float | None = None
+        self._silent_seconds = 0.0
+        self._heard_until = 0.0
+        self._hush = _Hush.OPEN
+        self._hushed_at = 0.0
+
+    def sounds(self, now: float) -> bool:
+        """Whether the avatar has been heard within the last fifth of a second."""
+        return self._sounded_at is not None and now - self._sounded_at < 0.2
+
+    def quiet_for(self, now: float) -> float:
+        """Return for how many seconds the avatar has not been heard."""
+        return float("inf") if self._sounded_at is None else now - self._sounded_at
+
+    def interrupt(self, now: float) -> None:
+        """Keep back what the avatar was saying, from now until it has fallen silent."""
+        self._hush, self._hushed_at = _Hush.CLOSED, now
+        self._silent_seconds = 0.0
+        self._buffer.clear()
+        self._heard_until = now
+
+    def feed(self, voice: VoiceReceived, now: float) -> list[VoicePiece]:
+        """Take sound in and return what is to be passed on."""
+        if voice.sample_rate != self._rate:
+            self._buffer.clear()
+            self._rate = voice.sample_rate
+        self._buffer += voice.pcm
+        size = round(self._rate * CHUNK_SECONDS) * 2
+        pieces: list[VoicePiece] = []
+        while len(self._buffer) >= size:
+            chunk = bytes(self._buffer[:size])
+            del self._buffer[:size]
+            if piece := self._piece(chunk, now):
+                pieces.append(piece)
+        return pieces
+
+    def _piece(self, chunk: bytes, now: float) -> VoicePiece | None:
+        silent = is_silence(chunk)
+        was_quiet = self.quiet_for(now) > HANGOVER_SECONDS
+        self._silent_seconds = self._silent_seconds + CHUNK_SECONDS if silent else 0.0
+        if self._held_back(now):
+            return None
+        if silent and (was_quiet or self._heard_until - now > MAX_LEAD_SECONDS):
+            return None
+        if not silent:
+            self._sounded_at = now
+        self._heard_until = max(self._heard_until, now) + CHUNK_SECONDS
+        return VoicePiece(SpeechOutputAudioRawFrame(chunk, self._rate, 1), first=was_quiet)
+
+    def _held_back(self, now: float) -> bool:
+        if self._hush is _Hush.OPEN:
+            return False
+        since = now - self._hushed_at
+        fell_silent = self._silent_seconds >= HUSH_SILENCE_SECONDS and since >= HUSH_LEAST_SECONDS
+        if fell_silent or since >= HUSH_MOST_SECONDS:
+            self._hush = _Hush.OPEN
+        return self._hush is _Hush.CLOSED
+
+
+class PictureGate:
+    """Lets no more pictures go downstream than are taken there.
+
+    Output transports queue pictures without bound and say nothing of it. But a picture that nobody has finished with
+    is still alive: once enough are, only the newest is kept until one has gone.
+    """
+
+    def __init__(self, on_space: Callable[[], None]) -> None:
+        """Create a gate through which nothing has gone.
+
+        Args:
+            on_space: Called, from any thread, when a picture has been finished with.
+        """
+        self._on_space = on_space
+        self._alive: dict[int, weakref.ref[OutputImageRawFrame]] = {}
+        self._next_key = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether another picture may go."""
+        return len(self._alive) < PICTURES_ON_THEIR_WAY
+
+    def admit(self, picture: PictureReceived) -> OutputImageRawFrame:
+        """Make the frame of a picture that goes downstream now, and count it until it is finished with."""
+        frame = OutputImageRawFrame(picture.rgb, (picture.width, picture.height), "RGB")
+        key = self._next_key = self._next_key + 1
+        self._alive[key] = weakref.ref(frame, lambda _: self._finished(key))
+        return frame
+
+    def _finished(self, key: int) -> None:
+        self._alive.pop(key, None)
+        self._on_space()

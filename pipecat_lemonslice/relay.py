@@ -1,0 +1,120 @@
+"""The relay: brings the avatar's voice and picture from its room to the user's transport."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from loguru import logger
+from pipecat.frames.frames import Frame
+
+from pipecat_lemonslice.media import PictureGate, VoiceReturn
+from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.rooms.inbox import RoomInbox
+
+BLOCKED_SECONDS = 5.0
+QUIET_SECONDS = 0.4
+"""Silence after which the avatar has finished speaking."""
+
+TAIL_SECONDS = 3.0
+"""The most that the avatar's voice may lag behind the speech it was given."""
+
+
+class AvatarRelay:
+    """Takes media in with :meth:`feed` and passes it on in :meth:`run`. Pictures give way, voice does not."""
+
+    def __init__(
+        self,
+        push: Callable[[Frame], Awaitable[None]],
+        *,
+        voice_wanted: Callable[[], bool],
+        on_voice: Callable[[], None],
+    ) -> None:
+        """Create a relay with nothing on its way.
+
+        Args:
+            push: Passes a frame on, downstream.
+            voice_wanted: Whether the avatar's voice is to be heard now.
+            on_voice: Called when sound begins after silence.
+        """
+        self._push = push
+        self._voice_wanted = voice_wanted
+        self._on_voice = on_voice
+        self._loop = asyncio.get_running_loop()
+        self._inbox = RoomInbox()
+        self._voice = VoiceReturn()
+        self._gate = PictureGate(self._picture_finished)
+        self._held: PictureReceived | None = None
+        self._blocked_since: float | None = None
+
+    def feed(self, media: VoiceReceived | PictureReceived) -> None:
+        """Take media in; never blocks."""
+        self._inbox.put(media)
+
+    def interrupt(self) -> None:
+        """Keep back what the avatar is still saying."""
+        self._voice.interrupt(self._loop.time())
+
+    def sounds(self) -> bool:
+        """Whether the avatar is being heard."""
+        return self._voice.sounds(self._loop.time())
+
+    async def wait_until_quiet(self, lag: float) -> None:
+        """Wait until the avatar has finished speaking, in bounded time.
+
+        Args:
+            lag: Seconds by which its voice was last seen to follow its speech.
+        """
+        give_up_at = self._loop.time() + TAIL_SECONDS
+        await asyncio.sleep(min(lag, TAIL_SECONDS))
+        while self._loop.time() < give_up_at:
+            missing = QUIET_SECONDS - self._voice.quiet_for(self._loop.time())
+            if missing <= 0:
+                return
+            await asyncio.sleep(missing)
+
+    async def run(self) -> None:
+        """Pass media on until cancelled."""
+        while True:
+            match await self._inbox.get():
+                case VoiceReceived() as voice:
+                    await self._pass_voice(voice)
+                case PictureReceived() as picture:
+                    await self._pass_picture(picture)
+                case _:
+                    return
+
+    async def _pass_voice(self, voice: VoiceReceived) -> None:
+        for piece in self._voice.feed(voice, self._loop.time()):
+            if piece.first:
+                self._on_voice()
+            if self._voice_wanted():
+                await self._push(piece.frame)
+
+    async def _pass_picture(self, picture: PictureReceived) -> None:
+        if self._gate.open:
+            self._held = self._blocked_since = None
+            await self._push(self._gate.admit(picture))
+        else:
+            self._held = picture
+            self._complain()
+
+    def _complain(self) -> None:
+        now = self._loop.time()
+        if self._blocked_since is None:
+            self._blocked_since = now
+        elif now - self._blocked_since > BLOCKED_SECONDS:
+            self._blocked_since = float("inf")
+            logger.warning(
+                "The avatar's pictures are not being taken: the output transport is stuck, or a processor keeps "
+                "OutputImageRawFrame objects (let it copy the bytes instead). No more of them are sent until then."
+            )
+
+    def _picture_finished(self) -> None:
+        if self._held:
+            with suppress(RuntimeError):  # the loop has been closed
+                self._loop.call_soon_threadsafe(self._use_space)
+
+    def _use_space(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self._inbox.put_back(held)

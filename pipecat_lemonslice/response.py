@@ -1,0 +1,259 @@
+"""When a response is over: a pure state machine, without IO, clock or logging.
+
+Its law. A response starts with the first audio written after silence and ends exactly once. It never ends
+before its last byte has been played, nor while audio waits to be written. After the last byte it ends
+
+- at once, when an explicit end has been reached behind that byte and the LLM's response is closed;
+- after ``done_timeout``, when the LLM's response is closed (or there never was one);
+- after ``hold_timeout`` (never less than ``done_timeout``), when the LLM's response is still open.
+
+An interruption or the loss of the avatar ends it there and then. Facts go in with their time, decisions come out;
+the caller sleeps until :attr:`ResponseTracker.deadline` and then reports :class:`TimePassed`. Deadlines that have
+passed are settled before a fact is considered, so a late timer changes nothing.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+
+class DoneReason(StrEnum):
+    """Why a response ended."""
+
+    STOPPED = "stopped"
+    """The TTS said so, and everything has been played."""
+
+    RESPONSE_DONE_TIMEOUT = "response_done_timeout"
+    """No new audio bytes came for ``response_done_timeout`` seconds after the last one had been played."""
+
+    RESPONSE_HOLD_TIMEOUT = "response_hold_timeout"
+    """The LLM's response stayed open, but no audio came for as long as it may hold a response open."""
+
+    INTERRUPTED = "interrupted"
+    """The user, or the bot itself, interrupted it."""
+
+    AVATAR_LOST = "avatar_lost"
+    """The avatar went away."""
+
+    ENDED = "ended"
+    """The call ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioWritten:
+    """Audio has been handed over, to be played behind what was handed over before.
+
+    Parameters:
+        seconds: Its duration.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogChanged:
+    """Whether audio waits to be written, or has been written and is not known to have been played.
+
+    Parameters:
+        waiting: True while there is any.
+    """
+
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AllPlayed:
+    """The room reports that the last byte written has just been played; nothing waits behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopReached:
+    """An explicit end of speech (``TTSStoppedFrame``) has been reached in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class LLMOpened:
+    """The LLM has begun to write a response."""
+
+
+@dataclass(frozen=True, slots=True)
+class LLMClosed:
+    """The LLM has finished its response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """What was being said is not wanted any more.
+
+    Parameters:
+        keeps_playing: True if what plays now may not be interrupted; the response goes on with it.
+        plays_on: Seconds of audio that cannot be taken back any more.
+    """
+
+    keeps_playing: bool = False
+    plays_on: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The way to the listener is gone.
+
+    Parameters:
+        reason: ``AVATAR_LOST`` or ``ENDED``.
+    """
+
+    reason: DoneReason
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing happened but time."""
+
+
+Fact = (
+    AudioWritten | BacklogChanged | AllPlayed | StopReached | LLMOpened | LLMClosed | Interrupted | Aborted | TimePassed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """Decision: a response has begun.
+
+    Parameters:
+        id: Its number, from 1.
+    """
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseDone:
+    """Decision: the response is complete.
+
+    Parameters:
+        id: Its number.
+        reason: Why.
+        audio_seconds: Duration of the audio written in it.
+    """
+
+    id: int
+    reason: DoneReason
+    audio_seconds: float
+
+
+Decision = ResponseStarted | ResponseDone
+
+
+class _State(Enum):
+    SILENT = auto()
+    SPEAKING = auto()
+
+
+class ResponseTracker:
+    """Decides from facts when responses start and end. All times are seconds on one monotonic clock."""
+
+    def __init__(self, *, done_timeout: float, hold_timeout: float) -> None:
+        """Create a tracker that has heard nothing yet.
+
+        Args:
+            done_timeout: Seconds without new audio bytes before a response is complete.
+            hold_timeout: The most seconds that an open LLM response may hold a response open.
+        """
+        self._done_timeout = done_timeout
+        self._hold_timeout = hold_timeout
+        self._state = _State.SILENT
+        self._id = 0
+        self._seconds = 0.0
+        self._played_until = 0.0
+        self._stop_reached = False
+        self._llm_open = False
+        self._waiting = False
+
+    def configure(self, *, done_timeout: float, hold_timeout: float) -> None:
+        """Change the two timeouts; the response under way follows the new ones."""
+        self._done_timeout = done_timeout
+        self._hold_timeout = hold_timeout
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a response has started and not ended."""
+        return self._state is _State.SPEAKING
+
+    @property
+    def played_until(self) -> float:
+        """When the last byte written so far has been played, or was."""
+        return self._played_until
+
+    @property
+    def deadline(self) -> float | None:
+        """When the response ends unless something happens; None while it cannot end by itself."""
+        if self._state is _State.SILENT or self._waiting:
+            return None
+        return self._played_until + self._patience()[0]
+
+    def handle(self, fact: Fact, now: float) -> tuple[Decision, ...]:
+        """Take a fact in and return what follows from it.
+
+        Args:
+            fact: What happened.
+            now: When.
+
+        Returns:
+            Decisions, in order.
+        """
+        return (*self._settle(now), *self._apply(fact, now), *self._settle(now))
+
+    def _apply(self, fact: Fact, now: float) -> tuple[Decision, ...]:
+        match fact:
+            case AudioWritten(seconds):
+                return self._write(seconds, now)
+            case BacklogChanged(waiting):
+                self._waiting = waiting
+            case AllPlayed():
+                self._waiting, self._played_until = False, now
+            case StopReached():
+                self._stop_reached = True
+            case LLMOpened():
+                self._llm_open = True
+            case LLMClosed():
+                self._llm_open = False
+            case Interrupted(keeps_playing, plays_on):
+                self._llm_open = False
+                return () if keeps_playing else self._cut(DoneReason.INTERRUPTED, now + plays_on)
+            case Aborted(reason):
+                return self._cut(reason, now)
+            case TimePassed():
+                pass
+        return ()
+
+    def _write(self, seconds: float, now: float) -> tuple[Decision, ...]:
+        self._played_until = max(self._played_until, now) + seconds
+        self._stop_reached = False
+        if self._state is _State.SPEAKING:
+            self._seconds += seconds
+            return ()
+        self._state = _State.SPEAKING
+        self._id += 1
+        self._seconds = seconds
+        return (ResponseStarted(self._id),)
+
+    def _patience(self) -> tuple[float, DoneReason]:
+        if self._llm_open:
+            return max(self._done_timeout, self._hold_timeout), DoneReason.RESPONSE_HOLD_TIMEOUT
+        if self._stop_reached:
+            return 0.0, DoneReason.STOPPED
+        return self._done_timeout, DoneReason.RESPONSE_DONE_TIMEOUT
+
+    def _cut(self, reason: DoneReason, audible_until: float) -> tuple[Decision, ...]:
+        self._played_until = min(self._played_until, audible_until)
+        return self._finish(reason)
+
+    def _settle(self, now: float) -> tuple[Decision, ...]:
+        deadline = self.deadline
+        return () if deadline is None or now < deadline else self._finish(self._patience()[1])
+
+    def _finish(self, reason: DoneReason) -> tuple[Decision, ...]:
+        if self._state is _State.SILENT:
+            return ()
+        self._state = _State.SILENT
+        self._stop_reached = False
+        return (ResponseDone(self._id, reason, self._seconds),)

@@ -1,0 +1,185 @@
+"""The room where bot and avatar meet: what every kind of room offers, and how one is opened.
+
+A :class:`Room` exists only while it is joined, so it needs no guards. Voice and picture are the avatar's alone: a room
+delivers nothing of anybody who was not asked for with :meth:`Room.watch`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from pipecat_lemonslice.errors import ConfigurationError
+
+SLICE_SECONDS = 0.01
+"""Rooms take speech in whole slices of this many seconds; a write of anything else is a programming error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Somebody in the room.
+
+    Parameters:
+        id: Unique within the room.
+        name: The user name, which anybody may choose.
+    """
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantJoined:
+    """Somebody is in the room, since now or since before the bot came."""
+
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantLeft:
+    """Somebody has left.
+
+    Parameters:
+        participant: Who.
+        reason: The room's own word for why.
+    """
+
+    participant: Participant
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """An app message.
+
+    Parameters:
+        sender: Participant id of who sent it.
+        message: What was sent, of any shape.
+    """
+
+    sender: str
+    message: object
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceReceived:
+    """Sound of the watched participant.
+
+    Parameters:
+        pcm: Signed 16-bit little-endian mono samples.
+        sample_rate: In Hz.
+    """
+
+    pcm: bytes
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureReceived:
+    """A picture of the watched participant.
+
+    Parameters:
+        rgb: ``height * width * 3`` bytes.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    rgb: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLost:
+    """The room cannot be used any more; the last event of a room.
+
+    Parameters:
+        reason: A sentence for people.
+    """
+
+    reason: str
+
+
+RoomEvent = ParticipantJoined | ParticipantLeft | MessageReceived | VoiceReceived | PictureReceived | RoomLost
+
+
+@dataclass(frozen=True, slots=True)
+class RoomOptions:
+    """What a room needs to know before it is joined.
+
+    Parameters:
+        speech_sample_rate: Rate in Hz of the speech that will be written; a multiple of 100.
+        voice_sample_rate: Rate in Hz at which the avatar's voice is wanted.
+        avatar_name: User name that the avatar goes by.
+        token: The bot's own token for a private room; None for an open one.
+        timeout: The most seconds that joining may take.
+    """
+
+    speech_sample_rate: int
+    voice_sample_rate: int
+    avatar_name: str = "LemonSlice"
+    token: str | None = None
+    timeout: float = 25.0
+
+    def __repr__(self) -> str:
+        return f"RoomOptions({self.speech_sample_rate} Hz, {self.avatar_name!r})"
+
+
+class Room(Protocol):
+    """A room that has been joined by the bot, with camera and microphone off and the track ``stream`` published."""
+
+    def write(self, pcm: bytes) -> "asyncio.Future[None]":
+        """Hand speech over to be played behind what was handed over before; it cannot be taken back.
+
+        Args:
+            pcm: Signed 16-bit mono samples at ``speech_sample_rate``, whole slices of 10 ms.
+
+        Returns:
+            A future that is done when this audio has been played out, and fails with
+            :class:`~pipecat_lemonslice.errors.RoomError` when the room was lost before.
+        """
+        ...
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send an app message to the watched participant, or to all while nobody is watched.
+
+        Messages and speech leave in the order of the calls. Never blocks and never raises: a room that cannot
+        send any more says :class:`RoomLost`.
+        """
+        ...
+
+    def watch(self, participant: Participant) -> None:
+        """Ask for the voice and the pictures of one participant, instead of whoever was watched before."""
+        ...
+
+    async def next_event(self) -> RoomEvent:
+        """Wait for what happens next. Of pictures only the newest is kept; everything else comes in order."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the room and release everything, in bounded time; idempotent, never raises."""
+        ...
+
+
+async def open_room(url: str, options: RoomOptions) -> Room:
+    """Join the room at an address.
+
+    Args:
+        url: ``https://`` for Daily, ``ws://`` or ``wss://`` for the emulator.
+        options: What the room needs to know.
+
+    Returns:
+        The joined room.
+
+    Raises:
+        RoomError: The room could not be joined; says why.
+        ConfigurationError: The address is of neither kind.
+    """
+    match urlsplit(url).scheme:
+        case "ws" | "wss":
+            from pipecat_lemonslice.rooms.websocket import WebSocketRoom
+
+            return await WebSocketRoom.join(url, options)
+        case scheme:
+            raise ConfigurationError(f"room_url: cannot join a room over {scheme!r}; expected https:// or ws://")

@@ -1,0 +1,222 @@
+"""The emulator's room, over a WebSocket.
+
+Owns the wire: JSON text for what happens, binary packets for sound and pictures. The room does not pace, so this side
+does, as daily-python would: a write is done when its audio has been played.
+"""
+
+import asyncio
+import json
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+
+from pipecat_lemonslice.errors import RoomError
+from pipecat_lemonslice.rooms import (
+    MessageReceived,
+    Participant,
+    ParticipantJoined,
+    ParticipantLeft,
+    PictureReceived,
+    RoomEvent,
+    RoomLost,
+    RoomOptions,
+    VoiceReceived,
+)
+from pipecat_lemonslice.rooms.inbox import RoomInbox
+
+SOUND = struct.Struct("<B16sBI")
+PICTURE = struct.Struct("<B16sHH")
+SOUND_KIND, PICTURE_KIND = 1, 2
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+MAX_OUTGOING = 500
+LEAVE_TIMEOUT = 1.0
+
+
+class WebSocketRoom:
+    """A joined room of the emulator. Obtain one with :meth:`join`."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        socket: aiohttp.ClientWebSocketResponse,
+        own_id: str,
+        options: RoomOptions,
+    ) -> None:
+        """Take a socket over that has joined; use :meth:`join` instead."""
+        self._http = http
+        self._socket = socket
+        self._loop = asyncio.get_running_loop()
+        self._rate = options.speech_sample_rate
+        self._sound_header = SOUND.pack(SOUND_KIND, UUID(own_id).bytes, 1, self._rate)
+        self._inbox = RoomInbox()
+        self._watched: Participant | None = None
+        self._unplayed: set[asyncio.Future[None]] = set()
+        self._played_until = 0.0
+        self._outgoing: asyncio.Queue[str | bytes] = asyncio.Queue(MAX_OUTGOING)
+        self._reader = self._loop.create_task(self._read(), name="lemonslice-room-reader")
+        self._writer = self._loop.create_task(self._send_outgoing(), name="lemonslice-room-writer")
+
+    @classmethod
+    async def join(cls, url: str, options: RoomOptions) -> "WebSocketRoom":
+        """Join the room at a ``ws://`` address.
+
+        Raises:
+            RoomError: The room could not be reached, or did not let the bot in.
+        """
+        http = aiohttp.ClientSession()
+        try:
+            async with asyncio.timeout(options.timeout):
+                socket = await http.ws_connect(url, max_msg_size=MAX_MESSAGE_BYTES, compress=0)
+                answer = await _shake_hands(socket, options)
+        except TimeoutError:
+            await http.close()
+            raise RoomError(f"the room did not answer within {options.timeout:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError, TypeError, KeyError) as error:
+            await http.close()
+            raise RoomError(f"the room could not be joined: {type(error).__name__}") from None
+        except BaseException:
+            await http.close()
+            raise
+        room = cls(http, socket, str(answer["id"]), options)
+        for entry in answer["participants"]:
+            room._inbox.put(ParticipantJoined(_participant(entry)))
+        return room
+
+    def write(self, pcm: bytes) -> "asyncio.Future[None]":
+        """See :meth:`pipecat_lemonslice.rooms.Room.write`."""
+        played: asyncio.Future[None] = self._loop.create_future()
+        self._unplayed.add(played)
+        played.add_done_callback(self._unplayed.discard)
+        self._enqueue(self._sound_header + pcm)
+        now = self._loop.time()
+        self._played_until = max(self._played_until, now) + len(pcm) / (2 * self._rate)
+        self._loop.call_at(self._played_until, _resolve, played)
+        return played
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
+        recipient = self._watched.id if self._watched else None
+        self._enqueue(json.dumps({"type": "app_message", "message": dict(message), "recipient": recipient}))
+
+    def watch(self, participant: Participant) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.watch`."""
+        self._watched = participant
+
+    async def next_event(self) -> RoomEvent:
+        """See :meth:`pipecat_lemonslice.rooms.Room.next_event`."""
+        return await self._inbox.get()
+
+    async def close(self) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.close`."""
+        with suppress(Exception):
+            async with asyncio.timeout(LEAVE_TIMEOUT):
+                self._enqueue(json.dumps({"type": "leave"}))
+                await asyncio.wait({self._drained(), self._writer}, return_when=asyncio.FIRST_COMPLETED)
+                await self._socket.close()
+        self._writer.cancel()
+        self._reader.cancel()
+        await asyncio.gather(self._reader, self._writer, return_exceptions=True)
+        self._lose("the bot has left the room")
+        await self._http.close()
+
+    def _drained(self) -> "asyncio.Task[None]":
+        return self._loop.create_task(self._outgoing.join())
+
+    def _enqueue(self, data: str | bytes) -> None:
+        try:
+            self._outgoing.put_nowait(data)
+        except asyncio.QueueFull:
+            self._lose("the room takes no more data")
+
+    async def _send_outgoing(self) -> None:
+        try:
+            while True:
+                match await self._outgoing.get():
+                    case str() as text:
+                        await self._socket.send_str(text)
+                    case bytes() as packet:
+                        await self._socket.send_bytes(packet)
+                self._outgoing.task_done()
+        except (ConnectionError, aiohttp.ClientError) as error:
+            self._lose(f"sending to the room failed: {type(error).__name__}")
+
+    async def _read(self) -> None:
+        try:
+            async for message in self._socket:
+                self._understand(message)
+        except Exception as error:
+            self._lose(f"reading from the room failed: {type(error).__name__}")
+        else:
+            self._lose("the room has closed the connection")
+
+    def _understand(self, message: aiohttp.WSMessage) -> None:
+        match message.type:
+            case aiohttp.WSMsgType.BINARY:
+                self._understand_packet(message.data)
+            case aiohttp.WSMsgType.TEXT:
+                self._understand_text(json.loads(message.data))
+            case _:
+                pass
+
+    def _understand_packet(self, data: bytes) -> None:
+        source = data[1:17]
+        if self._watched is None or source != UUID(self._watched.id).bytes:
+            return
+        match data[0]:
+            case 1:
+                _, _, _, rate = SOUND.unpack_from(data)
+                self._inbox.put(VoiceReceived(data[SOUND.size :], rate))
+            case 2:
+                _, _, width, height = PICTURE.unpack_from(data)
+                self._inbox.put(PictureReceived(data[PICTURE.size :], width, height))
+            case _:
+                pass
+
+    def _understand_text(self, body: dict[str, Any]) -> None:
+        match body.get("type"):
+            case "participant_joined":
+                self._inbox.put(ParticipantJoined(_participant(body["participant"])))
+            case "participant_left":
+                who = _participant(body["participant"])
+                self._inbox.put(ParticipantLeft(who, str(body.get("reason", ""))))
+            case "app_message":
+                self._inbox.put(MessageReceived(str(body["sender"]), body["message"]))
+            case _:
+                pass
+
+    def _lose(self, reason: str) -> None:
+        self._inbox.put(RoomLost(reason))
+        for played in list(self._unplayed):
+            if not played.done():
+                played.set_exception(RoomError(reason))
+                played.exception()  # a write that nobody waits for any more is no unhandled failure
+
+
+async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOptions) -> dict[str, Any]:
+    await socket.send_json(
+        {
+            "type": "join",
+            "user_name": "Pipecat",
+            "token": options.token,
+            "tracks": [{"name": "stream", "sample_rate": options.speech_sample_rate, "channels": 1}],
+            "voice_sample_rate": options.voice_sample_rate,
+            "subscribe": options.avatar_name,
+        }
+    )
+    answer: dict[str, Any] = await socket.receive_json()
+    if answer.get("type") != "joined":
+        raise RoomError(f"the room refused the bot: {str(answer.get('error', 'no reason given'))[:200]}")
+    return answer
+
+
+def _participant(entry: Mapping[str, Any]) -> Participant:
+    return Participant(str(entry["id"]), str(entry["user_name"]))
+
+
+def _resolve(played: "asyncio.Future[None]") -> None:
+    if not played.done():
+        played.set_result(None)

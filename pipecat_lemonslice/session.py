@@ -1,0 +1,320 @@
+"""The life of the avatar's session: created, attended, replaced when lost, and always terminated.
+
+One owner task holds everything that costs: the session at LemonSlice and the room. Its law: every session that was
+created is terminated, whatever ends it, and a failure ends the session but never the call. Owns the states and their
+order; knows nothing of pipelines, speech or pictures.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from loguru import logger
+
+from pipecat_lemonslice.answers import CreatedSession
+from pipecat_lemonslice.api import LemonSliceApi
+from pipecat_lemonslice.api_types import CreateSessionRequest
+from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
+from pipecat_lemonslice.errors import ApiStatusError, ConfigurationError, LemonSliceError, SessionError
+from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
+from pipecat_lemonslice.visit import RoomVisit, SessionLink, VisitOptions
+
+T = TypeVar("T")
+
+RELEASE_TIMEOUT = 12.0
+"""Seconds that the end of a session may take in all; what is left then ends by the vendor's idle timeout."""
+
+COST_TIMEOUT = 1.0
+BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Pauses before a lost session is replaced; the last one repeats."""
+
+FINAL_STATUSES = frozenset({400, 401, 402, 403, 404, 413, 422})
+"""Answers that stay the same until the request, the key or the account changes."""
+
+
+class SessionState(Enum):
+    """Where a session is in its life."""
+
+    CREATING = "creating"
+    """A session is being asked for."""
+
+    JOINING = "joining"
+    """It exists; its room is being joined."""
+
+    WAITING = "waiting"
+    """The bot is in the room; the avatar's first picture has not come."""
+
+    READY = "ready"
+    """The avatar can be seen, and speaks what it is given."""
+
+    LOST = "lost"
+    """The avatar or the room has gone; a new session is created after a pause."""
+
+    ENDED = "ended"
+    """The call is over, and the session with it."""
+
+    FAILED = "failed"
+    """No session can be had; trying again would give the same answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a session needs to know.
+
+    Parameters:
+        request: Makes the request of the session that is about to be created.
+        open_room: Joins the room at an address.
+        visit: How the avatar is met.
+    """
+
+    request: Callable[[], CreateSessionRequest]
+    open_room: Callable[[str], Awaitable[Room]]
+    visit: VisitOptions = field(default_factory=VisitOptions)
+
+
+class SessionListener(Protocol):
+    """Told of everything; must not block."""
+
+    def session_state(self, state: SessionState, detail: str) -> None:
+        """The session has changed its state."""
+        ...
+
+    def session_created(self, session_id: str) -> None:
+        """A session exists, and costs."""
+        ...
+
+    def session_ended(self, session_id: str, cost: float | None) -> None:
+        """A session is over; the vendor's cost of it where known."""
+        ...
+
+    def session_error(self, error: LemonSliceError) -> None:
+        """Something failed; told once."""
+        ...
+
+    def avatar_joined(self) -> None:
+        """The avatar is in the room."""
+        ...
+
+    def avatar_ready(self, link: SessionLink) -> None:
+        """The avatar may speak."""
+        ...
+
+    def avatar_gone(self, reason: str) -> None:
+        """The avatar cannot speak any more."""
+        ...
+
+    def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:
+        """The avatar is heard or seen."""
+        ...
+
+
+class AvatarSession:
+    """See the module. :meth:`start` it once, :meth:`close` it as often as you like."""
+
+    def __init__(self, api: LemonSliceApi, options: SessionOptions, listener: SessionListener) -> None:
+        """Create a session that has not been asked for yet."""
+        self._api = api
+        self._options = options
+        self._listener = listener
+        self._state = SessionState.CREATING
+        self._created: CreatedSession | None = None
+        self._failures = 0
+        self._owner: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._chores: set[asyncio.Task[Any]] = set()
+
+    @property
+    def state(self) -> SessionState:
+        """Where it is in its life."""
+        return self._state
+
+    @property
+    def session_id(self) -> str | None:
+        """The vendor's id of the session that exists now."""
+        return self._created.session_id if self._created else None
+
+    def start(self) -> None:
+        """Ask for the session; returns at once."""
+        self._owner = asyncio.create_task(self._own(), name="lemonslice-session")
+
+    def begin_close(self) -> None:
+        """Begin to terminate the session and to leave its room; idempotent."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="lemonslice-session-close")
+
+    async def close(self) -> None:
+        """Terminate the session and leave its room, in bounded time; idempotent, never raises."""
+        self.begin_close()
+        if self._closing:
+            await asyncio.shield(self._closing)
+
+    async def control(self, event: ControlEvent) -> None:
+        """Send a control event to the session that exists now.
+
+        Raises:
+            ApiError: It was refused, or did not arrive.
+            SessionError: There is no session.
+        """
+        if self._created is None:
+            raise SessionError("there is no session to control yet")
+        await self._api.control(self._created.session_id, event, control_url=self._created.control_url)
+
+    # The owner.
+
+    async def _own(self) -> None:
+        while not await self._live():  # noqa: ASYNC110 - a pause, not a poll
+            await asyncio.sleep(self._pause())
+
+    async def _live(self) -> bool:
+        """Live through one session; True if trying again is of no use."""
+        created: CreatedSession | None = None
+        room: Room | None = None
+        try:
+            self._to(SessionState.CREATING, "calling the avatar" if not self._failures else "calling the avatar again")
+            created = await self._create()
+            self._to(SessionState.JOINING, "joining the avatar's room")
+            room = await self._join(created)
+            self._to(SessionState.WAITING, "waiting for the avatar's first picture")
+            await self._visit(room, created).attend()
+            return False
+        except LemonSliceError as error:
+            return self._fail(error)
+        except Exception as error:
+            logger.exception("The avatar's session failed")
+            return self._fail(SessionError(f"unexpected {type(error).__name__} in the session"))
+        finally:
+            if created:
+                await self._shielded(self._release(created, room))
+
+    async def _create(self) -> CreatedSession:
+        """Create a session. One that is accepted after the call was cancelled is terminated, not leaked."""
+        request = self._options.request()
+        creation = self._chore(self._api.create_session(request))
+        try:
+            created = await asyncio.shield(creation)
+        except asyncio.CancelledError:
+            self._chore(self._release_late(creation))
+            raise
+        self._created = created
+        self._listener.session_created(created.session_id)
+        return created
+
+    async def _join(self, created: CreatedSession) -> Room:
+        if created.room_url is None:
+            raise SessionError("LemonSlice created a session without saying where its room is (room_url)")
+        return await self._options.open_room(created.room_url)
+
+    def _visit(self, room: Room, created: CreatedSession) -> RoomVisit:
+        return RoomVisit(room, created.session_id, self._options.visit, self)
+
+    # What the visit reports; see `VisitListener`.
+
+    def visit_joined(self) -> None:
+        """The avatar is in the room."""
+        self._listener.avatar_joined()
+
+    def visit_ready(self, link: SessionLink) -> None:
+        """The avatar can be seen."""
+        self._failures = 0
+        self._to(SessionState.READY, "the avatar is here")
+        self._listener.avatar_ready(link)
+
+    def visit_lost(self, reason: str) -> None:
+        """The avatar has gone, perhaps for good."""
+        if self._state is SessionState.READY:
+            self._to(SessionState.LOST, reason)
+            self._listener.avatar_gone(reason)
+
+    def visit_trouble(self, error: SessionError) -> None:
+        """The avatar reports trouble, and goes on."""
+        self._listener.session_error(error)
+
+    def visit_media(self, media: VoiceReceived | PictureReceived) -> None:
+        """The avatar is heard or seen."""
+        self._listener.avatar_media(media)
+
+    def visit_quiet(self) -> None:
+        """Nothing has been said for long enough to reset the vendor's idle timer."""
+        self._chore(self._reset_idle_timeout())
+
+    async def _reset_idle_timeout(self) -> None:
+        try:
+            await self.control(ResetIdleTimeout())
+        except LemonSliceError as error:
+            logger.debug(f"The session's idle timeout could not be reset: {error}")
+
+    # How it ends.
+
+    def _fail(self, error: LemonSliceError) -> bool:
+        """Report a failure; True if trying again is of no use."""
+        self._failures += 1
+        final = isinstance(error, ConfigurationError) or (
+            isinstance(error, ApiStatusError) and error.status in FINAL_STATUSES
+        )
+        self.visit_lost(str(error))
+        self._to(SessionState.FAILED if final else SessionState.LOST, str(error))
+        if final:
+            self._listener.avatar_gone(str(error))
+        self._listener.session_error(error)
+        return final
+
+    def _pause(self) -> float:
+        return BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1]
+
+    async def _release_late(self, creation: "asyncio.Task[CreatedSession]") -> None:
+        try:
+            created = await creation
+        except LemonSliceError:
+            return
+        self._listener.session_created(created.session_id)
+        await self._release(created, None)
+
+    async def _release(self, created: CreatedSession, room: Room | None) -> None:
+        """Terminate the session, then leave its room."""
+        self._created = None
+        try:
+            await self._api.terminate(created.session_id, control_url=created.control_url)
+        except LemonSliceError as error:
+            self._listener.session_error(error)
+        if room:
+            await room.close()
+        self._listener.session_ended(created.session_id, await self._cost(created))
+
+    async def _cost(self, created: CreatedSession) -> float | None:
+        try:
+            async with asyncio.timeout(COST_TIMEOUT):
+                return (await self._api.get_session(created.session_id)).cost
+        except (LemonSliceError, TimeoutError):
+            return None
+
+    async def _close(self) -> None:
+        if self._owner:
+            self._owner.cancel()
+            await asyncio.wait({self._owner}, timeout=RELEASE_TIMEOUT)
+        if self._chores:
+            _, late = await asyncio.wait(self._chores, timeout=RELEASE_TIMEOUT)
+            for chore in late:
+                chore.cancel()
+        self._to(SessionState.ENDED, "the call is over")
+
+    # Small steps.
+
+    def _to(self, state: SessionState, detail: str) -> None:
+        """The one door through which the state changes."""
+        if self._state is SessionState.ENDED:
+            return
+        self._state = state
+        logger.debug(f"Avatar session: {state.value} ({detail})")
+        self._listener.session_state(state, detail)
+
+    async def _shielded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what must be done to its end, even if whoever waits for it is cancelled, once or more."""
+        await asyncio.shield(self._chore(work))
+
+    def _chore(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        return task

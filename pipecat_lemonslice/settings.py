@@ -1,0 +1,210 @@
+"""The service's settings: what can change while it runs, and what they make of a session request."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pipecat.services.settings import ServiceSettings
+from pipecat.utils.types import NOT_GIVEN, NotGiven
+
+from pipecat_lemonslice.api_types import CreateSessionRequest, DailyProperties
+from pipecat_lemonslice.controls import ControlEvent, UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
+from pipecat_lemonslice.errors import ConfigurationError
+from pipecat_lemonslice.pictures import PictureSource
+
+
+def _not_given() -> Any:
+    return NOT_GIVEN
+
+
+@dataclass
+class LemonSliceVideoSettings(ServiceSettings):
+    """What can change while the service runs, with a ``ServiceUpdateSettingsFrame``.
+
+    Parameters:
+        agent_prompt: The avatar's demeanour while it speaks; None for the vendor's default.
+        agent_idle_prompt: Its demeanour while it is idle; None for the vendor's default.
+        agent_image_url: Address of its picture.
+        agent_image: Its picture (PIL image, bytes of a PNG or JPEG, or a path).
+        response_done_timeout: Seconds without new audio bytes before a response is complete. 0.5 unless given.
+        response_hold_timeout: The most seconds that an unfinished LLM response may hold a response open. 3 unless
+            given.
+        ready_timeout: Seconds that speech waits for the avatar before it is heard without it. 8 unless given.
+    """
+
+    agent_prompt: str | NotGiven | None = field(default_factory=_not_given)
+    agent_idle_prompt: str | NotGiven | None = field(default_factory=_not_given)
+    agent_image_url: str | NotGiven | None = field(default_factory=_not_given)
+    agent_image: PictureSource | NotGiven | None = field(default_factory=_not_given)
+    response_done_timeout: float | NotGiven = field(default_factory=_not_given)
+    response_hold_timeout: float | NotGiven = field(default_factory=_not_given)
+    ready_timeout: float | NotGiven = field(default_factory=_not_given)
+
+
+TIMEOUTS = ("response_done_timeout", "response_hold_timeout", "ready_timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The settings that are durations, in seconds."""
+
+    response_done: float
+    response_hold: float
+    ready: float
+
+
+def default_settings() -> LemonSliceVideoSettings:
+    """Return settings in which everything is given."""
+    return LemonSliceVideoSettings(
+        model=None,
+        agent_prompt=None,
+        agent_idle_prompt=None,
+        agent_image_url=None,
+        agent_image=None,
+        response_done_timeout=0.5,
+        response_hold_timeout=3.0,
+        ready_timeout=8.0,
+    )
+
+
+def check_settings(settings: ServiceSettings) -> None:
+    """Refuse settings that cannot be meant.
+
+    Args:
+        settings: Complete settings, or a change to some.
+
+    Raises:
+        ConfigurationError: Names the setting and the remedy.
+    """
+    given = settings.given_fields()
+    if unknown := sorted(settings.extra):
+        known = sorted(set(default_settings().given_fields()) - {"model"})
+        raise ConfigurationError(f"{', '.join(unknown)}: no such setting. There are {', '.join(known)}.")
+    for name in TIMEOUTS:
+        value = given.get(name, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < float("inf"):
+            raise ConfigurationError(f"{name} must be a number of seconds, 0 or more; not {value!r}.")
+    if given.get("response_done_timeout") == 0:
+        raise ConfigurationError("response_done_timeout must be more than 0 s, or every pause ends a response.")
+
+
+def timeouts(settings: ServiceSettings) -> Timeouts:
+    """Return the durations of complete settings."""
+    given = cast("dict[str, float]", settings.given_fields())
+    return Timeouts(*(float(given[name]) for name in TIMEOUTS))
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """What a session is asked for, apart from the settings. Fields as in ``LemonSliceVideoService``."""
+
+    agent_id: str | None
+    agent_image_url: str | None
+    agent_image: PictureSource | None
+    idle_timeout: int
+    model: str | None
+    aspect_ratio: str | None
+    audio_sample_rate: int
+    daily_room_url: str | None
+    daily_token: str | None = field(repr=False)
+    recording: Mapping[str, Any] | None = field(repr=False)
+    extra: Mapping[str, Any] | None = field(repr=False)
+    session_response_done_timeout: float | None
+
+    def request(self, settings: ServiceSettings, room: DailyProperties | None = None) -> CreateSessionRequest:
+        """Return the request for a session.
+
+        Args:
+            settings: Complete settings. A picture there takes the place of the avatar given here.
+            room: The room, where it is not the one given at construction.
+
+        Raises:
+            ConfigurationError: A field is wrong.
+        """
+        given = settings.given_fields()
+        return CreateSessionRequest(
+            **self._source(given),
+            transport_type="daily",
+            agent_prompt=given["agent_prompt"],
+            agent_idle_prompt=given["agent_idle_prompt"],
+            idle_timeout=self.idle_timeout,
+            response_done_timeout=self._session_timeout(timeouts(settings)),
+            model=cast("Any", self.model),
+            aspect_ratio=cast("Any", self.aspect_ratio),
+            audio_sample_rate=cast("Any", self.audio_sample_rate),
+            properties=room or self.properties(self.daily_room_url, self.daily_token),
+            extra=self.extra or {},
+        )
+
+    def check(self, settings: ServiceSettings) -> None:
+        """Refuse what cannot be meant, before anything is started.
+
+        Raises:
+            ConfigurationError: Names the field and the remedy.
+        """
+        given = settings.given_fields()
+        own = (self.agent_id, self.agent_image_url, self.agent_image)
+        pictures = (given["agent_image_url"], given["agent_image"])
+        if sum(source is not None for source in (*own, *pictures)) > 1:
+            raise ConfigurationError(
+                "agent_id, agent_image_url, agent_image: exactly one must be given, here or in settings"
+            )
+        if self.audio_sample_rate % 100:
+            raise ConfigurationError(
+                f"audio_sample_rate {self.audio_sample_rate} cannot be sent over Daily, which takes whole 10 ms "
+                "of samples. Use 16000, 24000, 44100 or 48000."
+            )
+        self.request(settings)
+
+    def properties(self, room_url: str | None, token: str | None) -> DailyProperties | None:
+        """Return the part of the request that is about the room, None if there is nothing to say."""
+        if room_url is None and token is None and self.recording is None:
+            return None
+        return DailyProperties(room_url=room_url, daily_token=token, **(self.recording or {}))
+
+    def _source(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        changed = {name: given[name] for name in ("agent_image_url", "agent_image") if given[name] is not None}
+        if changed:
+            return changed
+        return {
+            "agent_id": self.agent_id,
+            "agent_image_url": self.agent_image_url,
+            "agent_image": self.agent_image,
+        }
+
+    def _session_timeout(self, settings: Timeouts) -> float:
+        """The vendor's detection is the net below ours: it must never end a response in a pause that we bridge."""
+        if self.session_response_done_timeout is not None:
+            return self.session_response_done_timeout
+        return max(settings.response_done, settings.response_hold)
+
+
+def with_one_picture(delta: ServiceSettings) -> ServiceSettings:
+    """Return a change of settings in which a new picture takes the place of the old one, of whichever kind."""
+    given = delta.given_fields()
+    if not isinstance(delta, LemonSliceVideoSettings):
+        return delta
+    if given.get("agent_image") is not None:
+        return dataclasses.replace(delta, agent_image_url=None)
+    if given.get("agent_image_url") is not None:
+        return dataclasses.replace(delta, agent_image=None)
+    return delta
+
+
+def control_events(settings: ServiceSettings, changed: Mapping[str, Any]) -> list[ControlEvent]:
+    """Return what a running session is to be told after a change of settings.
+
+    Args:
+        settings: The settings now.
+        changed: The names that changed.
+    """
+    now = {name: value for name, value in settings.given_fields().items() if name in changed and value is not None}
+    events: list[ControlEvent] = []
+    if "agent_prompt" in now:
+        events.append(UpdateAgentPrompt(now["agent_prompt"]))
+    if "agent_idle_prompt" in now:
+        events.append(UpdateIdlePrompt(now["agent_idle_prompt"]))
+    if "agent_image_url" in now or "agent_image" in now:
+        events.append(UpdateImage(image_url=now.get("agent_image_url"), image=now.get("agent_image")))
+    return events

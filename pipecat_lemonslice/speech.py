@@ -1,0 +1,354 @@
+"""The way of the bot's speech to its listener: one ordered line, played at the speed at which it is heard.
+
+Its laws. Frames leave in the order in which they came. Frames that travel with audio leave when the audio before them
+has been written. A response keeps the route it started on: the avatar, or the plain voice downstream. When the avatar
+goes in mid-response, what it has not played goes on as plain voice. Nothing is dropped but what an interruption drops.
+
+Owns the movement, and the facts for the tracker of responses; knows nothing of sessions, HTTP or Pipecat's processors.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pipecat.frames.frames import (
+    Frame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    TTSAudioRawFrame,
+    TTSStoppedFrame,
+)
+
+from pipecat_lemonslice.contexts import WordClock
+from pipecat_lemonslice.messages import SpeechEvent
+from pipecat_lemonslice.response import (
+    Aborted,
+    AllPlayed,
+    AudioWritten,
+    BacklogChanged,
+    Decision,
+    DoneReason,
+    Interrupted,
+    LLMClosed,
+    LLMOpened,
+    ResponseDone,
+    ResponseStarted,
+    ResponseTracker,
+    StopReached,
+)
+from pipecat_lemonslice.response_clock import ResponseClock
+from pipecat_lemonslice.routes import Route, RouteChooser
+from pipecat_lemonslice.speech_queue import Drained, Item, SpeechQueue, TakenBack
+from pipecat_lemonslice.stream import AvatarLink, AvatarStream, duration
+
+TAIL_GRACE = 0.1
+"""Seconds that less than a write waits for more audio, once everything before it has been played."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitedInVain:
+    """Notice: speech waited for the avatar as long as it may, and is heard without it.
+
+    Parameters:
+        seconds: How long it waited.
+    """
+
+    seconds: float
+
+
+Notice = Decision | WaitedInVain
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechPorts:
+    """What the line needs of its surroundings.
+
+    Parameters:
+        forward: Passes a frame on, downstream.
+        notify: Told of every decision, at once; must not block.
+        pipeline_time: The pipeline clock in nanoseconds; words are timed by it.
+        avatar_sounds: Whether the avatar's voice is still being heard.
+    """
+
+    forward: Callable[[Frame], Awaitable[None]]
+    notify: Callable[[Notice], None]
+    pipeline_time: Callable[[], int]
+    avatar_sounds: Callable[[], bool] = lambda: False
+
+
+class SpeechLine:
+    """See the module. Frames come in with :meth:`put` and leave through the ports; :meth:`run` moves them."""
+
+    def __init__(self, tracker: ResponseTracker, ports: SpeechPorts, *, sample_rate: int, ready_timeout: float) -> None:
+        """Create a line on which nothing has been said.
+
+        Args:
+            tracker: Decides when responses start and end.
+            ports: The surroundings.
+            sample_rate: Rate of the speech that the avatar takes, in Hz; a multiple of 100.
+            ready_timeout: Seconds that speech waits for an avatar that is coming.
+        """
+        self._ports = ports
+        self._loop = asyncio.get_running_loop()
+        self._rate = sample_rate
+        self._responses = ResponseClock(tracker, self._decide)
+        self._routes = RouteChooser(ready_timeout)
+        self._queue = SpeechQueue(sample_rate)
+        self._stream = AvatarStream(sample_rate, self._played)
+        self._words = WordClock()
+        self._wake = asyncio.Event()
+
+    @property
+    def route(self) -> Route | None:
+        """Where the response under way is heard; None while there is none."""
+        return self._routes.current
+
+    @property
+    def unheard_seconds(self) -> float:
+        """Speech that has not been played yet, in seconds."""
+        return self._queue.seconds + self._stream.waiting_seconds + self._stream.in_flight_seconds
+
+    def configure(self, *, done_timeout: float, hold_timeout: float, ready_timeout: float) -> None:
+        """Change the timeouts, in seconds; the response under way follows them."""
+        self._routes.ready_timeout = ready_timeout
+        self._responses.configure(done_timeout=done_timeout, hold_timeout=hold_timeout)
+        self._wake.set()
+
+    # What comes in.
+
+    async def put(self, frame: Frame) -> None:
+        """Add a frame to the line; waits only while the line is full."""
+        if isinstance(frame, TTSAudioRawFrame):
+            await self._queue.wait_for_space()
+        if self._queue.put(frame):
+            self._note(frame)
+            self._settle_backlog()
+            self._wake.set()
+
+    def interrupt(self) -> None:
+        """Drop what is not wanted any more, at once; what may not be interrupted stays."""
+        keeps_playing = self._stream.uninterruptible
+        self._queue.interrupt(self._stream.frame if keeps_playing else None)
+        self._words.interrupt()
+        if not keeps_playing:
+            self._hush()
+        cut = self._responses.apply(Interrupted(keeps_playing, self._stream.in_flight_seconds))
+        if not keeps_playing:
+            self._routes.current = None
+            self._quieten(cut)
+        self._settle_backlog()
+        self._wake.set()
+
+    async def drain(self) -> None:
+        """Wait until everything that came before has been heard; ends the response under way."""
+        mark = Drained(self._loop.create_future())
+        self._queue.mark(mark)
+        self._wake.set()
+        await mark.done
+
+    def close(self) -> None:
+        """End the response under way; nothing is decided after that."""
+        self._responses.apply(Aborted(DoneReason.ENDED))
+        self._responses.close()
+        self._stream.forget()
+        self._queue.release()
+
+    # The avatar.
+
+    def avatar_here(self, link: AvatarLink) -> None:
+        """From the next response on, the avatar speaks."""
+        self._routes.avatar_here(link)
+        self._wake.set()
+
+    def avatar_gone(self) -> None:
+        """No avatar speaks until there is one again; what it has not played is heard as plain voice."""
+        if self._routes.avatar_gone():
+            self._queue.mark(TakenBack())
+            self._responses.apply(Aborted(DoneReason.AVATAR_LOST))
+        self._wake.set()
+
+    # The movement.
+
+    async def run(self) -> None:
+        """Move frames along until cancelled."""
+        while True:
+            link, head = self._routes.link, self._queue.head
+            if link and self._routes.current is Route.AVATAR and self._stream.ready:
+                await self._write(link)
+            elif head:
+                await self._advance(head)
+            else:
+                await self._rest()
+
+    async def _write(self, link: AvatarLink) -> None:
+        if self._stream.full:
+            await self._sleep()
+            return
+        context_id = self._stream.frame.context_id if self._stream.frame else None
+        self._responses.apply(AudioWritten(self._stream.next_seconds))
+        seconds = self._stream.write(link)
+        self._settle_backlog()
+        await self._forward_words(self._words.written(context_id, seconds))
+
+    async def _advance(self, head: Item) -> None:
+        match head:
+            case TTSAudioRawFrame():
+                await self._speak(head)
+            case TTSStoppedFrame() if self._ends_stretch(head):
+                await self._seal()
+            case Frame():
+                self._queue.pop()
+                await self._reach(head)
+            case TakenBack():
+                await self._take_back(head)
+            case Drained():
+                await self._drain_to(head)
+
+    async def _speak(self, frame: TTSAudioRawFrame) -> None:
+        match self._routes.choose():
+            case None:
+                await self._await_avatar()
+            case Route.AVATAR:
+                self._queue.pop()
+                await self._stream.feed(frame)
+                self._settle_backlog()
+            case Route.VOICE:
+                self._queue.pop()
+                self._responses.apply(AudioWritten(duration(frame, self._rate)))
+                self._settle_backlog()
+                await self._ports.forward(frame)
+
+    async def _await_avatar(self) -> None:
+        give_up_at = self._routes.give_up_at(self._loop.time())
+        if self._loop.time() < give_up_at:
+            await self._sleep(give_up_at)
+        else:
+            self._routes.give_up()
+            self._ports.notify(WaitedInVain(self._routes.ready_timeout))
+
+    async def _reach(self, frame: Frame) -> None:
+        match frame:
+            case TTSStoppedFrame():
+                await self._forward_words(self._words.finish(frame.context_id))
+            case LLMFullResponseEndFrame():
+                await self._forward_words(self._words.finish(None))
+            case _ if frame.pts and self._routes.current is Route.AVATAR and self._words.hold(frame):
+                await self._forward_words(self._words.due())
+                return
+            case _:
+                pass
+        self._restamp(frame)
+        await self._ports.forward(frame)
+        if isinstance(frame, TTSStoppedFrame):
+            self._responses.apply(StopReached())
+
+    async def _take_back(self, mark: TakenBack) -> None:
+        frame = await self._stream.take_back()
+        if self._queue.head is mark:  # no interruption came in between
+            self._queue.replace_head(frame)
+            self._settle_backlog()
+
+    async def _drain_to(self, mark: Drained) -> None:
+        if self._stream.has_tail:
+            await self._seal()
+        elif self._stream.in_flight_seconds:
+            await self._sleep()
+        else:
+            self._queue.pop()
+            await self._forward_words(self._words.finish(None))
+            self._responses.apply(LLMClosed())
+            self._responses.apply(StopReached())
+            if not mark.done.done():
+                mark.done.set_result(None)
+
+    async def _rest(self) -> None:
+        """With nothing to do: wait, and let a tail that nothing follows go after a grace."""
+        if not self._stream.has_tail or self._stream.in_flight_seconds:
+            await self._sleep()
+        elif not await self._sleep(self._loop.time() + TAIL_GRACE):
+            await self._seal()
+
+    # Small steps.
+
+    def _note(self, frame: Frame) -> None:
+        match frame:
+            case LLMFullResponseStartFrame() if not frame.skip_tts:
+                self._responses.apply(LLMOpened())
+            case LLMFullResponseEndFrame():
+                self._responses.apply(LLMClosed())
+            case TTSAudioRawFrame():
+                self._words.audio_arrived(frame.context_id, self._ports.pipeline_time())
+            case _:
+                pass
+
+    def _ends_stretch(self, frame: TTSStoppedFrame) -> bool:
+        last = self._stream.frame
+        if last is None or not self._stream.has_tail or self._routes.current is not Route.AVATAR:
+            return False
+        return frame.context_id is None or frame.context_id == last.context_id
+
+    def _restamp(self, frame: Frame) -> None:
+        """Words of speech that waited are late by as much; at the avatar's pace they need no time of their own."""
+        if self._routes.current is Route.AVATAR:
+            frame.pts = None
+        elif frame.pts:
+            context_id: str | None = getattr(frame, "context_id", None)
+            frame.pts += self._words.delay_ns(context_id, self._ports.pipeline_time())
+
+    async def _forward_words(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            frame.pts = None
+            await self._ports.forward(frame)
+
+    def _played(self) -> None:
+        if not self._audio_waits():
+            self._responses.apply(AllPlayed())
+        self._wake.set()
+
+    def _audio_waits(self) -> bool:
+        stream = self._stream
+        return self._queue.holds_audio or stream.has_tail or stream.in_flight_seconds > 0
+
+    def _settle_backlog(self) -> None:
+        self._responses.apply(BacklogChanged(self._audio_waits()))
+
+    async def _seal(self) -> None:
+        await self._stream.seal()
+        self._settle_backlog()
+
+    def _hush(self) -> None:
+        if self._routes.link:
+            self._stream.hush()
+        else:
+            self._stream.forget()
+
+    def _decide(self, decision: Decision) -> None:
+        match decision:
+            case ResponseStarted():
+                self._tell(SpeechEvent.RESPONSE_STARTED)
+            case ResponseDone(reason=reason):
+                if reason is DoneReason.INTERRUPTED:
+                    self._tell(SpeechEvent.INTERRUPT)
+                self._tell(SpeechEvent.RESPONSE_FINISHED)
+                self._routes.current = None
+        self._ports.notify(decision)
+
+    def _tell(self, event: SpeechEvent) -> None:
+        if self._routes.link and self._routes.current is Route.AVATAR:
+            self._routes.link.tell(event)
+
+    def _quieten(self, cut: tuple[Decision, ...]) -> None:
+        """Interrupt an avatar that is still being heard although its response is over here."""
+        told = any(isinstance(made, ResponseDone) and made.reason is DoneReason.INTERRUPTED for made in cut)
+        if not told and self._routes.link and self._ports.avatar_sounds():
+            self._routes.link.tell(SpeechEvent.INTERRUPT)
+
+    async def _sleep(self, until: float | None = None) -> bool:
+        """Sleep until something happens; False if only time passed."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout_at(until):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True

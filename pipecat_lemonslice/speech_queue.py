@@ -1,0 +1,146 @@
+"""The queue of speech and of the frames that travel with it: who may enter, and what an interruption leaves."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipecat.frames.frames import Frame, LLMFullResponseStartFrame, TTSAudioRawFrame, TTSStartedFrame, TTSTextFrame
+
+from pipecat_lemonslice.contexts import ContextGate
+from pipecat_lemonslice.stream import duration
+
+MAX_QUEUED_SECONDS = 1800.0
+"""Speech that may wait. Beyond it the pipeline is held back until some has been spoken; nothing is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """A mark: what the avatar has not played goes here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """A mark: everything before it has been heard."""
+
+    done: "asyncio.Future[None]"
+
+
+Item = Frame | TakenBack | Drained
+
+
+class SpeechQueue:
+    """Frames in order. Audio of what was interrupted does not enter; text of it neither."""
+
+    def __init__(self, sample_rate: int) -> None:
+        """Create an empty queue.
+
+        Args:
+            sample_rate: What audio that does not say its rate is taken to have, in Hz.
+        """
+        self._rate = sample_rate
+        self._items: deque[Item] = deque()
+        self._seconds = 0.0
+        self._gate = ContextGate()
+        self._space = asyncio.Event()
+
+    @property
+    def head(self) -> Item | None:
+        """What comes next; None when there is nothing."""
+        return self._items[0] if self._items else None
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the audio in the queue."""
+        return self._seconds
+
+    @property
+    def holds_audio(self) -> bool:
+        """Whether any audio is in the queue, or is about to be put back into it."""
+        return any(isinstance(item, TTSAudioRawFrame | TakenBack) for item in self._items)
+
+    async def wait_for_space(self) -> None:
+        """Wait while the queue holds as much speech as it may."""
+        while self._seconds > MAX_QUEUED_SECONDS:
+            self._space.clear()
+            await self._space.wait()
+
+    def put(self, frame: Frame) -> bool:
+        """Add a frame at the end; returns False if it is not wanted any more and was dropped."""
+        match frame:
+            case LLMFullResponseStartFrame():
+                self._gate.announce(None, by_tts=False)
+            case TTSStartedFrame():
+                self._gate.announce(frame.context_id)
+            case _:
+                pass
+        if not self._admits(frame):
+            return False
+        self._items.append(frame)
+        self._count(frame)
+        return True
+
+    def mark(self, mark: TakenBack | Drained) -> None:
+        """Add a mark: what was taken back comes first of all, the end of everything last."""
+        if isinstance(mark, TakenBack):
+            self._items.appendleft(mark)
+        else:
+            self._items.append(mark)
+
+    def pop(self) -> None:
+        """Remove what comes next."""
+        item = self._items.popleft()
+        if isinstance(item, TTSAudioRawFrame):
+            self._seconds = max(0.0, self._seconds - duration(item, self._rate))
+            self._space.set()
+
+    def replace_head(self, frame: TTSAudioRawFrame | None) -> None:
+        """Put a frame in the place of a mark; None just removes the mark."""
+        self._items.popleft()
+        if frame:
+            self._items.appendleft(frame)
+            self._count(frame)
+
+    def interrupt(self, playing: TTSAudioRawFrame | None) -> None:
+        """Drop what may be interrupted, and let no more of it in.
+
+        Args:
+            playing: Audio that plays on because it may not be interrupted.
+        """
+        self._items = deque(item for item in self._items if _survives(item, playing is not None))
+        audio = list(self._audio())
+        self._seconds = sum(duration(frame, self._rate) for frame in audio)
+        self._gate.interrupt({frame.context_id for frame in ([*audio, playing] if playing else audio)})
+        self._space.set()
+
+    def release(self) -> None:
+        """Let everybody go who waits for the end; nothing is played any more."""
+        for item in self._items:
+            if isinstance(item, Drained) and not item.done.done():
+                item.done.set_result(None)
+
+    def _audio(self) -> Iterator[TTSAudioRawFrame]:
+        return (item for item in self._items if isinstance(item, TTSAudioRawFrame))
+
+    def _count(self, frame: Frame) -> None:
+        if isinstance(frame, TTSAudioRawFrame):
+            self._seconds += duration(frame, self._rate)
+
+    def _admits(self, frame: Frame) -> bool:
+        match frame:
+            case TTSAudioRawFrame() if not frame.audio:
+                return False
+            case TTSAudioRawFrame() | TTSTextFrame():
+                return not frame.interruptible or self._gate.admits(frame.context_id)
+            case _:
+                return True
+
+
+def _survives(item: Item, keeps_playing: bool) -> bool:
+    match item:
+        case Frame():
+            return not item.interruptible
+        case TakenBack():
+            return keeps_playing
+        case Drained():
+            return True

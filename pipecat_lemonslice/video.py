@@ -1,0 +1,279 @@
+"""The service that a bot puts between its TTS and its output transport: a router, nothing more.
+
+Frames that are speech, or travel with it, go to the :class:`~pipecat_lemonslice.avatar.Avatar`; all others pass.
+"""
+
+import difflib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import aiohttp
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    Frame,
+    InterruptionFrame,
+    OutputImageRawFrame,
+    ServiceUpdateSettingsFrame,
+    StartFrame,
+    SystemFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
+from pipecat.services.ai_service import AIService
+from pipecat.utils.errors import ErrorCategory
+
+from pipecat_lemonslice.announcer import EVENTS, Announcer
+from pipecat_lemonslice.api import LemonSliceApi
+from pipecat_lemonslice.avatar import Avatar, AvatarOptions, Fallback
+from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
+from pipecat_lemonslice.errors import ConfigurationError
+from pipecat_lemonslice.frames import AvatarKeepAliveFrame
+from pipecat_lemonslice.pictures import PictureSource
+from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
+from pipecat_lemonslice.session import SessionOptions
+from pipecat_lemonslice.settings import (
+    LemonSliceVideoSettings,
+    SessionConfig,
+    check_settings,
+    control_events,
+    default_settings,
+    timeouts,
+    with_one_picture,
+)
+from pipecat_lemonslice.visit import VisitOptions
+
+BASE_KEYWORDS = frozenset({"name", "enable_direct_mode", "metrics"})
+
+
+class LemonSliceVideoService(AIService):
+    """A LemonSlice avatar that speaks what the TTS says. Place it between the TTS and the output transport.
+
+    Creates a self-managed session, joins its room, sends the speech there at the speed at which it is heard, and
+    brings the avatar's voice and picture downstream. While there is no avatar, the plain voice is heard. The service
+    decides by itself when a response has ended, also when the TTS never says so.
+
+    Event handlers available:
+
+    - on_session_created(service, session_id)
+    - on_avatar_connected(service): the avatar is in the room
+    - on_avatar_ready(service): its first picture has come
+    - on_avatar_disconnected(service, reason)
+    - on_response_started(service)
+    - on_response_done(service, reason, audio_seconds)
+    - on_fallback(service, reason): speech is heard without the avatar
+    - on_session_ended(service, session_id, cost): cost in credits, None where unknown
+
+    Example::
+
+        avatar = LemonSliceVideoService(agent_id="agent_…")
+        pipeline = Pipeline([transport.input(), stt, user, llm, tts, avatar, transport.output(), assistant])
+    """
+
+    Settings = LemonSliceVideoSettings
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        agent_id: str | None = None,
+        agent_image_url: str | None = None,
+        agent_image: PictureSource | None = None,
+        idle_timeout: int = 60,
+        model: str | None = None,
+        aspect_ratio: str | None = None,
+        audio_sample_rate: int = 24000,
+        daily_room_url: str | None = None,
+        daily_token: str | None = None,
+        bot_token: str | None = None,
+        avatar_name: str = "LemonSlice",
+        recording: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        session: aiohttp.ClientSession | None = None,
+        fallback: Fallback = "voice",
+        keep_alive: bool = True,
+        session_response_done_timeout: float | None = None,
+        settings: LemonSliceVideoSettings | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Create the service; nothing is sent before the pipeline is set up.
+
+        Args:
+            api_key: LemonSlice API key; ``LEMONSLICE_API_KEY`` if None.
+            api_url: Address of the API; ``LEMONSLICE_API_URL`` if None, else the real one.
+            agent_id: The avatar, by the id of an agent. Exactly one of this and the next two is given.
+            agent_image_url: The avatar, by the address of a picture.
+            agent_image: The avatar, by a picture (PIL image, bytes of a PNG or JPEG, or a path).
+            idle_timeout: Seconds without speech after which LemonSlice ends the session; negative for never.
+            model: ``flash``, ``lite`` or ``pro``; None for the default model.
+            aspect_ratio: ``2x3``, ``1x1`` or ``9x16``; None for ``2x3``.
+            audio_sample_rate: Rate in Hz of the speech sent to the avatar: 16000, 24000, 44100 or 48000.
+            daily_room_url: An existing Daily room for the avatar; LemonSlice makes one if None.
+            daily_token: The avatar's token for that room.
+            bot_token: The bot's own token for that room.
+            avatar_name: The user name with which the avatar joins.
+            recording: ``enable_recording`` and ``recordings_bucket``, as in the API reference.
+            extra: Further request fields, by their names in the API. Fields known here are refused.
+            session: HTTP session to use; the service owns one if None.
+            fallback: What becomes of speech without an avatar: with ``voice`` it is heard as it is, with ``silent``
+                it is not, ``fatal`` ends the pipeline.
+            keep_alive: Whether a quiet call is kept from ending by ``idle_timeout`` while the bot lives.
+            session_response_done_timeout: Seconds after which LemonSlice itself takes a response for complete; the
+                longest that the service's own detection may take if None.
+            settings: What can change while the service runs.
+            **kwargs: ``name``, ``enable_direct_mode`` and ``metrics`` of the base class.
+
+        Raises:
+            ConfigurationError: Something cannot be meant; names the field and the remedy.
+        """
+        _refuse_unknown(kwargs)
+        if fallback not in ("voice", "silent", "fatal"):
+            raise ConfigurationError(f"fallback must be 'voice', 'silent' or 'fatal', not {fallback!r}")
+        complete = default_settings()
+        if settings is not None:
+            check_settings(settings)
+            complete.apply_update(settings)
+        super().__init__(settings=complete, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        self._config = SessionConfig(
+            agent_id=agent_id,
+            agent_image_url=agent_image_url,
+            agent_image=agent_image,
+            idle_timeout=idle_timeout,
+            model=model,
+            aspect_ratio=aspect_ratio,
+            audio_sample_rate=audio_sample_rate,
+            daily_room_url=daily_room_url,
+            daily_token=daily_token,
+            recording=recording,
+            extra=extra,
+            session_response_done_timeout=session_response_done_timeout,
+        )
+        self._config.check(complete)
+        self._api = LemonSliceApi(api_key=api_key, api_url=api_url, session=session)
+        self._bot_token = bot_token
+        self._avatar_name = avatar_name
+        self._fallback: Fallback = fallback
+        self._keep_alive = keep_alive
+        self._avatar: Avatar | None = None
+        handlers = cast("Callable[..., Awaitable[None]]", self._call_event_handler)  # pyright: ignore[reportUnknownMemberType]
+        self._announcer = Announcer(self, handlers)
+        for event in EVENTS:
+            self._register_event_handler(event)
+
+    def can_generate_metrics(self) -> bool:
+        """TTFB: from the first speech sent to the avatar to the first sound that came back."""
+        return True
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:
+        """Ask for the session, which is created while the pipeline starts."""
+        await super().setup(setup)
+        self._avatar = Avatar(self, self._announcer, self._api, self._avatar_options())
+
+    async def start(self, frame: StartFrame) -> None:
+        """Begin to move speech and media."""
+        await super().start(frame)
+        self._announcer.start()
+        if self._avatar:
+            self._avatar.start()
+
+    async def stop(self, frame: EndFrame) -> None:
+        """Let the last words be heard; the session ends while the EndFrame goes on."""
+        await super().stop(frame)
+        if self._avatar:
+            await self._avatar.finish()
+            await self._avatar.stop()
+
+    async def cancel(self, frame: CancelFrame) -> None:
+        """Fall silent, and begin to end the session."""
+        await super().cancel(frame)
+        if self._avatar:
+            await self._avatar.stop()
+
+    async def cleanup(self) -> None:
+        """Release everything; the session has ended when this returns."""
+        avatar, self._avatar = self._avatar, None
+        try:
+            if avatar:
+                await avatar.close()
+        finally:
+            await self._announcer.close()
+            await self._api.close()
+            await super().cleanup()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Route a frame: speech and what travels with it to the avatar, everything else on."""
+        if isinstance(frame, InterruptionFrame) and self._avatar:
+            self._avatar.interrupt()
+        await super().process_frame(frame, direction)
+        match frame:
+            case ServiceUpdateSettingsFrame() if frame.service is self or isinstance(frame.delta, self.Settings):
+                await self._change_settings(frame)
+            case AvatarKeepAliveFrame():
+                self._control(ResetIdleTimeout())
+            case _:
+                pass
+        if self._avatar and _travels_with_speech(frame, direction):
+            await self._avatar.put(frame)
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _change_settings(self, frame: ServiceUpdateSettingsFrame) -> None:
+        delta = frame.delta or self.Settings.from_mapping(frame.settings)
+        try:
+            check_settings(delta)
+        except ConfigurationError as error:
+            await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
+            return
+        changed = await self._update_settings(with_one_picture(delta))
+        if self._avatar:
+            self._avatar.configure(timeouts(self._settings))
+        for event in control_events(self._settings, changed):
+            self._control(event)
+
+    def _control(self, event: ControlEvent) -> None:
+        if self._avatar:
+            self.create_task(self._avatar.control(event))  # pyright: ignore[reportUnknownMemberType]
+
+    def _avatar_options(self) -> AvatarOptions:
+        idle_timeout = self._config.idle_timeout
+        session = SessionOptions(
+            request=lambda: self._config.request(self._settings),
+            open_room=self._open_room,
+            visit=VisitOptions(
+                self._avatar_name,
+                keep_alive_after=idle_timeout / 3 if self._keep_alive and idle_timeout > 0 else None,
+            ),
+        )
+        return AvatarOptions(
+            session,
+            timeouts(self._settings),
+            sample_rate=self._config.audio_sample_rate,
+            fallback=self._fallback,
+            pipeline_time=self.get_clock().get_time,
+        )
+
+    async def _open_room(self, url: str) -> Room:
+        options = RoomOptions(
+            speech_sample_rate=self._config.audio_sample_rate,
+            voice_sample_rate=self.processor_setup.audio_out_sample_rate,
+            avatar_name=self._avatar_name,
+            token=self._bot_token,
+        )
+        return await open_room(url, options)
+
+
+def _travels_with_speech(frame: Frame, direction: FrameDirection) -> bool:
+    """Pictures are shown when they come, the call ends by itself; everything else downstream keeps its place."""
+    if direction is FrameDirection.UPSTREAM or isinstance(frame, SystemFrame | EndFrame):
+        return False
+    return not isinstance(frame, OutputImageRawFrame) or frame.sync_with_audio
+
+
+def _refuse_unknown(kwargs: Mapping[str, Any]) -> None:
+    unknown = sorted(set(kwargs) - BASE_KEYWORDS)
+    if not unknown:
+        return
+    known = [name for name in LemonSliceVideoService.__init__.__annotations__ if name not in ("kwargs", "return")]
+    near = difflib.get_close_matches(unknown[0], known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ". Further request fields go into extra={…}."
+    raise ConfigurationError(f"{', '.join(unknown)}: no such keyword{hint}")

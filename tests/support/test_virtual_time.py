@@ -1,0 +1,214 @@
+import asyncio
+import threading
+import time
+
+import pytest
+
+from tests.support.virtual_time import START, StuckError, VirtualTimeLoop, run_virtual, virtual_time
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_an_hour_of_sleep_takes_no_time():
+    """The clock jumps to the timer, exactly."""
+
+    async def scenario() -> float:
+        await asyncio.sleep(3000.25)
+        return now()
+
+    started = time.monotonic()
+    assert run_virtual(scenario) == START + 3000.25
+    assert time.monotonic() - started < 60
+
+
+def test_takes_a_coroutine_as_well():
+    """A coroutine object may be given in place of a function."""
+    assert run_virtual(asyncio.sleep(1, "done")) == "done"
+
+
+@virtual_time
+async def test_timers_fire_in_order_of_time_then_of_creation():
+    """Two timers of the same time run in the order in which they were made."""
+    seen: list[tuple[float, str]] = []
+    loop = asyncio.get_running_loop()
+    for delay, name in [(0.5, "c"), (0.25, "a"), (0.25, "b")]:
+        loop.call_later(delay, lambda name=name: seen.append((now() - START, name)))
+    await asyncio.sleep(1)
+    assert seen == [(0.25, "a"), (0.25, "b"), (0.5, "c")]
+
+
+@virtual_time
+async def test_no_time_passes_while_something_is_ready():
+    """Ready callbacks run to their end before the clock moves."""
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert now() == START
+
+
+@virtual_time
+async def test_cancelled_timers_do_not_move_the_clock():
+    """A timeout that was not needed leaves no trace."""
+    async with asyncio.timeout(100):
+        await asyncio.sleep(0.25)
+    await asyncio.sleep(0.25)
+    assert now() == START + 0.5
+
+
+@virtual_time
+async def test_wait_for_times_out_at_its_time():
+    """asyncio.wait_for and asyncio.timeout use the virtual clock."""
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), 2)
+    assert now() == START + 2
+
+
+@pytest.mark.parametrize("steps", [1, 7, 1000])
+def test_inexact_times_do_not_stall(steps: int):
+    """A timer that lies within a rounding error of now still runs."""
+
+    async def scenario() -> float:
+        for _ in range(steps):
+            await asyncio.sleep(0.1)
+        return now() - START
+
+    assert run_virtual(scenario) == pytest.approx(steps * 0.1)
+
+
+def test_every_run_is_the_same():
+    """Many tasks that sleep and queue interleave in one order only."""
+
+    async def scenario() -> list[tuple[float, int]]:
+        seen: list[tuple[float, int]] = []
+
+        async def worker(number: int) -> None:
+            for step in range(20):
+                await asyncio.sleep((number * 7 + step) % 5 / 8)
+                seen.append((now(), number))
+
+        await asyncio.gather(*(worker(number) for number in range(10)))
+        return seen
+
+    assert run_virtual(scenario) == run_virtual(scenario)
+
+
+def test_stuck_loop_raises_and_says_where():
+    """Nothing ready, no timer: StuckError names the task and the line it waits in."""
+
+    async def waits_for_ever() -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        await asyncio.create_task(waits_for_ever(), name="the-waiter")
+
+    with pytest.raises(StuckError, match=r"the-waiter waits in .*waits_for_ever|the-waiter waits in .*wait"):
+        run_virtual(scenario)
+
+
+def test_spinning_loop_raises(monkeypatch: pytest.MonkeyPatch):
+    """A loop that polls without time passing is not left to run for ever."""
+    monkeypatch.setattr("tests.support.virtual_time._SPINS", 1000)
+
+    async def scenario() -> None:
+        while True:  # noqa: ASYNC110 - the fault under test
+            await asyncio.sleep(0)
+
+    with pytest.raises(StuckError, match="no time passes"):
+        run_virtual(scenario)
+
+
+def test_endless_timers_raise():
+    """A heartbeat that keeps the loop alive does not hide a test that never ends."""
+
+    async def scenario() -> None:
+        while True:  # noqa: ASYNC110 - the fault under test
+            await asyncio.sleep(1)
+
+    with pytest.raises(StuckError, match="60 virtual seconds"):
+        run_virtual(scenario, limit=60)
+
+
+def test_exceptions_come_out_and_the_loop_is_closed():
+    """What the coroutine raises is raised, and what it left behind is cancelled."""
+    ended: list[str] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+    left: list[asyncio.Task[None]] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.sleep(10_000)
+        finally:
+            ended.append("cancelled")
+
+    async def scenario() -> None:
+        loops.append(asyncio.get_running_loop())
+        left.append(asyncio.create_task(background()))
+        await asyncio.sleep(1)
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        run_virtual(scenario)
+    assert ended == ["cancelled"]
+    assert loops[0].is_closed()
+
+
+@virtual_time
+async def test_the_clock_stands_still_during_a_thread():
+    """Work in asyncio.to_thread takes no virtual time, even if a timer is waiting meanwhile."""
+    fired: list[float] = []
+    asyncio.get_running_loop().call_later(0.25, lambda: fired.append(now()))
+    released = threading.Event()
+    threading.Timer(0.02, released.set).start()
+    assert await asyncio.to_thread(released.wait, 10)
+    assert now() == START
+    assert fired == []
+    await asyncio.sleep(1)
+    assert fired == [START + 0.25]
+
+
+@virtual_time
+async def test_a_cancelled_thread_does_not_hold_the_clock():
+    """Time goes on once nobody waits for a thread any more."""
+    release = threading.Event()
+    task = asyncio.create_task(asyncio.to_thread(release.wait, 10))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(5)
+    assert now() == START + 5
+    release.set()
+
+
+@virtual_time
+async def test_thread_errors_come_out():
+    """An exception in a thread is raised where it is awaited."""
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.to_thread(lambda: 1 // 0)
+
+
+@virtual_time
+async def test_there_are_no_sockets():
+    """A test in virtual time cannot reach a network by mistake."""
+    with pytest.raises(NotImplementedError):
+        await asyncio.open_connection("127.0.0.1", 9)
+
+
+async def test_is_refused_inside_a_running_loop():
+    """Virtual time cannot be nested in an async test, and leaves no coroutine unawaited."""
+    with pytest.raises(RuntimeError, match="running event loop"):
+        run_virtual(asyncio.sleep(1))
+
+
+@pytest.fixture
+def number() -> int:
+    return 3
+
+
+@pytest.mark.parametrize("letter", ["a", "b"])
+@virtual_time
+async def test_decorated_tests_take_fixtures_and_parameters(number: int, letter: str):
+    """The test runner sees the parameters of the test that is decorated."""
+    assert number == 3
+    assert letter in "ab"
+    assert isinstance(asyncio.get_running_loop(), VirtualTimeLoop)

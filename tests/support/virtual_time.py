@@ -1,0 +1,190 @@
+"""An asyncio event loop whose clock jumps: hours of timers run in milliseconds, always in the same order.
+
+While a callback is ready it runs and no time passes. When nothing is ready, the clock jumps to the next
+timer, exactly. So ``asyncio.sleep``, ``wait_for``, ``asyncio.timeout`` and ``loop.call_later`` work as ever,
+a test may assert exact times (use binary-exact ones such as 0.25), and nothing depends on the machine.
+
+    def test_waits_a_minute():
+        async def scenario() -> float:
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            await asyncio.sleep(60)
+            return loop.time() - started
+
+        assert run_virtual(scenario) == 60
+
+    @virtual_time
+    async def test_the_same():
+        await asyncio.sleep(60)
+
+The limits of it:
+
+- Only ``loop.time()`` is virtual. ``time.monotonic()`` and ``time.time()`` go on as they are.
+- No sockets, pipes, subprocesses or signal handlers: those raise NotImplementedError.
+- ``asyncio.to_thread`` and ``run_in_executor`` work: the clock stands still until the thread is done. A
+  thread that the loop did not start itself is not waited for.
+- A loop with nothing ready, no timer and no thread can never go on: StuckError, with where each task waits.
+  The same for one that spins without time passing, or that is still busy after `limit` virtual seconds.
+"""
+
+import asyncio
+import functools
+import threading
+from asyncio import base_events
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+__all__ = ["START", "StuckError", "VirtualTimeLoop", "run_virtual", "virtual_time"]
+
+T = TypeVar("T")
+
+START = 1024.0
+"""What the clock shows at first, in seconds: not zero, as no real clock does, and exact in binary."""
+
+_SPINS = 1_000_000
+_THREAD_SECONDS = 30.0
+
+
+class StuckError(AssertionError):
+    """The loop can never go on, or never ends."""
+
+
+class VirtualTimeLoop(base_events.BaseEventLoop):
+    """The loop. `run_virtual` and `virtual_time` are the ways to use it.
+
+    Args:
+        limit: Virtual seconds after which a loop that still runs is taken to run for ever.
+    """
+
+    # The state that asyncio's own base class keeps, and that its type stubs leave out.
+    _scheduled: list[asyncio.TimerHandle]
+    _default_executor: Executor | None
+
+    def __init__(self, *, limit: float = 3600.0) -> None:
+        super().__init__()
+        self._now = START
+        self._end = START + limit
+        self._limit = limit
+        self._spins = 0
+        self._threads = 0
+        self._woken = threading.Event()
+        # A timer is due if it lies before now + resolution, so zero would never let one run.
+        self._clock_resolution = 1e-9
+        self._selector = self
+
+    def time(self) -> float:
+        """The virtual time in seconds."""
+        return self._now
+
+    def select(self, timeout: float | None) -> list[Any]:
+        """Let time pass: what a real loop does by waiting for its sockets.
+
+        Args:
+            timeout: 0 if callbacks are ready, None if nothing is scheduled, else a timer waits.
+
+        Returns:
+            Always empty, there are no sockets.
+
+        Raises:
+            StuckError: Time cannot pass, or has passed for too long.
+        """
+        if timeout is not None and timeout <= 0:
+            self._count_spin()
+        elif self._threads:
+            self._wait_for_thread()
+        elif not self._scheduled:
+            raise StuckError("Nothing is ready and nothing is scheduled." + self._where())
+        else:
+            self._jump(self._scheduled[0].when())
+        return []
+
+    def _count_spin(self) -> None:
+        self._spins += 1
+        if self._spins > _SPINS:
+            self._spins = 0  # the clean-up that follows has to run
+            raise StuckError("The loop spins and no time passes." + self._where())
+
+    def _wait_for_thread(self) -> None:
+        if not self._woken.wait(_THREAD_SECONDS):
+            raise StuckError(f"A thread has not ended after {_THREAD_SECONDS} real seconds." + self._where())
+        self._woken.clear()
+
+    def _jump(self, when: float) -> None:
+        if when > self._end:
+            raise StuckError(f"Still running after {self._limit} virtual seconds." + self._where())
+        self._spins = 0
+        self._now = max(self._now, when)
+
+    def _where(self) -> str:
+        tasks = sorted(asyncio.all_tasks(self), key=lambda task: task.get_name())
+        lines = [f"\n  {task.get_name()} waits in {_innermost(task)}" for task in tasks if not task.done()]
+        return "".join(lines)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Run `func` in a real thread, during which the clock stands still."""
+        future = super().run_in_executor(executor, func, *args)  # type: ignore[arg-type]
+        self._threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _: asyncio.Future[Any]) -> None:
+        self._threads -= 1
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Join the threads here; asyncio's own way waits for a thread that this loop cannot see."""
+        self._executor_shutdown_called = True
+        if self._default_executor is not None:
+            self._default_executor.shutdown(wait=True)
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """There are none."""
+
+    def _write_to_self(self) -> None:
+        self._woken.set()
+
+
+def _innermost(task: asyncio.Task[Any]) -> str:
+    """File, line and name of the frame in which a task waits, as deep as it can be seen."""
+    awaitable: Any = task.get_coro()
+    place = "?"
+    while awaitable is not None:
+        frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "ag_frame", None)
+        if frame is not None:
+            place = f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_qualname})"
+        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "ag_await", None)
+    return place
+
+
+def run_virtual(main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T], *, limit: float = 3600.0) -> T:
+    """Run a coroutine to its end in virtual time, then cancel what it left behind and close the loop.
+
+    Args:
+        main: A coroutine, or a function without parameters that returns one.
+        limit: Virtual seconds that it may last at most.
+
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        StuckError: It can never end: nothing is scheduled, time stands still, or `limit` has passed.
+        RuntimeError: An event loop is running in this thread already.
+    """
+    coroutine = main() if callable(main) else main
+    if asyncio._get_running_loop() is not None:
+        coroutine.close()
+        raise RuntimeError("run_virtual() cannot be called from a running event loop")
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(limit=limit)) as runner:
+        return runner.run(coroutine)
+
+
+def virtual_time(test: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
+    """Make an async test run in virtual time; its fixtures are set up outside the loop, so use plain ones."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> T:
+        return run_virtual(functools.partial(test, *args, **kwargs))
+
+    return run

@@ -1,0 +1,194 @@
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from pipecat_lemonslice import pictures
+from pipecat_lemonslice.errors import ConfigurationError
+from pipecat_lemonslice.pictures import MAX_BYTES, MAX_SIDE, PreparedPicture, picture_problem, prepare_picture
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def opened(picture: PreparedPicture) -> Image.Image:
+    return Image.open(io.BytesIO(picture.data))
+
+
+def noise(width: int, height: int, channels: int = 3) -> Image.Image:
+    data = np.random.default_rng(1).integers(0, 255, (height, width, channels), dtype=np.uint8)
+    return Image.fromarray(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type", "extension"), [("PNG", "image/png", "png"), ("JPEG", "image/jpeg", "jpg")]
+)
+def test_small_pictures_stay_as_they_are(kind: str, content_type: str, extension: str, tmp_path: Path):
+    """A sound PNG or JPEG is sent byte for byte, from memory and from a file."""
+    data = encoded(Image.new("RGB", (368, 560), "orange"), kind)
+    path = tmp_path / "face"
+    path.write_bytes(data)
+    for source in (data, path, str(path)):
+        assert prepare_picture(source) == PreparedPicture(data, content_type, extension)
+
+
+def test_transparent_png_stays_as_it_is():
+    """A small PNG with transparency is not flattened."""
+    data = encoded(Image.new("RGBA", (368, 560), (255, 0, 0, 9)), "PNG")
+    assert prepare_picture(data).data == data
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "GIF", "BMP", "TIFF"])
+def test_other_formats_become_jpeg(kind: str):
+    """What the service does not take is turned into what it does."""
+    picture = prepare_picture(encoded(Image.new("RGB", (64, 96), "orange"), kind))
+    assert (picture.content_type, picture.extension) == ("image/jpeg", "jpg")
+    assert opened(picture).size == (64, 96)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
+def test_every_pillow_mode_is_taken(mode: str):
+    """A PIL image of any mode becomes a PNG or JPEG that loads."""
+    image = opened(prepare_picture(Image.new(mode, (40, 60))))
+    image.load()
+    assert image.size == (40, 60)
+
+
+def test_a_pil_image_is_left_as_it_was():
+    """The caller's image is neither turned, scaled nor converted."""
+    image = noise(1500, 1200)
+    before = image.tobytes()
+    prepare_picture(image)
+    assert (image.size, image.mode, image.tobytes()) == ((1500, 1200), "RGB", before)
+
+
+def test_transparency_is_kept_and_only_where_there_is_some():
+    """Something to see through makes a PNG, an alpha channel that is full everywhere a JPEG."""
+    clear = Image.new("RGBA", (1200, 1200), (255, 0, 0, 255))
+    assert prepare_picture(clear).extension == "jpg"
+    ImageDraw.Draw(clear).rectangle((0, 0, 600, 600), fill=(0, 0, 0, 0))
+    picture = prepare_picture(clear)
+    assert picture.extension == "png"
+    assert opened(picture).getpixel((1, 1)) == (0, 0, 0, 0)
+
+
+def test_pictures_are_turned_upright():
+    """A phone's picture, stored lying, is sent standing, and without its position and other EXIF."""
+    image = Image.new("RGB", (60, 40), "red")
+    ImageDraw.Draw(image).rectangle((0, 0, 20, 40), fill="blue")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = opened(prepare_picture(encoded(image, "JPEG", exif=exif, quality=95)))
+    assert turned.size == (40, 60)
+    red, _, blue = turned.convert("RGB").getpixel((20, 5))  # type: ignore[misc]
+    assert blue > red
+    assert not turned.getexif()
+
+
+def test_a_twenty_megabyte_picture_becomes_small():
+    """No picture is so large that the service answers 413."""
+    data = encoded(noise(2700, 2500), "BMP")
+    assert len(data) > 20_000_000
+    picture = prepare_picture(data)
+    assert len(picture.data) < MAX_BYTES
+    assert max(opened(picture).size) <= MAX_SIDE
+
+
+def test_even_transparent_noise_becomes_small():
+    """What PNG cannot press together is scaled down further."""
+    picture = prepare_picture(noise(1200, 800, 4), max_bytes=200_000)
+    assert picture.extension == "png"
+    assert len(picture.data) <= 200_000
+
+
+@pytest.mark.parametrize("size", [(1, 20000), (20000, 1)])
+def test_lines_are_pictures(size: tuple[int, int]):
+    """An extreme aspect ratio keeps at least one pixel."""
+    assert max(opened(prepare_picture(Image.new("RGB", size))).size) == MAX_SIDE
+
+
+def test_sixteen_bit_grey_is_scaled_to_eight():
+    """A sixteen-bit PNG does not turn white."""
+    grey = opened(prepare_picture(encoded(Image.new("I;16", (10, 10), 0x8000), "PNG")))
+    assert grey.convert("L").getpixel((5, 5)) == pytest.approx(128, abs=2)  # type: ignore[comparison-overlap]
+
+
+def test_colour_profiles_are_kept():
+    """A small profile goes along, as colours mean nothing without it."""
+    data = encoded(noise(1300, 20), "JPEG", icc_profile=b"p" * 500)
+    assert opened(prepare_picture(data)).info["icc_profile"] == b"p" * 500
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (b"", "is empty"),
+        (b"<html>no picture</html>", "not an image"),
+        ("no/such/file.png", "is not a file, 'file.png'"),
+        (Path("no/such/file.png"), "is not a file"),
+        (".", "is not a file"),
+        ("a\0b", "file"),
+        ("https://example.com/face.png?sig=S3CR3T", "agent_image_url"),
+        (5, "is of type int"),
+        (None, "is of type NoneType"),
+        (encoded(noise(100, 100), "PNG")[:9000], "is damaged"),
+        (encoded(noise(100, 100), "JPEG")[:500], "is damaged"),
+    ],
+)
+def test_what_is_no_picture_is_refused(image: object, words: str):
+    """The error names the field, says what is wrong, and does not show the input."""
+    with pytest.raises(ConfigurationError, match=r"^agent_image ") as caught:
+        prepare_picture(image)  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    assert "S3CR3T" not in repr(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_postscript_is_not_opened():
+    """Formats for which Pillow would start a foreign program are not tried."""
+    with pytest.raises(ConfigurationError, match="not an image"):
+        prepare_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+
+
+def test_a_bomb_does_not_go_off():
+    """A tiny file of a billion pixels is refused before it is unpacked, and so is a large PIL image."""
+    header = encoded(Image.new("1", (8, 8)), "PNG")
+    bomb = header[:16] + (40_000).to_bytes(4, "big") * 2 + header[24:]
+    with pytest.raises(ConfigurationError):
+        prepare_picture(bomb)
+    with pytest.raises(ConfigurationError, match="80,000,000 pixels"):
+        prepare_picture(Image.new("1", (9000, 9000)))
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file beyond reason is refused by its size."""
+    monkeypatch.setattr(pictures, "_MAX_FILE_BYTES", 1000)
+    (tmp_path / "film.png").write_bytes(bytes(1001))
+    assert "more than 1,000 bytes" in str(picture_problem(tmp_path / "film.png"))
+
+
+def test_a_file_that_goes_away_is_an_error_too(tmp_path: Path):
+    """A file that has vanished since it was checked is reported like one that never was."""
+    path = tmp_path / "gone.png"
+    path.write_bytes(encoded(noise(9, 9), "PNG"))
+    assert picture_problem(path) is None
+    os.remove(path)
+    with pytest.raises(ConfigurationError, match="not a file"):
+        prepare_picture(path)
+
+
+def test_the_field_can_be_named():
+    """An update of the picture speaks of its own field."""
+    with pytest.raises(ConfigurationError, match=r"^image is empty"):
+        prepare_picture(b"", name="image")
+
+
+def test_the_repr_does_not_show_the_picture():
+    """Logging a prepared picture does not fill the log."""
+    assert "data" not in repr(PreparedPicture(b"1234", "image/png", "png"))
