@@ -1,0 +1,186 @@
+"""A LemonSlice in memory, for tests in virtual time: an API, a room and an avatar that obey the vendor's rules.
+
+Faults are asked of the doubles: ``vendor.refuse(error)``, ``room.lose("…")``, ``avatar.leave()``.
+"""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipecat_lemonslice.answers import CreatedSession, SessionInfo, SessionStatus
+from pipecat_lemonslice.controls import ControlEvent
+from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError, RoomError
+from pipecat_lemonslice.rooms import (
+    MessageReceived,
+    Participant,
+    ParticipantJoined,
+    ParticipantLeft,
+    PictureReceived,
+    RoomEvent,
+    RoomLost,
+    VoiceReceived,
+)
+from pipecat_lemonslice.rooms.inbox import RoomInbox
+
+AVATAR_ID = "11111111-1111-4111-8111-111111111111"
+
+
+@dataclass
+class Heard:
+    """One thing that reached the room, in order.
+
+    Parameters:
+        at: Virtual time in seconds.
+        what: Speech, or the event of an app message.
+    """
+
+    at: float
+    what: bytes | str
+
+
+class MemoryRoom:
+    """A room that plays writes one after the other, as daily-python does, and remembers what reached it."""
+
+    def __init__(self, sample_rate: int = 24000, *, latency: float = 0.25, echo: bool = True) -> None:
+        self.sample_rate = sample_rate
+        self.log: list[Heard] = []
+        self.messages: list[dict[str, Any]] = []
+        self.watched: Participant | None = None
+        self.closed = False
+        self.frozen = False
+        self._latency = latency
+        self._echo = echo
+        self._loop = asyncio.get_running_loop()
+        self._inbox = RoomInbox()
+        self._played_until = 0.0
+        self._unplayed: set[asyncio.Future[None]] = set()
+        self._voices: set[asyncio.TimerHandle] = set()
+
+    # What the service uses.
+
+    def write(self, pcm: bytes) -> "asyncio.Future[None]":
+        assert len(pcm) % (self.sample_rate // 100 * 2) == 0, "rooms take whole slices of 10 ms"
+        assert pcm, "an empty write"
+        now = self._loop.time()
+        self.log.append(Heard(now, pcm))
+        started = max(self._played_until, now)
+        self._played_until = started + len(pcm) / (2 * self.sample_rate)
+        played: asyncio.Future[None] = self._loop.create_future()
+        self._unplayed.add(played)
+        self._loop.call_at(self._played_until, self._finish, played)
+        if self._echo:
+            self._loop.call_at(self._played_until + self._latency, self._inbox.put, VoiceReceived(pcm, self.sample_rate))
+        assert sum(not one.done() for one in self._unplayed) <= 2, "more than two writes in flight"
+        return played
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        self.messages.append(dict(message))
+        self.log.append(Heard(self._loop.time(), str(message["event"])))
+
+    def watch(self, participant: Participant) -> None:
+        self.watched = participant
+
+    async def next_event(self) -> RoomEvent:
+        return await self._inbox.get()
+
+    async def close(self) -> None:
+        self.closed = True
+        self.lose("the bot has left")
+
+    # What a test asks for.
+
+    def put(self, event: RoomEvent) -> None:
+        self._inbox.put(event)
+
+    def join(self, name: str = "LemonSlice", participant_id: str = AVATAR_ID) -> None:
+        self.put(ParticipantJoined(Participant(participant_id, name)))
+
+    def show(self) -> None:
+        self.put(PictureReceived(bytes(2 * 3 * 3), 2, 3))
+
+    def arrive(self) -> None:
+        self.join()
+        self.show()
+
+    def leave(self, name: str = "LemonSlice", participant_id: str = AVATAR_ID) -> None:
+        self.put(ParticipantLeft(Participant(participant_id, name), "leftCall"))
+
+    def say(self, message: object, sender: str = AVATAR_ID) -> None:
+        self.put(MessageReceived(sender, message))
+
+    def lose(self, reason: str) -> None:
+        self.put(RoomLost(reason))
+        for played in self._unplayed:
+            if not played.done():
+                played.set_exception(RoomError(reason))
+                played.exception()
+
+    @property
+    def speech(self) -> bytes:
+        return b"".join(entry.what for entry in self.log if isinstance(entry.what, bytes))
+
+    @property
+    def events(self) -> list[str]:
+        return [entry.what for entry in self.log if isinstance(entry.what, str)]
+
+    def time_of(self, event: str) -> float:
+        return next(entry.at for entry in self.log if entry.what == event)
+
+    @property
+    def played_until(self) -> float:
+        return self._played_until
+
+    def _finish(self, played: "asyncio.Future[None]") -> None:
+        if not played.done() and not self.frozen:
+            played.set_result(None)
+
+
+@dataclass
+class MemoryVendor:
+    """Stands in for the API client. Sessions come after ``latency`` seconds, unless refused."""
+
+    latency: float = 0.0
+    refusals: deque[LemonSliceError] = field(default_factory=deque)
+    terminations_refused: deque[LemonSliceError] = field(default_factory=deque)
+    created: list[str] = field(default_factory=list)
+    terminated: list[str] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
+    controls: list[ControlEvent] = field(default_factory=list)
+    control_refusal: LemonSliceError | None = None
+    log: list[str] = field(default_factory=list)
+    closed: bool = False
+    _ids: Any = field(default_factory=lambda: itertools.count(1))
+
+    async def create_session(self, request: Any) -> CreatedSession:
+        self.requests.append(request)
+        await asyncio.sleep(self.latency)
+        if self.refusals:
+            raise self.refusals.popleft()
+        session_id = f"session-{next(self._ids)}"
+        self.created.append(session_id)
+        return CreatedSession(session_id=session_id, room_url=f"ws://room/{session_id}", control_url="")
+
+    async def terminate(self, session_id: str, *, control_url: str | None = None) -> None:
+        if self.terminations_refused:
+            raise self.terminations_refused.popleft()
+        self.terminated.append(session_id)
+        self.log.append(f"terminate {session_id}")
+
+    async def control(self, session_id: str, event: ControlEvent, *, control_url: str | None = None) -> None:
+        if self.control_refusal:
+            raise self.control_refusal
+        self.controls.append(event)
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        return SessionInfo(session_id=session_id, session_status=SessionStatus.COMPLETED, cost=1.5)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def refuse(self, error: LemonSliceError | int, times: int = 1) -> None:
+        if isinstance(error, int):
+            error = ApiStatusError(error, "refused by the test")
+        self.refusals.extend([error] * times)

@@ -1,0 +1,205 @@
+"""A pipeline of three in virtual time: source, the service, sink; with a LemonSlice in memory around it.
+
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.send(speech(1.0))
+        await stage.settle(2.0)
+        assert stage.room.events == ["response_started", "response_finished"]
+"""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import numpy as np
+from pipecat.clocks.base_clock import BaseClock
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    Frame,
+    OutputImageRawFrame,
+    SpeechOutputAudioRawFrame,
+    StartFrame,
+    TTSAudioRawFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
+from pipecat.utils.asyncio.task_manager import TaskManager
+
+from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice.rooms import Room
+from tests.support.memory import MemoryRoom, MemoryVendor
+
+F = TypeVar("F", bound=Frame)
+RATE = 24000
+
+
+def tone(seconds: float, sample_rate: int = RATE, channels: int = 1, frequency: float = 220.0) -> bytes:
+    """A tone with no silent stretch, as 16-bit PCM."""
+    count = round(seconds * sample_rate)
+    wave = 8000 * np.sin(2 * np.pi * frequency * (np.arange(count) + 0.5) / sample_rate)
+    return np.repeat(wave.astype("<i2"), channels).tobytes()
+
+
+def speech(
+    seconds: float, context_id: str | None = "a", sample_rate: int = RATE, *, interruptible: bool = True
+) -> TTSAudioRawFrame:
+    """One frame of TTS audio."""
+    frame = TTSAudioRawFrame(tone(seconds, sample_rate), sample_rate, 1, context_id=context_id)
+    frame.interruptible = interruptible
+    return frame
+
+
+class LoopClock(BaseClock):
+    """The pipeline clock, driven by the loop's time."""
+
+    def get_time(self) -> int:
+        return round(asyncio.get_running_loop().time() * 1e9)
+
+    def start(self) -> None:
+        pass
+
+
+class End(FrameProcessor):
+    """One end of the pipeline: keeps what arrives, but for pictures, which it only counts."""
+
+    def __init__(self, direction: FrameDirection) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._direction = direction
+        self.frames: list[tuple[float, Frame]] = []
+        self.pictures = 0
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if direction is self._direction:
+            if isinstance(frame, OutputImageRawFrame):
+                self.pictures += 1
+            else:
+                self.frames.append((asyncio.get_running_loop().time(), frame))
+        await self.push_frame(frame, direction)
+
+
+class StagedService(LemonSliceVideoService):
+    """The service, its vendor and its rooms in memory."""
+
+    def __init__(self, vendor: MemoryVendor, open_room: Callable[[str], Room], **kwargs: Any) -> None:
+        super().__init__(api_key="test-key-0123", **{"agent_id": "agent", **kwargs})
+        self._api = cast("Any", vendor)
+        self._opener = open_room
+
+    async def _open_room(self, url: str) -> Room:
+        return self._opener(url)
+
+
+class Stage:
+    """See the module."""
+
+    def __init__(self, vendor: MemoryVendor | None = None, *, latency: float = 0.25, **kwargs: Any) -> None:
+        self.vendor = vendor or MemoryVendor()
+        self.rooms: list[MemoryRoom] = []
+        self.events: list[tuple[Any, ...]] = []
+        self._latency = latency
+        self.service = StagedService(self.vendor, self._open, **kwargs)
+        self.source, self.sink = End(FrameDirection.UPSTREAM), End(FrameDirection.DOWNSTREAM)
+        self._listen()
+
+    @property
+    def room(self) -> MemoryRoom:
+        return self.rooms[-1]
+
+    async def __aenter__(self) -> Self:
+        setup = FrameProcessorSetup(LoopClock(), TaskManager(), cast("Any", None), audio_out_sample_rate=RATE)
+        self.processors = (self.source, self.service, self.sink)
+        self.source.link(self.service)
+        self.service.link(self.sink)
+        for processor in self.processors:
+            await processor.setup(setup)
+        await self.send(StartFrame())
+        await self.settle()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for processor in self.processors:
+            await processor.cleanup()
+
+    async def send(self, *frames: Frame) -> None:
+        """Push frames into the pipeline."""
+        for frame in frames:
+            await self.source.push_frame(frame)
+
+    async def settle(self, seconds: float = 0.0) -> None:
+        """Let time pass, and everything happen that is due."""
+        await asyncio.sleep(seconds)
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        """End the call and wait until the EndFrame has come through."""
+        await self.send(EndFrame())
+        await self.until(lambda: bool(self.down(EndFrame)))
+
+    async def cancel(self) -> None:
+        await self.send(CancelFrame())
+        await self.settle()
+
+    async def until(self, condition: Callable[[], bool], limit: float = 120.0) -> None:
+        """Wait, in virtual time, until a condition holds."""
+        give_up_at = self.now + limit
+        while not condition():
+            assert self.now < give_up_at, "the condition never came true"
+            await asyncio.sleep(0.001)
+
+    @property
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def down(self, kind: type[F]) -> list[F]:
+        """Frames of a kind that came out downstream."""
+        return [frame for _, frame in self.sink.frames if isinstance(frame, kind)]
+
+    def up(self, kind: type[F]) -> list[F]:
+        """Frames of a kind that came out upstream."""
+        return [frame for _, frame in self.source.frames if isinstance(frame, kind)]
+
+    def time_of(self, kind: type[Frame], index: int = 0) -> float:
+        """When a frame came out downstream."""
+        return [at for at, frame in self.sink.frames if isinstance(frame, kind)][index]
+
+    @property
+    def voice(self) -> bytes:
+        """The avatar's voice, as passed on."""
+        return b"".join(frame.audio for frame in self.down(SpeechOutputAudioRawFrame))
+
+    @property
+    def plain(self) -> bytes:
+        """Speech heard without the avatar."""
+        return b"".join(frame.audio for frame in self.down(TTSAudioRawFrame))
+
+    def event_names(self) -> list[str]:
+        return [event[0] for event in self.events]
+
+    def _open(self, url: str) -> Room:
+        room = MemoryRoom(latency=self._latency)
+        self.rooms.append(room)
+        return cast("Room", room)
+
+    def _listen(self) -> None:
+        def handler(name: str) -> Callable[..., Any]:
+            async def handle(_service: Any, *args: Any) -> None:
+                self.events.append((name, *args))
+
+            return handle
+
+        for name in (
+            "on_session_created",
+            "on_avatar_connected",
+            "on_avatar_ready",
+            "on_avatar_disconnected",
+            "on_response_started",
+            "on_response_done",
+            "on_fallback",
+            "on_session_ended",
+        ):
+            self.service.add_event_handler(name, handler(name))

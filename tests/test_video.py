@@ -1,0 +1,201 @@
+"""The service in a pipeline, in virtual time, with a LemonSlice in memory."""
+
+import asyncio
+
+import pytest
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    ErrorFrame,
+    InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    StartFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
+from pipecat.utils.text.base_text_aggregator import TextType
+
+from pipecat_lemonslice import (
+    AvatarResponseDoneFrame,
+    AvatarResponseStartedFrame,
+    AvatarStatus,
+    AvatarStatusFrame,
+)
+from tests.support.memory import MemoryVendor
+from tests.support.stage import Stage, speech, tone
+from tests.support.virtual_time import virtual_time
+
+
+def text(words: str, context_id: str = "a") -> TTSTextFrame:
+    frame = TTSTextFrame(words, text_type=TextType.SENTENCE)
+    frame.context_id = context_id
+    return frame
+
+
+@virtual_time
+async def test_speech_reaches_the_avatar_whole_and_its_voice_comes_back() -> None:
+    """Every sample of the TTS reaches the avatar, and the avatar's voice reaches the output."""
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        await stage.send(TTSStartedFrame("a"), speech(3.013), TTSStoppedFrame("a"))
+        await stage.settle(5.0)
+        sent = tone(3.013)
+        assert stage.room.speech[: len(sent)] == sent
+        assert set(stage.room.speech[len(sent) :]) <= {0}
+        assert len(stage.room.speech) - len(sent) < 480
+        assert stage.voice[: len(sent) - len(sent) % 1920] == sent[: len(sent) - len(sent) % 1920]
+        assert stage.plain == b""
+
+
+@virtual_time
+async def test_a_response_ends_by_timeout_after_the_last_byte_was_played() -> None:
+    """Without a stop event the response ends response_done_timeout after its last byte was played."""
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        await stage.send(speech(10.0))
+        await stage.settle(12.0)
+        assert stage.room.events == ["response_started", "response_finished"]
+        assert stage.room.time_of("response_finished") == pytest.approx(stage.room.played_until + 0.5, abs=1e-6)
+        assert [frame.reason for frame in stage.down(AvatarResponseDoneFrame)] == ["response_done_timeout"]
+        assert stage.down(AvatarResponseDoneFrame)[0].audio_seconds == pytest.approx(10.0)
+
+
+@virtual_time
+async def test_a_stop_event_ends_the_response_with_its_last_byte() -> None:
+    """With a stop event the response ends when its last byte has been played."""
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        await stage.send(TTSStartedFrame("a"), speech(1.0), TTSStoppedFrame("a"))
+        await stage.settle(2.0)
+        assert stage.room.time_of("response_finished") == pytest.approx(stage.room.played_until, abs=1e-6)
+
+
+@virtual_time
+async def test_an_interruption_is_told_first_and_leaves_forty_milliseconds() -> None:
+    """`interrupt` comes before `response_finished`; nothing is written afterwards."""
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        await stage.send(speech(10.0), text("heard too late"))
+        await stage.settle(1.0)
+        before = len(stage.room.speech)
+        await stage.send(InterruptionFrame())
+        await stage.settle(2.0)
+        assert len(stage.room.speech) == before
+        assert stage.room.played_until - stage.room.time_of("interrupt") <= 0.040 + 1e-9
+        assert stage.room.events == ["response_started", "interrupt", "response_finished"]
+        assert stage.down(TTSTextFrame) == []
+
+
+@virtual_time
+async def test_startframe_does_not_wait_for_the_session_and_nothing_is_lost() -> None:
+    """With a slow API the StartFrame passes at once, and the greeting is heard from its first sample."""
+    async with Stage(MemoryVendor(latency=2.0)) as stage:
+        started = stage.now
+        assert stage.time_of(StartFrame) == pytest.approx(started)
+        await stage.send(speech(1.0))
+        await stage.until(lambda: bool(stage.rooms))
+        stage.room.arrive()
+        await stage.settle(4.0)
+        assert stage.room.speech == tone(1.0)
+        assert stage.plain == b""
+
+
+@virtual_time
+async def test_speech_is_heard_without_an_avatar_that_does_not_come() -> None:
+    """After ready_timeout the plain voice is heard; the avatar takes over at the next response."""
+    async with Stage() as stage:
+        await stage.send(speech(2.0), text("hello"))
+        await stage.settle(7.9)
+        assert stage.plain == b""
+        await stage.settle(0.2)
+        assert stage.plain == tone(2.0)
+        stage.room.arrive()
+        await stage.send(speech(1.0, "b"))
+        await stage.settle(0.5)
+        assert stage.room.speech == b""
+        await stage.settle(4.0)
+        await stage.send(speech(1.0, "c"))
+        await stage.settle(4.0)
+        assert stage.room.speech == tone(1.0)
+        assert ("on_fallback", "the avatar was not ready within 8 s") in stage.events
+
+
+@virtual_time
+async def test_a_lost_avatar_hands_over_to_the_plain_voice_and_a_new_one_takes_over() -> None:
+    """What the avatar has not played is heard as plain voice; a new session speaks the next response."""
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        await stage.send(speech(3.0))
+        await stage.settle(1.0)
+        stage.room.lose("the socket is gone")
+        await stage.settle(0.1)
+        spoken = stage.room.speech
+        assert stage.plain == tone(3.0)[len(spoken) - len(stage.plain) + len(tone(3.0)) - len(spoken) :] or stage.plain
+        assert len(stage.plain) + len(spoken) >= len(tone(3.0))
+        assert tone(3.0).endswith(stage.plain)
+        await stage.until(lambda: len(stage.rooms) == 2)
+        stage.room.arrive()
+        await stage.settle(5.0)
+        await stage.send(speech(1.0, "b"))
+        await stage.settle(2.0)
+        assert stage.room.speech == tone(1.0)
+        assert stage.vendor.terminated == ["session-1"]
+        assert len(stage.up(ErrorFrame)) == 1
+
+
+@virtual_time
+async def test_every_session_is_terminated_then_its_room_left() -> None:
+    """An EndFrame ends the session; everything created is terminated."""
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        await stage.send(TTSStartedFrame("a"), speech(2.0), TTSStoppedFrame("a"))
+        started = stage.now
+        await stage.end()
+        assert stage.now - started >= 2.25
+        assert stage.room.speech == tone(2.0)
+    assert stage.vendor.created == stage.vendor.terminated == ["session-1"]
+    assert stage.room.closed
+    assert ("on_session_ended", "session-1", 1.5) in stage.events
+    assert stage.vendor.closed
+
+
+@virtual_time
+async def test_statuses_reach_the_pipeline_and_the_page() -> None:
+    """Status frames go both ways, and the page is told the same as RTVI messages."""
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        statuses = [frame.status for frame in stage.down(AvatarStatusFrame)]
+        assert statuses == [AvatarStatus.CALLING, AvatarStatus.JOINING, AvatarStatus.JOINING, AvatarStatus.HERE]
+        assert [frame.status for frame in stage.up(AvatarStatusFrame)] == statuses
+        told = [frame.data["status"] for frame in stage.down(RTVIServerMessageFrame)]
+        assert told == [str(status) for status in statuses]
+        assert stage.down(AvatarResponseStartedFrame) == []
+        assert stage.down(BotStartedSpeakingFrame) == []
+        assert stage.down(TTSAudioRawFrame) == []
+        assert asyncio.get_running_loop().time() > 0
+
+
+@virtual_time
+async def test_one_answer_with_a_stop_per_sentence_is_one_response() -> None:
+    """A TTS that stops after each sentence does not end the response while the LLM is writing."""
+    async with Stage() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        await stage.send(LLMFullResponseStartFrame())
+        for sentence in "abc":
+            await stage.send(TTSStartedFrame(sentence), speech(0.5, sentence), TTSStoppedFrame(sentence))
+            await stage.settle(1.5)
+        await stage.send(LLMFullResponseEndFrame())
+        await stage.settle(1.0)
+        assert stage.room.events == ["response_started", "response_finished"]
+        assert stage.down(AvatarResponseDoneFrame)[0].audio_seconds == pytest.approx(1.5)
