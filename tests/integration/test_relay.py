@@ -1,0 +1,248 @@
+"""The service in a real pipeline, over real sockets, with the package's own emulator; in real time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from pipecat.frames.frames import (
+    EndFrame,
+    ErrorFrame,
+    Frame,
+    InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    OutputImageRawFrame,
+    SpeechOutputAudioRawFrame,
+    StartFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+)
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.workers.runner import WorkerRunner
+
+from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice.emulator import Avatar, Emulator, EmulatorOptions, Session
+
+RATE = 24000
+
+
+def tone(seconds: float, sample_rate: int, channels: int = 1) -> bytes:
+    count = round(seconds * sample_rate)
+    wave = 8000 * np.sin(2 * np.pi * 220 * np.arange(count) / sample_rate + 0.1)
+    return np.repeat(wave.astype("<i2"), channels).tobytes()
+
+
+def sounding(pcm: bytes) -> bytes:
+    """All samples but zeros: a busy machine may put a gap between two writes, but loses nothing."""
+    samples = np.frombuffer(pcm, dtype="<i2")
+    return samples[samples != 0].tobytes()
+
+
+class Sink(FrameProcessor):
+    """Keeps what comes out, with the time; pictures are only counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames: list[tuple[float, Frame]] = []
+        self.pictures = 0
+        self.changed = asyncio.Event()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, OutputImageRawFrame):
+            self.pictures += 1
+        else:
+            self.frames.append((asyncio.get_running_loop().time(), frame))
+        self.changed.set()
+        await self.push_frame(frame, direction)
+
+    @property
+    def voice(self) -> bytes:
+        return b"".join(frame.audio for _, frame in self.frames if isinstance(frame, SpeechOutputAudioRawFrame))
+
+    def of(self, kind: type[Frame]) -> list[tuple[float, Frame]]:
+        return [entry for entry in self.frames if isinstance(entry[1], kind)]
+
+
+class Call:
+    """A running pipeline: the service, a sink, and the worker that runs them."""
+
+    def __init__(self, emulator: Emulator, **kwargs: object) -> None:
+        self.emulator = emulator
+        self.sink = Sink()
+        self.service = LemonSliceVideoService(
+            api_key="test-key-0123", api_url=emulator.api_url, agent_id="agent", **kwargs
+        )
+        self.errors: list[str] = []
+        self.ready = asyncio.Event()
+        self.session_id = ""
+        self.service.add_event_handler("on_session_created", self._on_created)
+        self.service.add_event_handler("on_avatar_ready", self._on_ready)
+        self.service.add_event_handler("on_error", self._on_error)
+        params = PipelineParams(audio_out_sample_rate=RATE)
+        self.worker = PipelineWorker(
+            Pipeline([self.service, self.sink]), params=params, cancel_on_idle_timeout=False, enable_rtvi=False
+        )
+
+    async def send(self, *frames: Frame) -> None:
+        for frame in frames:
+            await self.worker.queue_frame(frame)
+
+    async def session(self) -> Session:
+        return await self.emulator.wait_for_session()
+
+    async def avatar(self) -> Avatar:
+        return (await self.session()).avatar
+
+    async def _on_created(self, _service: object, session_id: str) -> None:
+        self.session_id = session_id
+
+    async def _on_ready(self, _service: object) -> None:
+        self.ready.set()
+
+    async def _on_error(self, _service: object, error: ErrorFrame) -> None:
+        self.errors.append(error.error)
+
+
+@asynccontextmanager
+async def calling(emulator: Emulator, *, wait: bool = True, **kwargs: object) -> AsyncIterator[Call]:
+    call = Call(emulator, **kwargs)
+    runner = WorkerRunner(handle_sigint=False)
+    await runner.add_workers(call.worker)
+    running = asyncio.create_task(runner.run())
+    try:
+        if wait:
+            await asyncio.wait_for(call.ready.wait(), 10)
+        yield call
+        await call.send(EndFrame())
+        await asyncio.wait_for(running, 20)
+    finally:
+        if not running.done():
+            await runner.cancel()
+            await asyncio.wait({running}, timeout=10)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(EmulatorOptions(latency=0.1)) as running:
+        yield running
+
+
+async def speak(emulator: Emulator, frame: TTSAudioRawFrame, *, stop_event: bool) -> tuple[Avatar, bytes]:
+    """Have one call say one thing; returns its avatar and the voice that came back."""
+    async with calling(emulator) as call:
+        await call.send(TTSStartedFrame("a"), frame)
+        if stop_event:
+            await call.send(TTSStoppedFrame("a"))
+        avatar = next(session.avatar for session in emulator.sessions if session.id == call.session_id)
+        await avatar.wait_for("response_finished")
+        await avatar.wait_until(lambda: not avatar.speaking)
+    assert call.errors == []
+    return avatar, call.sink.voice
+
+
+async def test_speech_arrives_whole_at_its_own_rate(emulator: Emulator) -> None:
+    """3.013 s at the avatar's own rate arrive sample by sample, tail included, and come back as its voice."""
+
+    async def check(channels: int, stop_event: bool) -> None:
+        frame = TTSAudioRawFrame(tone(3.013, RATE, channels), RATE, channels, context_id="a")
+        avatar, voice = await speak(emulator, frame, stop_event=stop_event)
+        sent = tone(3.013, RATE)
+        assert avatar.heard[: len(sent)] == sent
+        assert not any(avatar.heard[len(sent) :])
+        assert sounding(voice) == sounding(sent)
+
+    await asyncio.gather(*(check(channels, stop_event) for channels in (1, 2) for stop_event in (True, False)))
+
+
+async def test_speech_arrives_whole_at_other_rates(emulator: Emulator) -> None:
+    """3.013 s at any other rate arrive whole: as long, as loud to the end, and in the right pitch."""
+
+    async def check(sample_rate: int) -> None:
+        frame = TTSAudioRawFrame(tone(3.013, sample_rate, 2), sample_rate, 2, context_id="a")
+        avatar, _ = await speak(emulator, frame, stop_event=True)
+        heard = np.frombuffer(avatar.heard, dtype="<i2").astype(float)
+        expected = np.frombuffer(tone(3.013, RATE), dtype="<i2").astype(float)
+        assert len(expected) <= len(heard) <= len(expected) + RATE // 50
+        middle = slice(RATE // 10, len(expected) - RATE // 10)
+        assert np.corrcoef(heard[middle], expected[middle])[0, 1] > 0.999
+        tail = slice(len(expected) - RATE // 100, len(expected))
+        assert np.std(heard[tail]) > 0.5 * np.std(expected[tail])
+
+    await asyncio.gather(*(check(sample_rate) for sample_rate in (8000, 16000, 22050, 44100, 48000)))
+
+
+async def test_the_end_of_a_response_is_exact(emulator: Emulator) -> None:
+    """Without a stop event the end comes response_done_timeout after the last byte was played, with one at once."""
+    async with calling(emulator) as call:
+        avatar = await call.avatar()
+        await call.send(TTSAudioRawFrame(tone(1.0, RATE), RATE, 1, context_id="a"))
+        finished = await avatar.wait_for("response_finished")
+        assert avatar.last_audio_time is not None
+        assert finished.time - avatar.last_audio_time == pytest.approx(0.5, abs=0.02)
+        await call.send(
+            TTSStartedFrame("b"), TTSAudioRawFrame(tone(1.0, RATE), RATE, 1, context_id="b"), TTSStoppedFrame("b")
+        )
+        finished = await avatar.wait_for("response_finished", n=2)
+        assert finished.time - avatar.last_audio_time == pytest.approx(0.0, abs=0.02)
+
+
+async def test_an_answer_with_a_stop_per_sentence_stays_one_response(emulator: Emulator) -> None:
+    """A TTS that stops after each sentence and pauses makes one response while the LLM is writing."""
+    async with calling(emulator) as call:
+        avatar = await call.avatar()
+        await call.send(LLMFullResponseStartFrame())
+        for sentence in "abc":
+            audio = TTSAudioRawFrame(tone(0.3, RATE), RATE, 1, context_id=sentence)
+            await call.send(TTSStartedFrame(sentence), audio, TTSStoppedFrame(sentence))
+            await asyncio.sleep(1.0)
+        await call.send(LLMFullResponseEndFrame())
+        await avatar.wait_for("response_finished")
+        assert len(avatar.events_of("response_started")) == 1
+
+
+async def test_an_interruption_silences_the_avatar(emulator: Emulator) -> None:
+    """`interrupt` is the first thing said, at most 40 ms follow, and the voice falls silent."""
+    async with calling(emulator) as call:
+        avatar = await call.avatar()
+        await call.send(TTSAudioRawFrame(tone(10.0, RATE), RATE, 1, context_id="a"))
+        await avatar.wait_until(lambda: len(avatar.heard) > RATE)
+        await call.send(InterruptionFrame())
+        interrupted = await avatar.wait_for("interrupt")
+        await avatar.wait_for("response_finished")
+        heard = len(avatar.heard)
+        await call.send(TTSAudioRawFrame(tone(0.5, RATE), RATE, 1, context_id="a"))
+        await asyncio.sleep(0.3)
+        assert len(avatar.heard) == heard, "late audio of the interrupted context was spoken"
+        assert avatar.last_audio_time is not None
+        assert avatar.last_audio_time - interrupted.time <= 0.040 + 0.02
+
+
+async def test_a_slow_api_holds_nothing_back() -> None:
+    """With an API latency of 2 s, StartFrame passes within 50 ms and the greeting is heard from its first sample."""
+    async with Emulator(EmulatorOptions(latency=0.1)) as emulator:
+        emulator.delay(2.0)
+        begun = asyncio.get_running_loop().time()
+        async with calling(emulator, wait=False) as call:
+            while not call.sink.of(StartFrame):
+                call.sink.changed.clear()
+                await call.sink.changed.wait()
+            passed = call.sink.of(StartFrame)[0][0]
+            await call.send(TTSAudioRawFrame(tone(1.0, RATE), RATE, 1, context_id="a"))
+            avatar = (await emulator.wait_for_session()).avatar
+            await avatar.wait_for("response_finished")
+        assert passed - begun < 0.05 + 0.05
+        assert avatar.heard == tone(1.0, RATE)
+
+
+async def test_what_was_created_is_terminated(emulator: Emulator) -> None:
+    """After a call the emulator counts as many terminated sessions as created ones."""
+    async with calling(emulator) as call:
+        await asyncio.sleep(0.2)
+        assert call.sink.pictures > 2
+    assert emulator.created == emulator.terminated == 1
