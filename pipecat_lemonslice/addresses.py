@@ -1,23 +1,37 @@
-"""Where requests may go, and which of these addresses are the API's own. Pure.
+"""Who calls whom: the key, the address of the API, and the places below it.
 
 An origin is scheme, host and port. The API key is for one origin only, and must not travel in clear text.
 """
 
 import ipaddress
+import os
 from urllib.parse import quote
 
 from yarl import URL
 
 from pipecat_lemonslice.errors import ConfigurationError
 
-__all__ = ["DEFAULT_API_URL", "address_problem", "api_address", "control_address", "key_problem", "session_address"]
+__all__ = [
+    "DEFAULT_API_URL",
+    "address_problem",
+    "api_address",
+    "control_address",
+    "key_problem",
+    "or_environment",
+    "session_address",
+]
 
 DEFAULT_API_URL = "https://lemonslice.com/api"
 
 
+def or_environment(given: str | None, name: str) -> str | None:
+    """What is given; if that is nothing, what the environment variable `name` holds."""
+    return os.environ.get(name) if given is None else given
+
+
 def key_problem(key: str | None) -> str | None:
     """What can be said against `key`; None if nothing. Never quotes it."""
-    remedy = "Set LEMONSLICE_API_KEY, or give api_key="
+    remedy = "Set LEMONSLICE_API_KEY or the argument api_key"
     if not key:
         return f"There is no API key. {remedy}"
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]

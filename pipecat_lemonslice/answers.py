@@ -27,6 +27,7 @@ from pipecat_lemonslice.checked import visible
 from pipecat_lemonslice.errors import ApiResponseError, mask, safe_line
 
 __all__ = [
+    "AnswerT",
     "CreatedSession",
     "Pagination",
     "SessionInfo",
@@ -34,8 +35,7 @@ __all__ = [
     "SessionStatus",
     "SessionSummary",
     "denial",
-    "parse_answer",
-    "parse_json",
+    "read_answer",
     "server_words",
 ]
 
@@ -45,6 +45,10 @@ def _none_if_odd(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
         return handler(value)
     except ValidationError:
         return None
+
+
+def _empty_if_odd(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    return _none_if_odd(value, handler) or ""
 
 
 def _text(value: object) -> object:
@@ -63,6 +67,7 @@ def _text(value: object) -> object:
 _Odd = WrapValidator(_none_if_odd)
 _Id = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
 _OptionalText = Annotated[Annotated[str, Field(min_length=1)] | None, _Odd]
+_Text = Annotated[str, WrapValidator(_empty_if_odd)]
 _OptionalNumber = Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, _Odd]
 _OptionalTime = Annotated[datetime | None, _Odd]
 
@@ -108,7 +113,7 @@ class CreatedSession(_Answer):
 
     session_id: _Id
     room_url: _OptionalText = None
-    control_url: str
+    control_url: _Text = ""
 
 
 class SessionInfo(_Answer):
@@ -137,7 +142,7 @@ class SessionSummary(_Answer):
     """
 
     session_id: _Id
-    status: _Status = Field(SessionStatus.UNKNOWN, validation_alias=_STATUS_KEYS)
+    status: _Status = Field(default=SessionStatus.UNKNOWN, validation_alias=_STATUS_KEYS)
     created_at: _OptionalTime = None
     credits_used: _OptionalNumber = None
     provider: _OptionalText = None
@@ -163,22 +168,34 @@ class SessionPage(_Answer):
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
-def parse_json(body: str, operation: str, *secrets: str) -> dict[str, Any]:
-    """Read a body that has to be a JSON object.
+def read_answer(
+    model: type[AnswerT], body: str, operation: str, *secrets: str, **known: str
+) -> AnswerT | ApiResponseError:
+    """Read a body as `model`.
 
     Args:
+        model: What it should be.
         body: What came.
         operation: What was tried, for the error.
         secrets: What the error must not repeat, should the server do so.
+        known: Keys that are known already, whatever the body says.
 
-    Raises:
-        ApiResponseError: It is none; shows no more than the kind of thing that came.
+    Returns:
+        The model. Or an error to raise, made here but not raised here, since tracebacks may show what the
+        frames that they lead through hold: it tells which keys are missing or wrong, and no values.
     """
-    if (data := _loads(body)) is None:
-        raise ApiResponseError(f"it is no JSON but {_kind_of_text(mask(body, *secrets))}", operation)
+    data = _loads(body)
+    if data is None:
+        return ApiResponseError(f"it is no JSON but {_kind_of_text(body, *secrets)}", operation)
     if not isinstance(data, dict):
-        raise ApiResponseError(f"a JSON object was expected, not a {type(data).__name__}", operation)
-    return cast("dict[str, Any]", data)
+        return ApiResponseError(f"a JSON object was expected, not a {type(data).__name__}", operation)
+    fields = cast("dict[str, Any]", data)
+    try:
+        return model.model_validate(fields | known)
+    except ValidationError as error:
+        problems = "; ".join(_problem(one["type"], one["loc"]) for one in error.errors()[:3])
+    keys = safe_line(", ".join(sorted(fields)), *secrets, limit=120)
+    return ApiResponseError(f"{problems}. It has the keys {keys or 'none'}", operation)
 
 
 def _loads(body: str) -> Any:
@@ -188,33 +205,13 @@ def _loads(body: str) -> Any:
         return None
 
 
-def _kind_of_text(body: str) -> str:
+def _kind_of_text(body: str, *secrets: str) -> str:
     text = body.lstrip()
     if not text:
         return "empty"
     if text.startswith("<"):
-        return f'a web page, "{safe_line(_from_html(text), limit=60)}"'
+        return f'a web page, "{safe_line(_from_html(mask(text, *secrets)), limit=60)}"'
     return "JSON that breaks off or is wrong" if text[0] in "{[" else "plain text"
-
-
-def parse_answer(model: type[AnswerT], data: dict[str, Any], operation: str) -> AnswerT:
-    """Read `data` as `model`.
-
-    Raises:
-        ApiResponseError: Names the keys that are missing or wrong, and those that came; no values.
-    """
-    result = _validate(model, data)
-    if isinstance(result, str):
-        keys = ", ".join(sorted(data)) or "none"
-        raise ApiResponseError(f"{result}. It has the keys {safe_line(keys, limit=120)}", operation)
-    return result
-
-
-def _validate(model: type[AnswerT], data: dict[str, Any]) -> AnswerT | str:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        return "; ".join(_problem(one["type"], one["loc"]) for one in error.errors()[:3])
 
 
 def _problem(kind: str, path: tuple[int | str, ...]) -> str:

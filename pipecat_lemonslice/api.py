@@ -10,9 +10,8 @@ sent in `api_types` and `controls`, what comes back in `answers`, when it is tri
 """
 
 import asyncio
-import math
-import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,9 +24,11 @@ from pipecat_lemonslice.addresses import (
     api_address,
     control_address,
     key_problem,
+    or_environment,
     session_address,
 )
 from pipecat_lemonslice.answers import (
+    AnswerT,
     CreatedSession,
     Pagination,
     SessionInfo,
@@ -35,8 +36,7 @@ from pipecat_lemonslice.answers import (
     SessionStatus,
     SessionSummary,
     denial,
-    parse_answer,
-    parse_json,
+    read_answer,
 )
 from pipecat_lemonslice.api_types import (
     CreateSessionRequest,
@@ -59,9 +59,10 @@ from pipecat_lemonslice.errors import (
     ApiStatusError,
     ApiTimeoutError,
     ConfigurationError,
+    safe_line,
 )
 from pipecat_lemonslice.pictures import prepare_picture
-from pipecat_lemonslice.rest import CALL_BUDGET, Answer, Body, Call, RestClient, form_body, json_body
+from pipecat_lemonslice.rest import Body, Call, RestClient, form_body, json_body, timeout_problem
 
 __all__ = [
     "DEFAULT_API_URL",
@@ -92,6 +93,7 @@ TERMINATE_SECONDS = 30.0
 _TERMINATE_ATTEMPT_SECONDS = 8.0
 _TERMINATE_BUDGET = 12.0
 _LARGEST_PAGE = 100
+_NOT_REPEATED = ("pose-trigger",)
 
 
 class LemonSliceApi:
@@ -116,9 +118,9 @@ class LemonSliceApi:
         session: aiohttp.ClientSession | None = None,
         timeout: float = 30.0,
     ):
-        key = _or_environment(api_key, "LEMONSLICE_API_KEY")
-        address = _or_environment(api_url, "LEMONSLICE_API_URL") or None
-        problem = key_problem(key) or address_problem(address) or _timeout_problem(timeout)
+        key = or_environment(api_key, "LEMONSLICE_API_KEY")
+        address = or_environment(api_url, "LEMONSLICE_API_URL") or None
+        problem = key_problem(key) or address_problem(address) or timeout_problem(timeout)
         # The line that raises names nothing secret, since some loggers show the values of what it names.
         if problem:
             raise ConfigurationError(problem)
@@ -159,9 +161,8 @@ class LemonSliceApi:
             body=await _creation_body(request),
             secrets=request.secrets(),
         )
-        data = self._json(call, await self._rest.send(call))
-        session = parse_answer(CreatedSession, {**data, "control_url": ""}, call.operation)
-        control_url = control_address(self._base, session.session_id, data.get("control_url"))
+        session = await self._ask(call, CreatedSession)
+        control_url = control_address(self._base, session.session_id, session.control_url)
         room_url = session.room_url or _room_of(request)
         return session.model_copy(update={"control_url": str(control_url), "room_url": room_url})
 
@@ -172,13 +173,12 @@ class LemonSliceApi:
             ApiError: It was not told.
         """
         call = Call(
-            operation=f"Asking for session {session_id}",
+            operation=f"Asking for session {safe_line(session_id, limit=60)}",
             method="GET",
             url=session_address(self._base, session_id),
             idempotent=True,
         )
-        data = self._json(call, await self._rest.send(call))
-        return parse_answer(SessionInfo, {**data, "session_id": session_id}, call.operation)
+        return await self._ask(call, SessionInfo, session_id=session_id)
 
     async def list_sessions(self, *, page: int = 1, limit: int = 25) -> SessionPage:
         """Ask for one page of the account's sessions.
@@ -199,8 +199,7 @@ class LemonSliceApi:
             url=(self._base / "liveai" / "sessions").with_query(page=page, limit=limit),
             idempotent=True,
         )
-        data = self._json(call, await self._rest.send(call))
-        return parse_answer(SessionPage, data, call.operation)
+        return await self._ask(call, SessionPage)
 
     async def iter_sessions(self) -> AsyncIterator[SessionSummary]:
         """All of the account's sessions, each once, also while new ones push others to the next page.
@@ -232,7 +231,9 @@ class LemonSliceApi:
             ApiError: It was not carried out, or nobody knows.
             ConfigurationError: The picture of an UpdateImage is none.
         """
-        await self._tell(event, control_address(self._base, session_id, control_url))
+        payload = await _payload(event)
+        call = _event_call(payload, control_address(self._base, session_id, control_url))
+        await self._tell(call)
 
     async def terminate(self, session_id: str, *, control_url: str | None = None) -> None:
         """End a session; one that has ended already is fine. Lasts `TERMINATE_SECONDS` at most.
@@ -261,41 +262,29 @@ class LemonSliceApi:
         return None if gone else failure
 
     async def _end(self, url: URL) -> ApiError | None:
+        call = replace(
+            _event_call(Terminate().payload(), url),
+            timeout=_TERMINATE_ATTEMPT_SECONDS,
+            budget=_TERMINATE_BUDGET,
+        )
         try:
-            await self._tell(Terminate(), url, timeout=_TERMINATE_ATTEMPT_SECONDS, budget=_TERMINATE_BUDGET)
+            await self._tell(call)
         except ApiError as error:
             return error
         return None
 
-    async def _tell(
-        self, event: ControlEvent, url: URL, timeout: float | None = None, budget: float = CALL_BUDGET
-    ) -> None:
-        payload = await _payload(event)
-        call = Call(
-            operation=f"The event {payload['event']}",
-            method="POST",
-            url=url,
-            idempotent=not isinstance(event, PoseTrigger),
-            body=json_body(payload),
-            timeout=timeout,
-            budget=budget,
-        )
+    async def _tell(self, call: Call) -> None:
         answer = await self._rest.send(call)
         words = denial(answer.status, answer.text, *self._rest.secrets(call))
         if words is not None:
             raise ApiResponseError(f"it says that there was no success, {words}", call.operation)
 
-    def _json(self, call: Call, answer: Answer) -> dict[str, Any]:
-        return parse_json(answer.text, call.operation, *self._rest.secrets(call))
-
-
-def _or_environment(given: str | None, name: str) -> str | None:
-    return os.environ.get(name) if given is None else given
-
-
-def _timeout_problem(timeout: float) -> str | None:
-    sound = math.isfinite(timeout) and timeout > 0
-    return None if sound else "timeout must be a number of seconds above 0"
+    async def _ask(self, call: Call, model: type[AnswerT], **known: str) -> AnswerT:
+        answer = await self._rest.send(call)
+        outcome = read_answer(model, answer.text, call.operation, *self._rest.secrets(call), **known)
+        if isinstance(outcome, ApiResponseError):
+            raise outcome
+        return outcome
 
 
 async def _creation_body(request: CreateSessionRequest) -> Body:
@@ -306,6 +295,16 @@ async def _creation_body(request: CreateSessionRequest) -> Body:
 
 def _room_of(request: CreateSessionRequest) -> str | None:
     return request.properties.room_url if isinstance(request.properties, DailyProperties) else None
+
+
+def _event_call(payload: dict[str, Any], url: URL) -> Call:
+    return Call(
+        operation=f"The event {payload['event']}",
+        method="POST",
+        url=url,
+        idempotent=payload["event"] not in _NOT_REPEATED,
+        body=json_body(payload),
+    )
 
 
 async def _payload(event: ControlEvent) -> dict[str, Any]:

@@ -44,10 +44,10 @@ class RecordingsBucket(Checked):
 class DailyProperties(Checked):
     """An existing Daily room for the session, the avatar's token for it, and recording."""
 
-    room_url: str | None = Field(None, description="the URL of a Daily room")
-    daily_token: str | None = Field(None, repr=False, description="the avatar's meeting token")
+    room_url: str | None = Field(default=None, description="the URL of a Daily room")
+    daily_token: str | None = Field(default=None, repr=False, description="the avatar's meeting token")
     enable_recording: Literal["cloud", "cloud-audio-only", "local", "raw-tracks"] | None = None
-    recordings_bucket: RecordingsBucket | None = Field(None, description="a RecordingsBucket")
+    recordings_bucket: RecordingsBucket | None = Field(default=None, description="a RecordingsBucket")
     extra: Mapping[str, Any] = Field(default_factory=dict, repr=False, description="further properties")
 
     _token = field_validator("daily_token")(checked_text)
@@ -107,17 +107,17 @@ class LiveKitProperties(Checked):
 class CreateSessionRequest(Checked):
     """A self-managed session to be created. Exactly one of the first three fields says which avatar."""
 
-    agent_id: str | None = Field(None, description="the id of an agent")
-    agent_image_url: str | None = Field(None, description="the URL of a picture, best 368x560 pixels")
+    agent_id: str | None = Field(default=None, description="the id of an agent")
+    agent_image_url: str | None = Field(default=None, description="the URL of a picture, best 368x560 pixels")
     agent_image: SkipValidation[PictureSource | None] = Field(
-        None, repr=False, description="a picture as bytes, path or PIL image"
+        default=None, repr=False, description="a picture as bytes, path or PIL image"
     )
     transport_type: Literal["daily", "livekit"] = "daily"
-    agent_prompt: str | None = Field(None, description="demeanour while speaking")
-    agent_idle_prompt: str | None = Field(None, description="demeanour while idle")
-    idle_timeout: int = Field(60, description="whole seconds without speech, not 0; negative for never")
+    agent_prompt: str | None = Field(default=None, description="demeanour while speaking")
+    agent_idle_prompt: str | None = Field(default=None, description="demeanour while idle")
+    idle_timeout: int = Field(default=60, description="whole seconds without speech, not 0; negative for never")
     response_done_timeout: float | None = Field(
-        None,
+        default=None,
         gt=0,
         allow_inf_nan=False,
         description="seconds without new audio after which a response is over",
@@ -125,9 +125,9 @@ class CreateSessionRequest(Checked):
     model: Literal["flash", "lite", "pro"] | None = None
     aspect_ratio: Literal["2x3", "1x1", "9x16"] | None = None
     audio_sample_rate: Literal[16000, 22050, 24000, 44100, 48000] = Field(
-        24000, description="Hz at which the avatar hears and speaks"
+        default=24000, description="Hz at which the avatar hears and speaks"
     )
-    simulcast: bool | None = Field(None, description="for LiveKit only")
+    simulcast: bool | None = Field(default=None, description="for LiveKit only")
     properties: DailyProperties | LiveKitProperties | None = None
     extra: Mapping[str, Any] = Field(default_factory=dict, repr=False, description="further fields")
 
@@ -174,7 +174,7 @@ class CreateSessionRequest(Checked):
         given = sum(source is not None for source in (self.agent_id, self.agent_image_url, self.agent_image))
         if given == 1:
             return None
-        return f"agent_id, agent_image_url, agent_image, exactly one must be given, not {given or 'none'}"
+        return f"Give exactly one of agent_id, agent_image_url and agent_image, not {given or 'none'}"
 
     def _transport_problem(self) -> str | None:
         daily = self.transport_type == "daily"

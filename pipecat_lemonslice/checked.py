@@ -51,7 +51,8 @@ def _explain(model: type[BaseModel], error: Any) -> str:
     remedy = f" ({known.description})" if known and known.description else ""
     match error["type"]:
         case "value_error":
-            return f"{path} {message.removeprefix('Value error, ')}".strip()
+            lines = message.removeprefix("Value error, ").splitlines()
+            return "\n".join(f"{path} {line}".strip() for line in lines)
         case "missing":
             return f"{path} is required{remedy}"
         case "extra_forbidden":
@@ -63,8 +64,10 @@ def _explain(model: type[BaseModel], error: Any) -> str:
 
 def _suggestion(name: str, model: type[BaseModel]) -> str:
     near = difflib.get_close_matches(name, model.model_fields, n=1)
-    door = "; what is not known here goes through extra=" if "extra" in model.model_fields else ""
-    return f". Did you mean {near[0]}?" if near else f"{door}. Remove it or correct its name"
+    if near:
+        return f". Did you mean {near[0]}?"
+    door = ", or pass what is not known here through extra" if "extra" in model.model_fields else ""
+    return f". Remove it or correct its name{door}"
 
 
 def _shown(known: Any, value: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSTextFrame
 
 MAX_CONTEXTS = 256
 """Contexts remembered; the oldest are forgotten first. A late chunk comes seconds late, not hundreds of turns."""
@@ -67,8 +67,12 @@ class ContextGate:
 
 @dataclass(slots=True)
 class _Progress:
-    arrived_ns: int
-    written: float = 0.0
+    begun_ns: int
+    """From when the TTS counts the times of its words."""
+    spoken: float = 0.0
+    """Seconds of it on their way to a listener."""
+    late_ns: int | None = None
+    """By how much it is heard later than its TTS believes; None while the avatar speaks it, or nobody yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +85,36 @@ class _TimedFrame:
 class WordClock:
     """Releases frames that carry a presentation time when the audio that they belong to has been written.
 
-    A TTS stamps words relative to the arrival of its first audio. That is turned into a position within the context,
-    so that speech that waited, or is spoken late, takes its words along.
+    A TTS stamps the words of a context from the arrival of its first audio on, or from its own last word if that is
+    later. That is turned into a position within the context, so that speech that waited, or is spoken late, takes its
+    words along.
     """
 
     def __init__(self) -> None:
         self._contexts: dict[str, _Progress] = {}
         self._waiting: deque[_TimedFrame] = deque()
+        self._last_word_ns = 0
+        self._last_kept_word_ns = 0
 
-    def audio_arrived(self, context_id: str | None, now_ns: int) -> None:
-        """Take note of audio of a context; only the first of each counts.
+    def arrived(self, frame: TTSAudioRawFrame | TTSTextFrame, now_ns: int) -> None:
+        """Take note of audio or a word, when it comes.
 
         Args:
-            context_id: The context.
+            frame: The frame.
             now_ns: Pipeline clock, in nanoseconds.
         """
+        context_id = frame.context_id
         if context_id is not None and context_id not in self._contexts:
-            self._contexts[context_id] = _Progress(now_ns)
+            self._contexts[context_id] = _Progress(max(now_ns, self._last_word_ns))
             _shorten(self._contexts)
+        if isinstance(frame, TTSTextFrame) and frame.pts:
+            self._last_word_ns = frame.pts
+            self._last_kept_word_ns = self._last_kept_word_ns if frame.interruptible else frame.pts
 
-    def delay_ns(self, context_id: str | None, now_ns: int) -> int:
-        """Return by how many nanoseconds a context is later than its TTS believes, if it is spoken from now on."""
+    def late_ns(self, context_id: str | None) -> int:
+        """Return by how many nanoseconds a context that is heard as plain voice is later than its TTS believes."""
         progress = self._contexts.get(context_id or "")
-        return max(0, now_ns - progress.arrived_ns) if progress else 0
+        return (progress.late_ns or 0) if progress else 0
 
     def hold(self, frame: Frame) -> bool:
         """Keep a frame until its time has come.
@@ -112,13 +123,13 @@ class WordClock:
             frame: Any frame.
 
         Returns:
-            False if there is nothing to time it by; the caller then treats it like any other.
+            False if there is nothing to time it by, or no need; the caller then treats it like any other.
         """
         context_id: str | None = getattr(frame, "context_id", None)
         progress = self._contexts.get(context_id or "")
-        if progress is None or context_id is None or not frame.pts:
+        if progress is None or progress.late_ns is not None or context_id is None or not frame.pts:
             return False
-        position = (frame.pts - progress.arrived_ns) / 1e9
+        position = (frame.pts - progress.begun_ns) / 1e9
         self._waiting.append(_TimedFrame(context_id, position, frame))
         return True
 
@@ -127,22 +138,50 @@ class WordClock:
         return self._take(self._is_due)
 
     def written(self, context_id: str | None, seconds: float) -> list[Frame]:
-        """Take note of written audio and return the frames that are due."""
+        """Take note of audio written to the avatar and return the frames that are due."""
         if progress := self._contexts.get(context_id or ""):
-            progress.written += seconds
+            progress.spoken += seconds
+            progress.late_ns = None
         return self.due()
+
+    def voiced(self, context_id: str | None, seconds: float, heard_from_ns: int) -> list[Frame]:
+        """Take note of audio that goes on as plain voice.
+
+        Args:
+            context_id: Its context.
+            seconds: Its duration.
+            heard_from_ns: When it will be heard, by the pipeline clock in nanoseconds.
+
+        Returns:
+            What waited of the context, stamped anew; the output transport times it.
+        """
+        progress = self._contexts.get(context_id or "")
+        if progress is None:
+            return []
+        if progress.late_ns is None:
+            progress.late_ns = max(0, heard_from_ns - progress.begun_ns - round(progress.spoken * 1e9))
+        progress.spoken += seconds
+        frames = self.finish(context_id)
+        for frame in frames:
+            frame.pts = (frame.pts or 0) + progress.late_ns
+        return frames
+
+    def overdue(self) -> list[Frame]:
+        """Return what waits for audio that does not seem to come: of contexts that have been spoken in part."""
+        return self._take(lambda timed: bool((known := self._contexts.get(timed.context_id)) and known.spoken))
 
     def finish(self, context_id: str | None) -> list[Frame]:
         """Return what still waits of a context, or of all of them for None."""
         return self._take(lambda timed: context_id is None or timed.context_id == context_id)
 
     def interrupt(self) -> None:
-        """Drop what waits and may be dropped."""
+        """Drop what waits and may be dropped. The TTS counts its next words from what it keeps."""
+        self._last_word_ns = self._last_kept_word_ns
         self._waiting = deque(timed for timed in self._waiting if not timed.frame.interruptible)
 
     def _is_due(self, timed: _TimedFrame) -> bool:
         progress = self._contexts.get(timed.context_id)
-        return progress is None or progress.written >= timed.position
+        return progress is None or progress.spoken >= timed.position
 
     def _take(self, due: Callable[[_TimedFrame], bool]) -> list[Frame]:
         taken = [timed.frame for timed in self._waiting if due(timed)]

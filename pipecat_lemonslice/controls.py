@@ -98,7 +98,7 @@ class UpdateImage:
 
     def _problem(self) -> str | None:
         if (self.image_url is None) == (self.image is None):
-            return "image_url, image, exactly one must be given"
+            return "Give exactly one of image_url and image"
         if self.image is not None:
             problem = picture_problem(self.image)
             return problem and f"image {problem}."

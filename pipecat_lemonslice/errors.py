@@ -140,7 +140,7 @@ class ApiStatusError(ApiError):
     def __str__(self) -> str:
         said = "" if self.detail in self._answer else f', "{self.detail}"'
         later = f" (in {self.retry_after:g} s)" if self.retry_after else ""
-        return f"{self.operation} failed, LemonSlice answered {self._answer}{said}. {self._advice}{later}."
+        return f"{self.operation} failed: LemonSlice answered {self._answer}{said}. {self._advice}{later}."
 
     @property
     def _answer(self) -> str:
@@ -206,7 +206,7 @@ class ApiResponseError(ApiError):
 
     def __str__(self) -> str:
         return (
-            f"{self.operation} failed, the answer cannot be understood, {self.problem}. "
+            f"{self.operation} failed: the answer cannot be understood, {self.problem}. "
             "Check LEMONSLICE_API_URL and the version of this package."
         )
 

@@ -25,6 +25,12 @@ HUSH_MOST_SECONDS = 2.0
 """After an interruption, what the avatar was still saying is kept back until it has been silent for a moment; silence
 may still precede it for the first quarter of a second, and a voice that never pauses is not held back for ever."""
 
+EARLY_SECONDS = 0.1
+"""By how much the voice of a new response may come earlier than that of the one before did."""
+
+FIRST_AFTER_SECONDS = 0.2
+"""Sound after so much silence is the first of something."""
+
 MAX_LEAD_SECONDS = 0.12
 """How far the voice may run ahead of real time before silence in it is left out: a stall must not delay it for good."""
 
@@ -65,10 +71,11 @@ class VoiceReturn:
         self._heard_until = 0.0
         self._hush = _Hush.OPEN
         self._hushed_at = 0.0
+        self._hushed_until = 0.0
 
     def sounds(self, now: float) -> bool:
-        """Whether the avatar has been heard within the last fifth of a second."""
-        return self._sounded_at is not None and now - self._sounded_at < 0.2
+        """Whether the avatar is being heard, or was a moment ago."""
+        return self.quiet_for(now) < FIRST_AFTER_SECONDS
 
     def quiet_for(self, now: float) -> float:
         """Return for how many seconds the avatar has not been heard."""
@@ -76,10 +83,15 @@ class VoiceReturn:
 
     def interrupt(self, now: float) -> None:
         """Keep back what the avatar was saying, from now until it has fallen silent."""
-        self._hush, self._hushed_at = _Hush.CLOSED, now
+        self._hush, self._hushed_at, self._hushed_until = _Hush.CLOSED, now, now + HUSH_MOST_SECONDS
         self._silent_seconds = 0.0
+        self._sounded_at = None
         self._buffer.clear()
         self._heard_until = now
+
+    def expect(self, at: float) -> None:
+        """Keep nothing back any more of what comes from about then on: it belongs to a new response."""
+        self._hushed_until = min(self._hushed_until, max(self._hushed_at, at - EARLY_SECONDS))
 
     def feed(self, voice: VoiceReceived, now: float) -> list[VoicePiece]:
         """Take sound in and return what is to be passed on."""
@@ -98,23 +110,24 @@ class VoiceReturn:
 
     def _piece(self, chunk: bytes, now: float) -> VoicePiece | None:
         silent = is_silence(chunk)
-        was_quiet = self.quiet_for(now) > HANGOVER_SECONDS
+        quiet_seconds = self.quiet_for(now)
         self._silent_seconds = self._silent_seconds + CHUNK_SECONDS if silent else 0.0
         if self._held_back(now):
             return None
-        if silent and (was_quiet or self._heard_until - now > MAX_LEAD_SECONDS):
+        if silent and (quiet_seconds > HANGOVER_SECONDS or self._heard_until - now > MAX_LEAD_SECONDS):
             return None
+        first = quiet_seconds > FIRST_AFTER_SECONDS
         if not silent:
             self._sounded_at = now
         self._heard_until = max(self._heard_until, now) + CHUNK_SECONDS
-        return VoicePiece(SpeechOutputAudioRawFrame(chunk, self._rate, 1), first=was_quiet)
+        return VoicePiece(SpeechOutputAudioRawFrame(chunk, self._rate, 1), not silent and first)
 
     def _held_back(self, now: float) -> bool:
         if self._hush is _Hush.OPEN:
             return False
         since = now - self._hushed_at
         fell_silent = self._silent_seconds >= HUSH_SILENCE_SECONDS and since >= HUSH_LEAST_SECONDS
-        if fell_silent or since >= HUSH_MOST_SECONDS:
+        if fell_silent or now >= self._hushed_until:
             self._hush = _Hush.OPEN
         return self._hush is _Hush.CLOSED
 

@@ -54,6 +54,10 @@ class AvatarRelay:
         """Keep back what the avatar is still saying."""
         self._voice.interrupt(self._loop.time())
 
+    def expect_voice(self, lag: float) -> None:
+        """Take note that a response has begun, whose voice will come back after so many seconds."""
+        self._voice.expect(self._loop.time() + lag)
+
     def sounds(self) -> bool:
         """Whether the avatar is being heard."""
         return self._voice.sounds(self._loop.time())
@@ -85,10 +89,11 @@ class AvatarRelay:
 
     async def _pass_voice(self, voice: VoiceReceived) -> None:
         for piece in self._voice.feed(voice, self._loop.time()):
+            if not self._voice_wanted():
+                continue
             if piece.first:
                 self._on_voice()
-            if self._voice_wanted():
-                await self._push(piece.frame)
+            await self._push(piece.frame)
 
     async def _pass_picture(self, picture: PictureReceived) -> None:
         if self._gate.open:

@@ -21,6 +21,11 @@ class ResponseClock:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def ahead(self) -> float:
+        """Seconds until everything written so far has been played."""
+        return max(0.0, self._tracker.played_until - self._loop.time())
+
     def apply(self, fact: Fact) -> tuple[Decision, ...]:
         """Report a fact; returns the decisions that followed, after they have been passed on."""
         decisions = self._tracker.handle(fact, self._loop.time())

@@ -5,6 +5,7 @@ that raises them, so that no traceback leads through one that holds headers.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from pipecat_lemonslice.errors import (
 from pipecat_lemonslice.pictures import PreparedPicture
 from pipecat_lemonslice.retry import parse_http_date, parse_retry_after, persistently
 
-__all__ = ["CALL_BUDGET", "Answer", "Body", "Call", "RestClient", "form_body", "json_body"]
+__all__ = ["CALL_BUDGET", "Answer", "Body", "Call", "RestClient", "form_body", "json_body", "timeout_problem"]
 
 MAX_ANSWER_BYTES = 1_048_576
 """How much of an answer is read."""
@@ -39,6 +40,12 @@ _LONGEST_CONNECT = 10.0
 
 Body = Callable[[], aiohttp.Payload | aiohttp.FormData | None]
 """Makes the body afresh for each attempt: a form can be sent only once."""
+
+
+def timeout_problem(seconds: float) -> str | None:
+    """What can be said against a time limit; None if nothing."""
+    sound = math.isfinite(seconds) and seconds > 0
+    return None if sound else "timeout must be a number of seconds above 0"
 
 
 def _no_body() -> None:
@@ -121,7 +128,7 @@ class RestClient:
 
     def __init__(self, key: str, base: URL, session: aiohttp.ClientSession | None, timeout: float):
         self._key = key
-        self._origin = base.origin()
+        self._origin = _origin(base)
         self._borrowed = session
         self._own: aiohttp.ClientSession | None = None
         self._timeout = timeout
@@ -136,7 +143,7 @@ class RestClient:
 
     def is_own(self, url: URL) -> bool:
         """Whether `url` has the origin that gets the API key."""
-        return url.origin() == self._origin
+        return _origin(url) == self._origin
 
     async def send(self, call: Call) -> Answer:
         """Send `call`, again and again as `retry.decide` has it.
@@ -219,6 +226,10 @@ class RestClient:
                 sent = not isinstance(error, aiohttp.ClientConnectorError)
                 reason = safe_line(str(error), *self.secrets(call)) or type(error).__name__
                 return ApiConnectionError(reason, sent, call.operation)
+
+
+def _origin(url: URL) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.raw_host, url.port
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:

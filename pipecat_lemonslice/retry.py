@@ -6,6 +6,7 @@ server has understood and refused stays refused.
 """
 
 import asyncio
+import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+# Stamina tells each retry to the standard library's logging, too: for those who listen there, not on stderr.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 MAX_ATTEMPTS = 5
 """How often a request is sent at most, the first time included."""

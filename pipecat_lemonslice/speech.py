@@ -17,6 +17,7 @@ from pipecat.frames.frames import (
     LLMFullResponseStartFrame,
     TTSAudioRawFrame,
     TTSStoppedFrame,
+    TTSTextFrame,
 )
 
 from pipecat_lemonslice.contexts import WordClock
@@ -125,19 +126,25 @@ class SpeechLine:
             self._settle_backlog()
             self._wake.set()
 
-    def interrupt(self) -> None:
-        """Drop what is not wanted any more, at once; what may not be interrupted stays."""
+    def interrupt(self) -> bool:
+        """Drop what is not wanted any more, at once; what may not be interrupted stays.
+
+        Returns:
+            Whether what was playing is cut off; False if it must be played to its end.
+        """
         keeps_playing = self._stream.uninterruptible
         self._queue.interrupt(self._stream.frame if keeps_playing else None)
         self._words.interrupt()
+        plays_on = self._stream.in_flight_seconds
         if not keeps_playing:
             self._hush()
-        cut = self._responses.apply(Interrupted(keeps_playing, self._stream.in_flight_seconds))
+        cut = self._responses.apply(Interrupted(keeps_playing, plays_on))
         if not keeps_playing:
             self._routes.current = None
             self._quieten(cut)
         self._settle_backlog()
         self._wake.set()
+        return not keeps_playing
 
     async def drain(self) -> None:
         """Wait until everything that came before has been heard; ends the response under way."""
@@ -214,9 +221,17 @@ class SpeechLine:
                 self._settle_backlog()
             case Route.VOICE:
                 self._queue.pop()
-                self._responses.apply(AudioWritten(duration(frame, self._rate)))
-                self._settle_backlog()
-                await self._ports.forward(frame)
+                await self._pass_voice(frame)
+
+    async def _pass_voice(self, frame: TTSAudioRawFrame) -> None:
+        seconds, heard_in = duration(frame, self._rate), self._responses.ahead
+        self._responses.apply(AudioWritten(seconds))
+        self._settle_backlog()
+        heard_from_ns = self._ports.pipeline_time() + round(heard_in * 1e9)
+        words = self._words.voiced(frame.context_id, seconds, heard_from_ns)
+        await self._ports.forward(frame)
+        for word in words:
+            await self._ports.forward(word)
 
     async def _await_avatar(self) -> None:
         give_up_at = self._routes.give_up_at(self._loop.time())
@@ -232,14 +247,14 @@ class SpeechLine:
                 await self._forward_words(self._words.finish(frame.context_id))
             case LLMFullResponseEndFrame():
                 await self._forward_words(self._words.finish(None))
-            case _ if frame.pts and self._routes.current is Route.AVATAR and self._words.hold(frame):
+            case _ if frame.pts and self._words.hold(frame):
                 await self._forward_words(self._words.due())
                 return
             case _:
                 pass
         self._restamp(frame)
         await self._ports.forward(frame)
-        if isinstance(frame, TTSStoppedFrame):
+        if isinstance(frame, TTSStoppedFrame) and self._queue.lives(frame.context_id):
             self._responses.apply(StopReached())
 
     async def _take_back(self, mark: TakenBack) -> None:
@@ -263,7 +278,9 @@ class SpeechLine:
 
     async def _rest(self) -> None:
         """With nothing to do: wait, and let a tail that nothing follows go after a grace."""
-        if not self._stream.has_tail or self._stream.in_flight_seconds:
+        if self._routes.current is None and (words := self._words.overdue()):
+            await self._forward_words(words)
+        elif not self._stream.has_tail or self._stream.in_flight_seconds:
             await self._sleep()
         elif not await self._sleep(self._loop.time() + TAIL_GRACE):
             await self._seal()
@@ -276,8 +293,8 @@ class SpeechLine:
                 self._responses.apply(LLMOpened())
             case LLMFullResponseEndFrame():
                 self._responses.apply(LLMClosed())
-            case TTSAudioRawFrame():
-                self._words.audio_arrived(frame.context_id, self._ports.pipeline_time())
+            case TTSAudioRawFrame() | TTSTextFrame():
+                self._words.arrived(frame, self._ports.pipeline_time())
             case _:
                 pass
 
@@ -292,8 +309,7 @@ class SpeechLine:
         if self._routes.current is Route.AVATAR:
             frame.pts = None
         elif frame.pts:
-            context_id: str | None = getattr(frame, "context_id", None)
-            frame.pts += self._words.delay_ns(context_id, self._ports.pipeline_time())
+            frame.pts += self._words.late_ns(getattr(frame, "context_id", None))
 
     async def _forward_words(self, frames: list[Frame]) -> None:
         for frame in frames:

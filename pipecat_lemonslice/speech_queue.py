@@ -80,6 +80,10 @@ class SpeechQueue:
         self._count(frame)
         return True
 
+    def lives(self, context_id: str | None) -> bool:
+        """Whether a context has not been interrupted."""
+        return self._gate.admits(context_id)
+
     def mark(self, mark: TakenBack | Drained) -> None:
         """Add a mark: what was taken back comes first of all, the end of everything last."""
         if isinstance(mark, TakenBack):

@@ -105,7 +105,7 @@ class AvatarStream:
     async def feed(self, frame: TTSAudioRawFrame) -> None:
         """Take audio in. A new TTS context begins a new stretch; what the last one held back comes first."""
         if self.frame and self.frame.context_id != frame.context_id:
-            self._buffer += await self._converter.flush()
+            await self._flush()
         self.frame, self._sealed = frame, False
         pcm = await self._converter.feed(frame.audio, audio_format(frame, self.sample_rate))
         if self.frame is frame:  # nothing was hushed meanwhile
@@ -113,8 +113,7 @@ class AvatarStream:
 
     async def seal(self) -> None:
         """End the stretch: nothing is held back any more; silence fills its last slice."""
-        pcm = await self._converter.flush()
-        self._buffer += pcm
+        await self._flush()
         self._buffer += bytes(-len(self._buffer) % self._slice_bytes)
         self._sealed = True
 
@@ -140,10 +139,11 @@ class AvatarStream:
         return _voice_frame(pcm, self.sample_rate, template) if pcm and template else None
 
     def hush(self) -> None:
-        """Drop what has not been written; what is in flight cannot be taken back."""
+        """Drop what has not been written. What is in flight plays on, but is not wanted back any more."""
         self._buffer.clear()
         self._converter.reset()
         self.frame, self._sealed = None, False
+        self._in_flight = deque((played, b"") for played, _ in self._in_flight)
 
     def forget(self) -> None:
         """Drop everything, also what is in flight."""
@@ -152,11 +152,20 @@ class AvatarStream:
         if self._watchdog:
             self._watchdog.cancel()
 
+    async def _flush(self) -> None:
+        said = self.frame
+        rest = await self._converter.flush()
+        if self.frame is said:  # nothing was hushed meanwhile
+            self._buffer += rest
+
     def _played(self, played: "asyncio.Future[None]") -> None:
-        if played.cancelled() or played.exception() is not None:
-            return  # the room is lost: what it did not play stays here, to be taken back
-        self._in_flight = deque(entry for entry in self._in_flight if entry[0] is not played)
-        self._on_played()
+        failed = played.cancelled() or played.exception() is not None
+        # Where the room is lost, what it did not play stays here to be taken back.
+        in_flight = deque(entry for entry in self._in_flight if entry[0] is not played or (failed and entry[1]))
+        # What was forgotten meanwhile is of no concern to what is heard now.
+        if len(in_flight) < len(self._in_flight):
+            self._in_flight = in_flight
+            self._on_played()
 
     def _watch(self, link: AvatarLink) -> None:
         if self._watchdog:

@@ -1,4 +1,5 @@
 import pytest
+from pipecat.utils.security.redaction import redact_secrets
 from yarl import URL
 
 from pipecat_lemonslice.addresses import (
@@ -76,6 +77,7 @@ def test_keys_that_are_refused(key: str | None):
     problem = str(key_problem(key))
     assert "LEMONSLICE_API_KEY" in problem
     assert not key or key not in problem
+    assert redact_secrets(problem) == problem
 
 
 def test_keys_that_are_fine():

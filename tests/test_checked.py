@@ -10,7 +10,7 @@ from pipecat_lemonslice.errors import ConfigurationError
 class Order(Checked):
     number: int = Field(description="how many, a whole number")
     size: Literal["small", "large"] = "small"
-    code: str | None = Field(None, repr=False)
+    code: str | None = Field(default=None, repr=False)
     link: str | None = None
 
 

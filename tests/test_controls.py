@@ -40,8 +40,8 @@ def test_events_of_the_same_content_are_equal():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: UpdateImage(), "exactly one must be given"),
-        (lambda: UpdateImage(image_url="https://x/y", image=b"z"), "exactly one must be given"),
+        (lambda: UpdateImage(), "exactly one of image_url and image"),
+        (lambda: UpdateImage(image_url="https://x/y", image=b"z"), "exactly one of image_url and image"),
         (lambda: UpdateImage(image_url="face.png"), "image_url is not a URL"),
         (lambda: UpdateImage(image=b""), "image is empty"),
         (lambda: UpdateImage(image=b"no picture").payload(), "image is not an image"),

@@ -123,6 +123,7 @@ class RawServer:
 
     def __init__(self, behave: Callable[[asyncio.StreamWriter], Awaitable[None]], *, reset: bool = False) -> None:
         self.requests = 0
+        self.arrived = asyncio.Event()
         self.url = ""
         self._behave = behave
         self._reset = reset
@@ -138,6 +139,7 @@ class RawServer:
             length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
             await reader.readexactly(int(length[0].split(b":")[1]) if length else 0)
             self.requests += 1
+            self.arrived.set()
             await self._behave(writer)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             pass

@@ -29,6 +29,7 @@ The limits of it:
 
 import asyncio
 import functools
+import os
 import threading
 from asyncio import base_events
 from collections.abc import Callable, Coroutine
@@ -44,6 +45,7 @@ START = 1024.0
 
 _SPINS = 1_000_000
 _THREAD_SECONDS = 30.0
+_ASYNCIO = os.path.dirname(asyncio.__file__)
 
 
 class StuckError(AssertionError):
@@ -147,12 +149,12 @@ class VirtualTimeLoop(base_events.BaseEventLoop):
 
 
 def _innermost(task: asyncio.Task[Any]) -> str:
-    """File, line and name of the frame in which a task waits, as deep as it can be seen."""
+    """File, line and name of the deepest frame in which a task waits, asyncio's own left out."""
     awaitable: Any = task.get_coro()
     place = "?"
     while awaitable is not None:
         frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "ag_frame", None)
-        if frame is not None:
+        if frame is not None and (place == "?" or not frame.f_code.co_filename.startswith(_ASYNCIO)):
             place = f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_qualname})"
         awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "ag_await", None)
     return place
