@@ -23,7 +23,7 @@ from pipecat_lemonslice.frames import (
     response_message,
     status_message,
 )
-from pipecat_lemonslice.response import ResponseDone, ResponseStarted
+from pipecat_lemonslice.response import DoneReason, ResponseDone, ResponseStarted
 
 MAX_WAITING = 1000
 """What has not been told yet. Beyond that nobody listens, and news are dropped."""
@@ -152,7 +152,9 @@ class Announcer:
         self._message(response_message("voice", self._response, ttfb_ms=round(self._voice_lag * 1000)))
 
     def done(self, response: ResponseDone) -> None:
-        """Note the end of a response."""
+        """Note the end of a response. One that was cut off may never be heard."""
+        if response.reason in (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST):
+            self._started_at = None
         facts = {"reason": str(response.reason), "audio_seconds": round(response.audio_seconds, 3)}
         self._note(lambda: self._service.broadcast_frame(AvatarResponseDoneFrame, **facts))
         self._message(response_message("done", response.id, **facts))

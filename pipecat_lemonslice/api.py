@@ -61,6 +61,7 @@ from pipecat_lemonslice.errors import (
     ConfigurationError,
     safe_line,
 )
+from pipecat_lemonslice.last_will import LastWill
 from pipecat_lemonslice.pictures import prepare_picture
 from pipecat_lemonslice.rest import Body, Call, RestClient, form_body, json_body, timeout_problem
 
@@ -246,6 +247,11 @@ class LemonSliceApi:
         failure = await self._terminated(session_id, control_url)
         if failure is not None:
             raise failure
+
+    def last_will(self, session_id: str, *, control_url: str | None = None) -> LastWill:
+        """Provide for the end of a session in case no event loop is left to do it. Revoke it once it has ended."""
+        url = control_address(self._base, session_id, control_url)
+        return LastWill(url, self._rest.headers(url), Terminate().payload())
 
     async def _terminated(self, session_id: str, control_url: str | None) -> ApiError | None:
         given = control_address(self._base, session_id, control_url)

@@ -18,13 +18,15 @@ from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.controls import ControlEvent, PoseTrigger, UpdateImage
 from pipecat_lemonslice.errors import LemonSliceError, SessionError
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarStatus
+from pipecat_lemonslice.lifecycle import SessionOptions, SessionState
 from pipecat_lemonslice.relay import AvatarRelay
 from pipecat_lemonslice.response import ResponseDone, ResponseStarted, ResponseTracker
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.routes import Route
-from pipecat_lemonslice.session import AvatarSession, SessionLink, SessionOptions, SessionState
+from pipecat_lemonslice.session import AvatarSession
 from pipecat_lemonslice.settings import Timeouts
 from pipecat_lemonslice.speech import Notice, SpeechLine, SpeechPorts, WaitedInVain
+from pipecat_lemonslice.visit import SessionLink
 
 Fallback = Literal["voice", "silent", "fatal"]
 
@@ -80,6 +82,8 @@ class Avatar:
         self._timeouts = options.timeouts
         self._missing = ""
         self._tasks: list[asyncio.Task[None]] = []
+        self._errands: set[asyncio.Task[None]] = set()
+        self._one_errand = asyncio.Lock()
         self._line = SpeechLine(
             ResponseTracker(done_timeout=options.timeouts.response_done, hold_timeout=options.timeouts.response_hold),
             SpeechPorts(self._forward, self._notice, options.pipeline_time, self._sounds),
@@ -101,8 +105,8 @@ class Avatar:
 
     def interrupt(self) -> None:
         """Drop what is being said; the avatar is told before anything else happens."""
-        self._line.interrupt()
-        self._relay.interrupt()
+        if self._line.interrupt():
+            self._relay.interrupt()
 
     def configure(self, timeouts: Timeouts) -> None:
         """Change how long to be patient."""
@@ -111,13 +115,18 @@ class Avatar:
             done_timeout=timeouts.response_done, hold_timeout=timeouts.response_hold, ready_timeout=timeouts.ready
         )
 
-    async def control(self, event: ControlEvent) -> None:
-        """Send a control event; a failure is reported, and harms nothing."""
+    def order(self, event: Callable[[], ControlEvent]) -> None:
+        """Have a control event made and sent beside the pipeline; a failure is reported, and harms nothing."""
+        errand = self._host.create_task(self._send(event))
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+
+    async def _send(self, event: Callable[[], ControlEvent]) -> None:
         try:
-            await self._session.control(event)
+            async with self._one_errand:
+                await self._session.control(event())
         except LemonSliceError as error:
-            message = f"The avatar could not be told {event.payload().get('event')}: {error}"
-            await self._host.push_error(message, category=ErrorCategory.APPLICATION)
+            await self._host.push_error(f"The avatar could not be told: {error}", category=ErrorCategory.APPLICATION)
 
     async def finish(self) -> None:
         """Let the last words be heard, in bounded time."""
@@ -131,7 +140,7 @@ class Avatar:
 
     async def stop(self) -> None:
         """Move nothing any more, and begin to end the session; idempotent."""
-        tasks, self._tasks = self._tasks, []
+        tasks, self._tasks = [*self._tasks, *self._errands], []
         self._line.close()
         for task in tasks:
             task.cancel()
@@ -150,9 +159,9 @@ class Avatar:
             case TTSAudioRawFrame() if self._fallback == "silent":
                 return
             case AvatarImageFrame(image_url=image_url, image=image):
-                self._host.create_task(self.control(UpdateImage(image_url=image_url, image=image)))
+                self.order(lambda: UpdateImage(image_url=image_url, image=image))
             case AvatarActionFrame(name=name):
-                self._host.create_task(self.control(PoseTrigger(name)))
+                self.order(lambda: PoseTrigger(name))
             case _:
                 pass
         await self._host.push_frame(frame)
@@ -161,6 +170,7 @@ class Avatar:
         match notice:
             case ResponseStarted():
                 self._announcer.started(notice)
+                self._relay.expect_voice(self._announcer.voice_lag)
                 if self._line.route is Route.VOICE:
                     self._fall_back()
             case ResponseDone():
@@ -168,7 +178,9 @@ class Avatar:
             case WaitedInVain(seconds):
                 self._missing = f"the avatar was not ready within {seconds:g} s"
                 self._fall_back()
-                self._give_up_if_fatal()
+                if self._fallback == "fatal":
+                    self.session_error(SessionError(f"the avatar was not ready within {seconds:g} s"))
+                    self._give_up()
 
     def _fall_back(self) -> None:
         if self._missing:
@@ -199,8 +211,8 @@ class Avatar:
     def session_error(self, error: LemonSliceError) -> None:
         """Something failed."""
         self._announcer.error(error)
-        if self._session.state is SessionState.FAILED:
-            self._give_up_if_fatal()
+        if self._fallback == "fatal" and self._session.state is SessionState.FAILED:
+            self._give_up()
 
     def avatar_joined(self) -> None:
         """The avatar is in the room."""
@@ -215,18 +227,15 @@ class Avatar:
     def avatar_gone(self, reason: str) -> None:
         """The avatar cannot speak any more; what it was saying goes on as plain voice."""
         self._missing = reason
+        if self._line.has_avatar:
+            self._announcer.event("on_avatar_disconnected", reason)
         self._line.avatar_gone()
-        self._announcer.event("on_avatar_disconnected", reason)
 
     def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:
         """The avatar is heard or seen."""
         if self._tasks:
             self._relay.feed(media)
 
-    def _give_up_if_fatal(self) -> None:
-        if self._fallback == "fatal":
-            self._host.create_task(self._give_up())
-
-    async def _give_up(self) -> None:
-        await self._host.push_error("There is no avatar, and fallback is 'fatal'", category=ErrorCategory.UNKNOWN)
-        await self._host.push_frame(EndWorkerFrame(reason="no avatar"), FrameDirection.UPSTREAM)
+    def _give_up(self) -> None:
+        """End the pipeline; why has been reported."""
+        self._host.create_task(self._host.push_frame(EndWorkerFrame(reason="no avatar"), FrameDirection.UPSTREAM))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from loguru import logger
 from pipecat.frames.frames import Frame
 
-from pipecat_lemonslice.media import PictureGate, VoiceReturn
+from pipecat_lemonslice.media import HUSH_LEAST_SECONDS, PictureGate, VoiceReturn
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 
@@ -55,8 +55,12 @@ class AvatarRelay:
         self._voice.interrupt(self._loop.time())
 
     def expect_voice(self, lag: float) -> None:
-        """Take note that a response has begun, whose voice will come back after so many seconds."""
-        self._voice.expect(self._loop.time() + lag)
+        """Take note that a response has begun.
+
+        Args:
+            lag: Seconds after which its voice should come back, as far as known; else 0.
+        """
+        self._voice.expect(self._loop.time() + (lag or HUSH_LEAST_SECONDS))
 
     def sounds(self) -> bool:
         """Whether the avatar is being heard."""

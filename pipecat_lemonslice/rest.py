@@ -192,7 +192,7 @@ class RestClient:
                 call.method,
                 call.url,
                 data=call.body(),
-                headers=self._headers(call.url),
+                headers=self.headers(call.url),
                 timeout=aiohttp.ClientTimeout(total=seconds, connect=connect),
                 allow_redirects=False,
                 raise_for_status=False,
@@ -201,7 +201,8 @@ class RestClient:
         except (aiohttp.ClientError, OSError) as error:
             return self._connection_error(call, error, seconds, connect)
 
-    def _headers(self, url: URL) -> dict[str, str]:
+    def headers(self, url: URL) -> dict[str, str]:
+        """What goes with a request to `url`: the API key, if that is its own origin."""
         return {"X-API-Key": self._key} if self.is_own(url) else {}
 
     def _session(self) -> aiohttp.ClientSession:

@@ -6,20 +6,19 @@ order; knows nothing of pipelines, speech or pictures.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Protocol, TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from loguru import logger
 
 from pipecat_lemonslice.answers import CreatedSession
 from pipecat_lemonslice.api import LemonSliceApi
-from pipecat_lemonslice.api_types import CreateSessionRequest
 from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
 from pipecat_lemonslice.errors import ApiStatusError, ConfigurationError, LemonSliceError, SessionError
+from pipecat_lemonslice.last_will import LastWill
+from pipecat_lemonslice.lifecycle import SessionListener, SessionOptions, SessionState
 from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
-from pipecat_lemonslice.visit import RoomVisit, SessionLink, VisitOptions
+from pipecat_lemonslice.visit import RoomVisit, SessionLink
 
 T = TypeVar("T")
 
@@ -34,82 +33,6 @@ FINAL_STATUSES = frozenset({400, 401, 402, 403, 404, 413, 422})
 """Answers that stay the same until the request, the key or the account changes."""
 
 
-class SessionState(Enum):
-    """Where a session is in its life."""
-
-    CREATING = "creating"
-    """A session is being asked for."""
-
-    JOINING = "joining"
-    """It exists; its room is being joined."""
-
-    WAITING = "waiting"
-    """The bot is in the room; the avatar's first picture has not come."""
-
-    READY = "ready"
-    """The avatar can be seen, and speaks what it is given."""
-
-    LOST = "lost"
-    """The avatar or the room has gone; a new session is created after a pause."""
-
-    ENDED = "ended"
-    """The call is over, and the session with it."""
-
-    FAILED = "failed"
-    """No session can be had; trying again would give the same answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """What a session needs to know.
-
-    Parameters:
-        request: Makes the request of the session that is about to be created.
-        open_room: Joins the room at an address.
-        visit: How the avatar is met.
-    """
-
-    request: Callable[[], CreateSessionRequest]
-    open_room: Callable[[str], Awaitable[Room]]
-    visit: VisitOptions = field(default_factory=VisitOptions)
-
-
-class SessionListener(Protocol):
-    """Told of everything; must not block."""
-
-    def session_state(self, state: SessionState, detail: str) -> None:
-        """The session has changed its state."""
-        ...
-
-    def session_created(self, session_id: str) -> None:
-        """A session exists, and costs."""
-        ...
-
-    def session_ended(self, session_id: str, cost: float | None) -> None:
-        """A session is over; the vendor's cost of it where known."""
-        ...
-
-    def session_error(self, error: LemonSliceError) -> None:
-        """Something failed; told once."""
-        ...
-
-    def avatar_joined(self) -> None:
-        """The avatar is in the room."""
-        ...
-
-    def avatar_ready(self, link: SessionLink) -> None:
-        """The avatar may speak."""
-        ...
-
-    def avatar_gone(self, reason: str) -> None:
-        """The avatar cannot speak any more."""
-        ...
-
-    def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:
-        """The avatar is heard or seen."""
-        ...
-
-
 class AvatarSession:
     """See the module. :meth:`start` it once, :meth:`close` it as often as you like."""
 
@@ -120,6 +43,7 @@ class AvatarSession:
         self._listener = listener
         self._state = SessionState.CREATING
         self._created: CreatedSession | None = None
+        self._wills: dict[str, LastWill] = {}
         self._failures = 0
         self._owner: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -198,8 +122,12 @@ class AvatarSession:
             self._chore(self._release_late(creation))
             raise
         self._created = created
-        self._listener.session_created(created.session_id)
+        self._note_creation(created)
         return created
+
+    def _note_creation(self, created: CreatedSession) -> None:
+        self._wills[created.session_id] = self._api.last_will(created.session_id, control_url=created.control_url)
+        self._listener.session_created(created.session_id)
 
     async def _join(self, created: CreatedSession) -> Room:
         if created.room_url is None:
@@ -268,19 +196,30 @@ class AvatarSession:
             created = await creation
         except LemonSliceError:
             return
-        self._listener.session_created(created.session_id)
+        self._note_creation(created)
         await self._release(created, None)
 
     async def _release(self, created: CreatedSession, room: Room | None) -> None:
         """Terminate the session, then leave its room."""
         self._created = None
+        will = self._wills.pop(created.session_id)
         try:
             await self._api.terminate(created.session_id, control_url=created.control_url)
+            will.revoke()
         except LemonSliceError as error:
-            self._listener.session_error(error)
-        if room:
-            await room.close()
+            self._listener.session_error(self._still_running(error))
+        except asyncio.CancelledError:
+            will.hasten()
+            raise
+        finally:
+            if room:
+                await room.close()
         self._listener.session_ended(created.session_id, await self._cost(created))
+
+    def _still_running(self, error: LemonSliceError) -> SessionError:
+        idle_timeout = self._options.request().idle_timeout
+        left = f"{idle_timeout} s after the last speech" if idle_timeout > 0 else "never by itself (idle_timeout)"
+        return SessionError(f"the session could not be terminated, and ends {left}: {error}", error.category)
 
     async def _cost(self, created: CreatedSession) -> float | None:
         try:
@@ -290,14 +229,27 @@ class AvatarSession:
             return None
 
     async def _close(self) -> None:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + RELEASE_TIMEOUT
         if self._owner:
             self._owner.cancel()
             await asyncio.wait({self._owner}, timeout=RELEASE_TIMEOUT)
         if self._chores:
-            _, late = await asyncio.wait(self._chores, timeout=RELEASE_TIMEOUT)
-            for chore in late:
-                chore.cancel()
+            _, late = await asyncio.wait(self._chores, timeout=max(0.0, give_up_at - loop.time()))
+            await self._abandon(late)
         self._to(SessionState.ENDED, "the call is over")
+
+    async def _abandon(self, late: set[asyncio.Task[Any]]) -> None:
+        for chore in late:
+            chore.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if late:
+            self._listener.session_error(
+                SessionError(
+                    f"LemonSlice did not answer within {RELEASE_TIMEOUT:g} s; "
+                    "a session may go on there until its idle timeout ends it"
+                )
+            )
 
     # Small steps.
 

@@ -81,12 +81,21 @@ def check_settings(settings: ServiceSettings) -> None:
     if unknown := sorted(settings.extra):
         known = sorted(set(default_settings().given_fields()) - {"model"})
         raise ConfigurationError(f"{', '.join(unknown)}: no such setting. There are {', '.join(known)}.")
+    if given.get("model") is not None:
+        raise ConfigurationError("model cannot change while the service runs; give it to LemonSliceVideoService.")
     for name in TIMEOUTS:
         value = given.get(name, 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < float("inf"):
             raise ConfigurationError(f"{name} must be a number of seconds, 0 or more; not {value!r}.")
     if given.get("response_done_timeout") == 0:
         raise ConfigurationError("response_done_timeout must be more than 0 s, or every pause ends a response.")
+
+
+def merged(settings: LemonSliceVideoSettings, delta: ServiceSettings) -> LemonSliceVideoSettings:
+    """Return complete settings as they would be after a change; neither of the two is touched."""
+    copy = dataclasses.replace(settings)
+    copy.apply_update(cast("LemonSliceVideoSettings", delta))
+    return copy
 
 
 def timeouts(settings: ServiceSettings) -> Timeouts:

@@ -105,6 +105,11 @@ class SpeechLine:
         return self._routes.current
 
     @property
+    def has_avatar(self) -> bool:
+        """Whether there is an avatar that can speak."""
+        return self._routes.link is not None
+
+    @property
     def unheard_seconds(self) -> float:
         """Speech that has not been played yet, in seconds."""
         return self._queue.seconds + self._stream.waiting_seconds + self._stream.in_flight_seconds

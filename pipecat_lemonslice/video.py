@@ -3,6 +3,7 @@
 Frames that are speech, or travel with it, go to the :class:`~pipecat_lemonslice.avatar.Avatar`; all others pass.
 """
 
+import asyncio
 import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -28,15 +29,16 @@ from pipecat_lemonslice.avatar import Avatar, AvatarOptions, Fallback
 from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.frames import AvatarKeepAliveFrame
+from pipecat_lemonslice.lifecycle import SessionOptions
 from pipecat_lemonslice.pictures import PictureSource
 from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
-from pipecat_lemonslice.session import SessionOptions
 from pipecat_lemonslice.settings import (
     LemonSliceVideoSettings,
     SessionConfig,
     check_settings,
     control_events,
     default_settings,
+    merged,
     timeouts,
     with_one_picture,
 )
@@ -155,6 +157,7 @@ class LemonSliceVideoService(AIService):
         self._fallback: Fallback = fallback
         self._keep_alive = keep_alive
         self._avatar: Avatar | None = None
+        self._release: asyncio.Task[None] | None = None
         handlers = cast("Callable[..., Awaitable[None]]", self._call_event_handler)  # pyright: ignore[reportUnknownMemberType]
         self._announcer = Announcer(self, handlers)
         for event in EVENTS:
@@ -190,7 +193,15 @@ class LemonSliceVideoService(AIService):
             await self._avatar.stop()
 
     async def cleanup(self) -> None:
-        """Release everything; the session has ended when this returns."""
+        """Release everything; the session has ended when this returns. Whoever calls it, it happens once."""
+        if self._release is None:
+            self._release = asyncio.create_task(self._release_all(), name="lemonslice-release")
+        try:
+            await asyncio.shield(self._release)
+        finally:
+            await super().cleanup()
+
+    async def _release_all(self) -> None:
         avatar, self._avatar = self._avatar, None
         try:
             if avatar:
@@ -198,7 +209,6 @@ class LemonSliceVideoService(AIService):
         finally:
             await self._announcer.close()
             await self._api.close()
-            await super().cleanup()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Route a frame: speech and what travels with it to the avatar, everything else on."""
@@ -218,13 +228,14 @@ class LemonSliceVideoService(AIService):
             await self.push_frame(frame, direction)
 
     async def _change_settings(self, frame: ServiceUpdateSettingsFrame) -> None:
-        delta = frame.delta or self.Settings.from_mapping(frame.settings)
+        delta = with_one_picture(frame.delta or self.Settings.from_mapping(frame.settings))
         try:
             check_settings(delta)
+            self._config.request(merged(self._complete_settings(), delta))
         except ConfigurationError as error:
             await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
             return
-        changed = await self._update_settings(with_one_picture(delta))
+        changed = await self._update_settings(delta)
         if self._avatar:
             self._avatar.configure(timeouts(self._settings))
         for event in control_events(self._settings, changed):
@@ -232,7 +243,10 @@ class LemonSliceVideoService(AIService):
 
     def _control(self, event: ControlEvent) -> None:
         if self._avatar:
-            self.create_task(self._avatar.control(event))  # pyright: ignore[reportUnknownMemberType]
+            self._avatar.order(lambda: event)
+
+    def _complete_settings(self) -> LemonSliceVideoSettings:
+        return cast("LemonSliceVideoSettings", self._settings)
 
     def _avatar_options(self) -> AvatarOptions:
         idle_timeout = self._config.idle_timeout

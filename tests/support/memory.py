@@ -139,6 +139,19 @@ class MemoryRoom:
 
 
 @dataclass
+class MemoryWill:
+    """Stands in for a last will; counts itself at the vendor's."""
+
+    vendor: "MemoryVendor"
+
+    def revoke(self) -> None:
+        self.vendor.wills.append("revoked")
+
+    def hasten(self) -> None:
+        self.vendor.wills.append("hastened")
+
+
+@dataclass
 class MemoryVendor:
     """Stands in for the API client. Sessions come after ``latency`` seconds, unless refused."""
 
@@ -151,6 +164,7 @@ class MemoryVendor:
     controls: list[ControlEvent] = field(default_factory=list)
     control_refusal: LemonSliceError | None = None
     log: list[str] = field(default_factory=list)
+    wills: list[str] = field(default_factory=list)
     closed: bool = False
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -168,6 +182,9 @@ class MemoryVendor:
             raise self.terminations_refused.popleft()
         self.terminated.append(session_id)
         self.log.append(f"terminate {session_id}")
+
+    def last_will(self, session_id: str, *, control_url: str | None = None) -> "MemoryWill":
+        return MemoryWill(self)
 
     async def control(self, session_id: str, event: ControlEvent, *, control_url: str | None = None) -> None:
         if self.control_refusal:
