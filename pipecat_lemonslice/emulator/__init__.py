@@ -1,0 +1,28 @@
+"""A LemonSlice emulator: REST API, rooms on WebSockets, and an avatar with a drawn face.
+
+`python -m pipecat_lemonslice.emulator` runs it for a bot on this machine; tests run it in process:
+
+    async with Emulator(EmulatorOptions(latency=0.05)) as emulator:
+        ...
+
+It is written from the service's description alone and shares no code with the client.
+"""
+
+from pipecat_lemonslice.emulator.avatar import Avatar
+from pipecat_lemonslice.emulator.emulator import Emulator
+from pipecat_lemonslice.emulator.options import EmulatorOptions
+from pipecat_lemonslice.emulator.record import AvatarEvent, Kind
+from pipecat_lemonslice.emulator.room import Room
+from pipecat_lemonslice.emulator.session import CreateRequest, Session, Status
+
+__all__ = [
+    "Avatar",
+    "AvatarEvent",
+    "CreateRequest",
+    "Emulator",
+    "EmulatorOptions",
+    "Kind",
+    "Room",
+    "Session",
+    "Status",
+]

@@ -1,0 +1,51 @@
+"""How an emulator is set up: everything that is decided before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmulatorOptions:
+    """Settings of one emulator. What goes wrong while it runs is said to the `Emulator` itself.
+
+    Parameters:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        latency: Seconds from hearing speech to sounding it.
+        cold_start: Seconds for which a new session is QUEUED.
+        join_delay: Seconds from then until the avatar joins its room.
+        never_join: Sessions become ACTIVE, but no avatar ever comes.
+        leave_after: Seconds of speech after which each avatar leaves its room; None: it stays.
+        avatar_name: User name of the avatar in its room.
+        api_keys: Keys that are accepted; empty: any that is not empty.
+        agents: Known agent ids; empty: any.
+        room_tokens: Tokens accepted besides the avatar's own in rooms of sessions created with a
+            `daily_token`; empty: those rooms take anybody.
+        max_body: Largest request body in bytes; larger ones answer 413.
+        max_sessions: Sessions running at once; more answer 429.
+        allow_private_images: Also fetch pictures from private and loopback addresses.
+        image_cuts_voice: A new picture drops the speech that has not been sounded yet, as the real model may.
+        credits_per_minute: Cost of an active session.
+        record_seconds: Speech kept for `avatar.heard` and `avatar.sounded`, in seconds from the beginning.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    latency: float = 0.25
+    cold_start: float = 0.0
+    join_delay: float = 0.0
+    never_join: bool = False
+    leave_after: float | None = None
+    avatar_name: str = "LemonSlice"
+    api_keys: frozenset[str] = frozenset()
+    agents: frozenset[str] = frozenset()
+    room_tokens: frozenset[str] = frozenset()
+    max_body: int = 4 * MEBIBYTE
+    max_sessions: int = 100
+    allow_private_images: bool = False
+    image_cuts_voice: bool = False
+    credits_per_minute: float = 10.0
+    record_seconds: float = 600.0

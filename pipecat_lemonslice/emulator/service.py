@@ -1,0 +1,170 @@
+"""The sessions and rooms of one emulator, and what is done to them; knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from pipecat_lemonslice.emulator import bodies
+from pipecat_lemonslice.emulator.bodies import BadRequest, CreateOrder
+from pipecat_lemonslice.emulator.faults import Faults
+from pipecat_lemonslice.emulator.options import EmulatorOptions
+from pipecat_lemonslice.emulator.pictures import PictureError, base64_bytes
+from pipecat_lemonslice.emulator.room import Room
+from pipecat_lemonslice.emulator.session import CreateRequest, Session
+from pipecat_lemonslice.emulator.visitor import BAD_TOKEN, NO_ROOM, Refused
+from pipecat_lemonslice.emulator.wire import Join
+
+_KEPT = 200
+"""Sessions remembered; of more, the oldest that are over are forgotten."""
+
+
+class NotFound(Exception):
+    """What the request names does not exist; its text is the detail."""
+
+
+class Busy(Exception):
+    """Too many sessions run; its text is the detail."""
+
+
+class Service:
+    """Sessions and rooms.
+
+    Args:
+        options: The emulator's options.
+        faults: What is to go wrong.
+    """
+
+    def __init__(self, options: EmulatorOptions, faults: Faults):
+        self._options = options
+        self._faults = faults
+        self._news = asyncio.Condition()
+        self.sessions: list[Session] = []
+        self.rooms: dict[str, Room] = {}
+        self._own_rooms: set[str] = set()
+        self.created = 0
+        self.terminated = 0
+
+    def open_room(self, name: str | None = None, tokens: frozenset[str] = frozenset()) -> Room:
+        """A new room; without a name it gets one that cannot be guessed."""
+        room = Room(name or secrets.token_hex(12), tokens)
+        self.rooms[room.name] = room
+        return room
+
+    def admit(self, name: str, join: Join) -> Room:
+        """The room for somebody who wants to come in.
+
+        Raises:
+            Refused: There is no such room, or the token is wrong, or nobody is let in.
+        """
+        if self._faults.room_refusal is not None:
+            raise Refused(BAD_TOKEN, self._faults.room_refusal)
+        room = self.rooms.get(name)
+        if room is None:
+            raise Refused(NO_ROOM, "no such room")
+        if not room.admits(join.token):
+            raise Refused(BAD_TOKEN, "the token does not open this room")
+        return room
+
+    async def create(self, request: CreateRequest, order: CreateOrder, image: bytes | None) -> Session:
+        """A new session.
+
+        Raises:
+            BadRequest: The room that it names is none of this emulator's.
+            NotFound: There is no such agent.
+            Busy: Too many sessions run.
+        """
+        if order.agent_id and self._options.agents and order.agent_id not in self._options.agents:
+            raise NotFound(f"agent {order.agent_id} not found")
+        if sum(not session.ended for session in self.sessions) >= self._options.max_sessions:
+            raise Busy("too many sessions are running")
+        room, comes = self._room_for(order), not self._faults.never_join
+        session = Session(str(uuid4()), request, order, image, room, self._options, comes)
+        self.created += 1
+        self.sessions.append(session)
+        self._forget()
+        async with self._news:
+            self._news.notify_all()
+        return session
+
+    def find(self, session_id: str) -> Session:
+        """The session with this id.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for session in self.sessions:
+            if session.id == session_id:
+                return session
+        raise NotFound(f"session {session_id} not found"[:100])
+
+    async def control(self, session: Session, body: Mapping[str, Any]) -> None:
+        """Carry out a control request.
+
+        Raises:
+            BadRequest: The body is wrong.
+            NotFound: The session is over.
+        """
+        order = bodies.control_order(body)
+        if session.ended:
+            raise NotFound(f"session {session.id} has ended")
+        match order:
+            case bodies.Terminate():
+                self.terminated += 1
+                await session.terminate()
+            case bodies.ResetIdleTimeout():
+                session.reset_idle_timeout()
+            case bodies.UpdateImage(url, base64):
+                session.avatar.change_image(url or _picture_bytes(base64 or ""))
+            case bodies.UpdatePrompt(text):
+                session.avatar.prompt(text)
+            case bodies.UpdateIdlePrompt(text):
+                session.avatar.idle_prompt(text)
+            case bodies.TriggerPose(name):
+                session.avatar.pose(name)
+        session.controls.append(body)
+
+    async def wait_for_session(self, n: int, timeout: float) -> Session:
+        """The n-th session ever created, waiting for it.
+
+        Raises:
+            TimeoutError: It was not created within `timeout` seconds.
+        """
+        async with asyncio.timeout(timeout), self._news:
+            await self._news.wait_for(lambda: len(self.sessions) >= n)
+        return self.sessions[n - 1]
+
+    async def close(self) -> None:
+        """Stop all sessions."""
+        await asyncio.gather(*(session.close() for session in self.sessions))
+
+    def _room_for(self, order: CreateOrder) -> Room:
+        if order.room_url is None:
+            known = self._options.room_tokens
+            room = self.open_room(tokens=known | {order.token} if order.token and known else frozenset())
+            self._own_rooms.add(room.name)
+            return room
+        url = urlsplit(order.room_url)
+        room = self.rooms.get(url.path.removeprefix("/rooms/"))
+        if url.scheme not in ("ws", "wss") or room is None:
+            raise BadRequest("properties.daily_url: not a room of this emulator")
+        return room
+
+    def _forget(self) -> None:
+        over = [session for session in self.sessions[:-1] if session.ended]
+        for session in over[: max(0, len(self.sessions) - _KEPT)]:
+            self.sessions.remove(session)
+            if session.room.name in self._own_rooms:
+                self._own_rooms.discard(session.room.name)
+                self.rooms.pop(session.room.name, None)
+
+
+def _picture_bytes(text: str) -> bytes:
+    try:
+        return base64_bytes(text)
+    except PictureError as error:
+        raise BadRequest(f"image_base64: {error}") from error

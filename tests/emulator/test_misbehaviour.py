@@ -1,0 +1,207 @@
+"""The emulator told to misbehave, at the API and in the room."""
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+
+from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
+from tests.emulator.town import CREATE, KEY, Person, Town, tone
+
+
+async def test_rejections_run_out(town: Town):
+    """Two requests are refused with the status, the detail and Retry-After, the third is not."""
+    town.emulator.reject(503, times=2, detail="come back later", retry_after=1.5)
+    url = town.emulator.api_url + "/liveai/sessions"
+    for _ in range(2):
+        async with town.http.post(url, json=CREATE, headers=KEY) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "1.5")
+            assert await response.json() == {"detail": "come back later"}
+    await town.create()
+    assert (town.emulator.created, len(town.emulator.requests)) == (1, 3)
+
+
+async def test_a_gateway_answers_in_html(town: Town):
+    """A body makes the answer HTML."""
+    town.emulator.reject(502, body="<html>Bad Gateway</html>")
+    async with town.http.post(town.emulator.api_url + "/liveai/sessions", json=CREATE, headers=KEY) as response:
+        assert (response.status, response.content_type) == (502, "text/html")
+        assert await response.text() == "<html>Bad Gateway</html>"
+
+
+async def test_faults_can_be_for_control(town: Town):
+    """A terminate that fails leaves the session alone; the next one works."""
+    answer = await town.create()
+    town.emulator.reject(500, path="control")
+    assert (await town.get("/liveai/sessions"))[0] == 200
+    assert (await town.control(answer["session_id"], event="terminate"))[0] == 500
+    assert len(town.emulator.running) == 1
+    assert (await town.control(answer["session_id"], event="terminate"))[0] == 200
+    assert town.emulator.running == []
+
+
+async def test_a_delay_holds_the_answer_back(town: Town):
+    """The answer comes, only later."""
+    town.emulator.delay(0.2)
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    await town.create()
+    assert loop.time() - begin >= 0.2
+
+
+@pytest.mark.parametrize(("when", "created"), [("before", 0), ("after", 1)])
+async def test_a_hang_never_answers(town: Town, when: str, created: int):
+    """The client waits in vain, for a session that was or was not created."""
+    town.emulator.hang(when=when)  # type: ignore[arg-type]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await town.create()
+    assert town.emulator.created == created
+
+
+async def arrived(emulator: Emulator) -> None:
+    """Wait until a request has reached the emulator."""
+    while True:
+        await asyncio.sleep(0)
+        if emulator.requests:
+            return
+
+
+async def test_the_end_lets_go_of_hanging_requests():
+    """Closing the emulator breaks the connections that hang."""
+    async with aiohttp.ClientSession() as http:
+        async with Emulator() as emulator:
+            town = Town(emulator, http)
+            emulator.hang()
+            waiting = asyncio.create_task(town.create())
+            async with asyncio.timeout(5):
+                await arrived(emulator)
+        with pytest.raises(aiohttp.ClientError):
+            await waiting
+
+
+async def test_malformed_json_after_the_fact(town: Town):
+    """The session exists; the answer's JSON is cut off."""
+    town.emulator.malform()
+    async with town.http.post(town.emulator.api_url + "/liveai/sessions", json=CREATE, headers=KEY) as response:
+        text = await response.text()
+        assert (response.status, response.content_type) == (201, "application/json")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(text)
+    assert town.emulator.created == 1
+
+
+@pytest.mark.parametrize(("when", "created"), [("before", 0), ("after", 1)])
+async def test_a_reset_breaks_the_connection(town: Town, when: str, created: int):
+    """The client sees its connection broken, before or after the session was created."""
+    town.emulator.reset(when=when)  # type: ignore[arg-type]
+    with pytest.raises((aiohttp.ClientError, ConnectionError)):
+        await town.create()
+    assert town.emulator.created == created
+    await town.create()
+
+
+async def test_keys_can_be_missing(town: Town):
+    """The answer to create lacks what was dropped, until the emulator behaves."""
+    town.emulator.drop_keys("control_url", "room_url")
+    assert set(await town.create()) == {"session_id"}
+    town.emulator.behave()
+    assert set(await town.create()) == {"session_id", "room_url", "control_url"}
+
+
+async def test_an_avatar_may_never_come(town: Town):
+    """The session is ACTIVE and times out; nobody joins the room."""
+    town.emulator.never_join()
+    await town.create(idle_timeout=1)
+    session = town.emulator.sessions[0]
+    await session.avatar.wait_for("idle_timeout")
+    assert session.avatar.events_of("joined") == []
+    assert session.status == "TIMED_OUT"
+
+
+async def meet(town: Town) -> tuple[Person, Emulator]:
+    answer = await town.create()
+    bot = await town.join(answer["room_url"])
+    await bot.until(lambda: bot.pictures and bot.sounds)
+    return bot, town.emulator
+
+
+async def test_an_avatar_leaves_in_mid_sentence(town: Town):
+    """After so much speech it is gone with the rest unsaid; the session goes on and can be terminated."""
+    bot, emulator = await meet(town)
+    session = emulator.sessions[0]
+    session.avatar.leave_after(0.3)
+    await bot.say(tone(1.0))
+    await bot.until(lambda: bot.of("participant_left"))
+    assert len(session.avatar.heard) == 0.3 * 48000
+    assert session.status == "ACTIVE"
+    assert (await town.control(session.id, event="terminate"))[0] == 200
+
+
+@pytest.mark.parametrize("options", [EmulatorOptions(leave_after=0.1)])
+async def test_every_avatar_may_leave(town: Town):
+    """The option arms it for every session."""
+    bot, emulator = await meet(town)
+    await bot.say(tone(0.2))
+    await emulator.sessions[0].avatar.wait_for("left")
+
+
+async def test_an_avatar_comes_back_as_somebody_else(town: Town):
+    """A rejoining avatar has a new id, speaks again, and what it had not said is forgotten."""
+    bot, emulator = await meet(town)
+    avatar = emulator.sessions[0].avatar
+    before = avatar.id
+    await bot.say(tone(1.0))
+    await avatar.wait_for("first_byte")
+    avatar.leave()
+    said = len(avatar.sounded)
+    avatar.rejoin()
+    await avatar.wait_for("joined", n=2)
+    assert avatar.id != before
+    heard = len(avatar.heard)
+    await bot.say(tone(0.1))
+    await avatar.wait_until(lambda: len(avatar.sounded) >= said + 4800)
+    assert avatar.sounded[-4800:] == tone(0.1)
+    assert len(avatar.heard) >= heard
+    await bot.until(lambda: bot.pictures[-1][1:17] == avatar.id.bytes)
+
+
+async def test_frozen_video_and_muted_sound(town: Town):
+    """No pictures while frozen, no sound while muted, each without the other, and both come back."""
+    bot, emulator = await meet(town)
+    avatar = emulator.sessions[0].avatar
+    avatar.freeze_video()
+    sounds = len(bot.sounds)
+    await bot.until(lambda: len(bot.sounds) >= sounds + 5)
+    pictures = len(bot.pictures)
+    await bot.until(lambda: len(bot.sounds) >= sounds + 15)
+    assert len(bot.pictures) == pictures
+    avatar.thaw_video()
+    avatar.mute()
+    await bot.until(lambda: len(bot.pictures) >= pictures + 2)
+    sounds = len(bot.sounds)
+    await bot.until(lambda: len(bot.pictures) >= pictures + 6)
+    assert len(bot.sounds) <= sounds + 1
+    await bot.say(tone(0.1))
+    await avatar.wait_for("voice")
+    assert avatar.sounded == b""
+    avatar.unmute()
+    await bot.until(lambda: len(bot.sounds) > sounds + 2)
+
+
+async def test_waiting_in_vain_is_bounded(town: Town):
+    """Waiting for a session that never comes ends with an error."""
+    with pytest.raises(TimeoutError):
+        await town.emulator.wait_for_session(timeout=0.05)
+    waiting = asyncio.create_task(town.emulator.wait_for_session(2))
+    await town.create()
+    await town.create()
+    assert await waiting is town.emulator.sessions[1]
+
+
+async def test_sessions_that_leak_are_seen():
+    """After the emulator's end a session that nobody terminated still counts as running."""
+    async with Emulator() as emulator, aiohttp.ClientSession() as http:
+        await Town(emulator, http).create()
+    assert [session.status for session in emulator.running] in (["ACTIVE"], ["QUEUED"])
