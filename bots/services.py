@@ -1,0 +1,71 @@
+"""The services of the relay and shared-room bots, chosen by the keys that are present."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+INSTRUCTION = (
+    "You are a friendly person on a video call, with a face. Your words are spoken aloud, so write no lists, no emojis "
+    "and nothing else that cannot be said. Be brief: two sentences unless you are asked for more."
+)
+KEYS = ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "CARTESIA_API_KEY")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What hears, thinks and speaks.
+
+    Parameters:
+        stt: Speech to text.
+        llm: The language model.
+        tts: Text to speech.
+        turns: How a turn of the user's begins and ends; None for Pipecat's own way.
+    """
+
+    stt: FrameProcessor
+    llm: FrameProcessor
+    tts: FrameProcessor
+    turns: UserTurnStrategies | None = None
+
+
+def choose_services() -> Services:
+    """Return hosted services if their keys are set, the offline ones if none is.
+
+    Raises:
+        SystemExit: Some keys are set and some are not, or the packages of the chosen services are missing.
+    """
+    missing = [key for key in KEYS if not os.getenv(key)]
+    if not missing:
+        return _hosted()
+    if len(missing) == len(KEYS):
+        return _offline()
+    raise SystemExit(f"Set {' and '.join(missing)} too (see env.example), or none of {', '.join(KEYS)} to run offline.")
+
+
+def _hosted() -> Services:
+    _require("deepgram", "cartesia", "openai", extra="pipecat-ai[cartesia,deepgram,openai]")
+    from pipecat.services.cartesia.tts import CartesiaTTSService
+    from pipecat.services.deepgram.stt import DeepgramSTTService
+    from pipecat.services.openai.llm import OpenAILLMService
+
+    voice = os.getenv("CARTESIA_VOICE_ID", "86e30c1d-714b-4074-a1f2-1cb6b552fb49")
+    model = os.getenv("OPENAI_MODEL", "gpt-4.1")
+    return Services(
+        stt=DeepgramSTTService(api_key=os.environ["DEEPGRAM_API_KEY"]),
+        llm=OpenAILLMService(
+            api_key=os.environ["OPENAI_API_KEY"],
+            settings=OpenAILLMService.Settings(model=model, system_instruction=INSTRUCTION),
+        ),
+        tts=CartesiaTTSService(
+            api_key=os.environ["CARTESIA_API_KEY"], settings=CartesiaTTSService.Settings(voice=voice)
+        ),
+    )
+
+
+def _require(*modules: str, extra: str) -> None:
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise SystemExit(f"{', '.join(missing)} is not installed: pip install '{extra}'")

@@ -1,0 +1,71 @@
+"""A bot on a realtime model, which hears and speaks by itself: no separate STT or TTS.
+
+    python speech_to_speech.py -t webrtc      # needs OPENAI_API_KEY, and an avatar as in relay.py
+    python speech_to_speech.py -t daily
+"""
+
+import os
+
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.frames.frames import LLMRunFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.runner.types import RunnerArguments
+from pipecat.runner.utils import create_transport
+from pipecat.transports.base_transport import BaseTransport
+from pipecat.workers.runner import WorkerRunner
+
+from relay import GREETING, TRANSPORTS, make_avatar
+from services import INSTRUCTION
+
+
+def make_model() -> FrameProcessor:
+    """The realtime model; its speech comes as plain TTS audio, without any event at its end."""
+    key = os.getenv("OPENAI_API_KEY")
+    if not key:
+        raise SystemExit("Set OPENAI_API_KEY (see env.example): a realtime model cannot be run offline.")
+    from pipecat.services.openai.realtime.events import AudioConfiguration, AudioInput, SemanticTurnDetection
+    from pipecat.services.openai.realtime.events import InputAudioTranscription, SessionProperties
+    from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
+
+    properties = SessionProperties(
+        audio=AudioConfiguration(
+            input=AudioInput(transcription=InputAudioTranscription(), turn_detection=SemanticTurnDetection())
+        )
+    )
+    return OpenAIRealtimeLLMService(
+        api_key=key,
+        settings=OpenAIRealtimeLLMService.Settings(session_properties=properties, system_instruction=INSTRUCTION),
+    )
+
+
+async def bot(runner_args: RunnerArguments) -> None:
+    """Entry point, for Pipecat's runner and for Pipecat Cloud."""
+    transport = await create_transport(runner_args, TRANSPORTS)
+    context = LLMContext([{"role": "developer", "content": GREETING}])
+    user, assistant = LLMContextAggregatorPair(
+        context, user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer())
+    )
+    pipeline = Pipeline([transport.input(), user, make_model(), make_avatar(), transport.output(), assistant])
+    worker = PipelineWorker(pipeline, params=PipelineParams(enable_metrics=True, enable_usage_metrics=True))
+    runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
+
+    @transport.event_handler("on_client_connected")
+    async def on_client_connected(_transport: BaseTransport, _client: object) -> None:
+        await worker.queue_frames([LLMRunFrame()])
+
+    @transport.event_handler("on_client_disconnected")
+    async def on_client_disconnected(_transport: BaseTransport, _client: object) -> None:
+        await runner.cancel()
+
+    await runner.add_workers(worker)
+    await runner.run()
+
+
+if __name__ == "__main__":
+    from pipecat.runner.run import main
+
+    main()
