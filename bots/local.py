@@ -1,0 +1,216 @@
+"""A complete bot on this machine: no key, no internet, no model to download. Talk to it in a browser.
+
+    uv run bots/local.py
+
+Microphone, voice detection, ears, a scripted brain, a voice, the avatar, the browser. All of the pipeline is
+real; the avatar comes from the emulator of this package, unless LEMONSLICE_API_URL names another place.
+"""
+
+import argparse
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from loguru import logger
+from offline.brain import ScriptedBrainService
+from offline.browser import BrowserTransport
+from offline.conversation import NOT_UNDERSTOOD
+from offline.ears import PocketsphinxSTTService
+from offline.script import PHRASES
+from offline.voice import EspeakTTSService
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.frames.frames import LLMRunFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.runner.run import app, main, runner_host, runner_port
+from pipecat.runner.types import RunnerArguments, SmallWebRTCRunnerArguments
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.transports.base_transport import BaseTransport, TransportParams
+from pipecat.turns.user_start import VADUserTurnStartStrategy
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.workers.runner import WorkerRunner
+
+from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice.emulator import Emulator
+
+PAGE = Path(__file__).parent / "page"
+
+# The ears need the whole utterance and then a tenth of a second, so a turn may end soon after the voice does.
+SPEECH_TIMEOUT = 0.4
+# A turn in which nothing was said (a cough) ends after this many seconds.
+EMPTY_TURN_TIMEOUT = 2.0
+
+
+def browser_params() -> TransportParams:
+    """Return what is sent to the browser, and what is taken from it."""
+    return TransportParams(
+        audio_in_enabled=True,
+        audio_out_enabled=True,
+        audio_out_sample_rate=24000,
+        audio_out_end_silence_secs=1,
+        video_out_enabled=True,
+        video_out_width=368,
+        video_out_height=560,
+        # Pictures are marked for 30 a second. Not live: the newest is shown, as often as needed; live would queue
+        # every one without bound, and a slow browser would see the avatar later and later.
+        video_out_framerate=30,
+        video_out_is_live=False,
+    )
+
+
+def make_ears(name: str) -> STTService:
+    """Return the speech recognition of that name.
+
+    Raises:
+        SystemExit: Its package is not installed.
+    """
+    try:
+        match name:
+            case "whisper":
+                from pipecat.services.whisper.stt import WhisperSTTService
+
+                return WhisperSTTService()
+            case "moonshine":
+                from pipecat.services.moonshine.stt import MoonshineSTTService
+
+                return MoonshineSTTService()
+    except ImportError as error:
+        raise SystemExit(f"--ears {name} needs its package: uv pip install 'pipecat-ai[{name}]'") from error
+    return PocketsphinxSTTService(phrases=PHRASES, not_understood=NOT_UNDERSTOOD)
+
+
+def make_voice(name: str, args: argparse.Namespace) -> TTSService:
+    """Return the voice of that name.
+
+    Raises:
+        SystemExit: Its package is not installed.
+    """
+    try:
+        match name:
+            case "kokoro":
+                from pipecat.services.kokoro.tts import KokoroTTSService
+
+                return KokoroTTSService(settings=KokoroTTSService.Settings(voice="af_heart"))
+            case "piper":
+                from pipecat.services.piper.tts import PiperTTSService
+
+                return PiperTTSService(settings=PiperTTSService.Settings(voice="en_US-ryan-high"))
+    except ImportError as error:
+        raise SystemExit(f"--voice {name} needs its package: uv pip install 'pipecat-ai[{name}]'") from error
+    return EspeakTTSService(stop_events=args.stop_events, pause_between_sentences=args.sentence_pause)
+
+
+def make_avatar(api_url: str) -> LemonSliceVideoService:
+    """Return the avatar: an agent's if one is named, else the emulator's own."""
+    return LemonSliceVideoService(
+        api_url=api_url,
+        api_key=os.getenv("LEMONSLICE_API_KEY") or "none-needed",
+        agent_id=os.getenv("LEMONSLICE_AGENT_ID") or "lem",
+    )
+
+
+def make_worker(transport: BaseTransport, ears: STTService, voice: TTSService, avatar: FrameProcessor) -> PipelineWorker:
+    """Return the bot for one call. It greets as soon as the browser's page is ready."""
+    context = LLMContext()
+    user, assistant = LLMContextAggregatorPair(
+        context,
+        user_params=LLMUserAggregatorParams(
+            vad_analyzer=SileroVADAnalyzer(),
+            user_turn_strategies=UserTurnStrategies(
+                start=[VADUserTurnStartStrategy()],
+                stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=SPEECH_TIMEOUT)],
+            ),
+            user_turn_stop_timeout=EMPTY_TURN_TIMEOUT,
+        ),
+    )
+    brain = ScriptedBrainService()
+    worker = PipelineWorker(
+        Pipeline([transport.input(), ears, user, brain, voice, avatar, transport.output(), assistant]),
+        params=PipelineParams(audio_in_sample_rate=16000, audio_out_sample_rate=24000, enable_metrics=True),
+    )
+
+    @worker.rtvi.event_handler("on_client_ready")
+    async def greet(_rtvi: object) -> None:
+        await worker.queue_frame(LLMRunFrame())
+
+    @transport.event_handler("on_client_disconnected")
+    async def leave(_transport: object, _client: object) -> None:
+        await worker.cancel()
+
+    return worker
+
+
+async def bot(runner_args: RunnerArguments) -> None:
+    """Run one call; Pipecat's runner starts it when a browser connects."""
+    if not isinstance(runner_args, SmallWebRTCRunnerArguments):
+        logger.error("local.py talks to browsers only; see relay.py for other transports")
+        return
+    args = runner_args.cli_args or options().parse_args([])
+    transport = BrowserTransport(runner_args.webrtc_connection, browser_params())
+    avatar = make_avatar(app.state.lemonslice_url)
+    worker = make_worker(transport, make_ears(args.ears), make_voice(args.voice, args), avatar)
+    runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
+    await runner.add_workers(worker)
+    await runner.run()
+
+
+@app.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """The page: registered before the runner adds its own, so this one is shown."""
+    return FileResponse(PAGE / "index.html")
+
+
+class Announcement(logging.Handler):
+    """Prints the address last, when the server really listens on it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it behind uvicorn's own message."""
+        if str(record.msg).startswith("Uvicorn running on"):
+            print(f"\nTalk to the avatar: http://{runner_host()}:{runner_port()}/\n", flush=True)
+
+
+@asynccontextmanager
+async def lifespan(served: FastAPI) -> AsyncIterator[None]:
+    """Keep one emulator for all calls, and serve the page's files after all other routes."""
+    served.mount("/", StaticFiles(directory=PAGE))
+    logging.getLogger("uvicorn").addHandler(Announcement())
+    if url := os.getenv("LEMONSLICE_API_URL"):
+        served.state.lemonslice_url = url
+        yield
+    else:
+        async with Emulator() as emulator:
+            served.state.lemonslice_url = emulator.api_url
+            yield
+
+
+def options() -> argparse.ArgumentParser:
+    """Return the options of this bot; the runner adds its own, such as --host and --port."""
+    parser = argparse.ArgumentParser(description="Talk to an avatar on this machine")
+    parser.add_argument("--ears", choices=("pocketsphinx", "whisper", "moonshine"), default="pocketsphinx")
+    parser.add_argument("--voice", choices=("espeak", "kokoro", "piper"), default="espeak")
+    parser.add_argument(
+        "--stop-events",
+        choices=("per_turn", "per_sentence", "never"),
+        default="per_turn",
+        help="when the voice says that it has stopped (espeak only)",
+    )
+    parser.add_argument(
+        "--sentence-pause", type=float, default=0.0, metavar="SECONDS", help="between two sentences (espeak only)"
+    )
+    return parser
+
+
+app.router.lifespan_context = lifespan
+
+if __name__ == "__main__":
+    main(options())

@@ -1,0 +1,117 @@
+"""The scripted brain in the place of an LLM: a context comes in, an answer streams out, word by word."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from typing import Any, cast
+
+from PIL import Image
+from pipecat.frames.frames import (
+    EndWorkerFrame,
+    Frame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import LLMService
+from pipecat.services.settings import LLMSettings
+
+from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame
+
+from .conversation import answer
+from .portrait import FACES, draw
+from .script import Act, ChangePicture, HangUp, Say, Step
+
+TOKEN_SECONDS = 0.02
+
+
+class ScriptedBrainService(LLMService):
+    """Answers from a script, with the frames and the pace of an LLM."""
+
+    def __init__(self, *, token_seconds: float = TOKEN_SECONDS, **kwargs: Any) -> None:
+        """Create the brain.
+
+        Args:
+            token_seconds: Seconds between two words.
+            **kwargs: Those of `LLMService`.
+        """
+        super().__init__(settings=_settings(), **kwargs)
+        self._token_seconds = token_seconds
+        self._faces = cycle(FACES)
+
+    def can_generate_metrics(self) -> bool:
+        """Say that time to first byte and processing are measured."""
+        return True
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Answer a context; pass everything else on.
+
+        Args:
+            frame: The frame.
+            direction: Its direction.
+        """
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            await self._respond(frame.context)
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _respond(self, context: LLMContext) -> None:
+        """One response, between its start and its end whatever happens, as with any LLM."""
+        steps = answer(cast("Sequence[Mapping[str, Any]]", context.get_messages()))
+        await self.push_frame(LLMFullResponseStartFrame())
+        await self.start_processing_metrics()
+        await self.start_ttfb_metrics()
+        try:
+            for step in steps:
+                await self._take(step)
+        finally:
+            await self.stop_processing_metrics()
+            await self.push_frame(LLMFullResponseEndFrame())
+        # Behind the end of the response: the call ends when the words before it have been heard.
+        if HangUp() in steps:
+            await self.push_frame(EndWorkerFrame(reason="goodbye"))
+
+    async def _take(self, step: Step) -> None:
+        match step:
+            case Say(text):
+                await self._stream(tokens(text))
+            case Act(pose):
+                await self.push_frame(AvatarActionFrame(pose))
+            case ChangePicture():
+                await self.push_frame(AvatarImageFrame(image=await self._next_face()))
+            case HangUp():
+                pass
+
+    async def _stream(self, words: Iterable[str]) -> None:
+        for word in words:
+            await asyncio.sleep(self._token_seconds)
+            await self.stop_ttfb_metrics()
+            await self._push_llm_text(word)
+
+    async def _next_face(self) -> Image.Image:
+        return await asyncio.to_thread(draw, next(self._faces))
+
+
+def tokens(text: str) -> list[str]:
+    """Return a text in pieces that add up to it, a word each."""
+    return re.findall(r"\S+\s*", text)
+
+
+def _settings() -> LLMSettings:
+    return LLMSettings(
+        model="script",
+        system_instruction=None,
+        temperature=None,
+        max_tokens=None,
+        top_p=None,
+        top_k=None,
+        frequency_penalty=None,
+        presence_penalty=None,
+        seed=None,
+        filter_incomplete_user_turns=False,
+        user_turn_completion_config=None,
+    )

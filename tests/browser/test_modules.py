@@ -1,0 +1,304 @@
+"""The page's modules and its face, in a real browser without a bot: what they understand, decide and show."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pipecat.processors.frameworks.rtvi.models as RTVI
+import pytest
+import pytest_asyncio
+from pipecat.transports.smallwebrtc.connection import PeerLeftMessage, RenegotiateMessage, SignallingMessage
+from playwright.async_api import Browser
+from pydantic import BaseModel, TypeAdapter
+
+from pipecat_lemonslice.frames import response_message, status_message
+from tests.browser.driver import DESKTOP, PAGE, PHONE, Visitor, visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+URL = "http://localhost:9/"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def still(browser: Browser) -> AsyncIterator[Visitor]:
+    """A page that nobody serves, for all tests that leave it as it was."""
+    async with visit(browser, URL, files=PAGE) as visitor:
+        yield visitor
+
+
+async def call(visitor: Visitor, module: str, body: str, argument: Any = None) -> Any:
+    """Run a function body in the page with the module's exports as `it` and the argument as `given`."""
+    script = f"async (given) => {{ const it = await import('/{module}'); {body} }}"
+    return await visitor.page.evaluate(script, argument)
+
+
+async def decode(visitor: Visitor, text: str) -> Any:
+    return await call(visitor, "rtvi.js", "return it.decode(given)", text)
+
+
+def wire(message: BaseModel) -> str:
+    return json.dumps(message.model_dump(exclude_none=True))
+
+
+def bot_output(status: RTVI.SpokenStatus, said: str, rest: str) -> str:
+    progress = RTVI.SpokenProgressData(accumulated_text=said, remaining_text=rest)
+    data = RTVI.BotOutputMessageData(
+        text="One two",
+        output_type="sentence",
+        segment_id=7,
+        will_be_spoken=True,
+        spoken_status=status,
+        spoken_progress=progress,
+    )
+    return wire(RTVI.BotOutputMessage(data=data))
+
+
+def user_input(kind: RTVI.UserInputType, *, final: bool, msg_id: str | None = None) -> str:
+    data = RTVI.UserInputMessageData(text="Hi", input_type=kind, timestamp="", final=final, msg_id=msg_id)
+    return wire(RTVI.UserInputMessage(data=data))
+
+
+def server_message(data: Any) -> str:
+    return wire(RTVI.ServerMessage(data=dict(data)))
+
+
+def signalling(message: BaseModel) -> str:
+    return json.dumps({"type": "signalling", "message": message.model_dump()})
+
+
+MEANINGS: list[tuple[str, dict[str, Any]]] = [
+    (wire(RTVI.BotReady(id="1", data=RTVI.BotReadyData(version="2.2.0"))), {"kind": "ready", "version": "2.2.0"}),
+    (bot_output("new", "", "One two"), {"kind": "bot-text", "id": 7, "spoken": "", "first": True}),
+    (bot_output("in-progress", "One", "two"), {"kind": "bot-text", "spoken": "One", "remaining": "two"}),
+    (bot_output("completed", "One two", ""), {"kind": "bot-text", "spoken": "One two", "remaining": ""}),
+    (user_input("transcription", final=False), {"kind": "user-text", "text": "Hi", "final": False, "typed": False}),
+    (user_input("chat", final=True, msg_id="m"), {"kind": "user-text", "typed": True, "id": "m"}),
+    (wire(RTVI.UserStartedSpeakingMessage()), {"kind": "user-speaking", "on": True}),
+    (wire(RTVI.BotStoppedSpeakingMessage()), {"kind": "bot-speaking", "on": False}),
+    (wire(RTVI.BotInterruptedMessage()), {"kind": "interrupted"}),
+    (wire(RTVI.Error(data=RTVI.ErrorData(error="no", fatal=True))), {"kind": "error", "text": "no", "fatal": True}),
+    (
+        server_message(status_message("lost", "It left.")),  # pyright: ignore[reportArgumentType]
+        {"kind": "avatar", "status": "lost", "detail": "It left."},
+    ),
+    (server_message(response_message("voice", 2, ttfb_ms=312)), {"kind": "response", "id": 2, "ttfbMs": 312}),
+    (
+        server_message(response_message("done", 2, reason="stopped", audio_seconds=3.25)),
+        {"kind": "response", "event": "done", "reason": "stopped", "audioSeconds": 3.25},
+    ),
+    (signalling(RenegotiateMessage()), {"kind": "signal", "type": "renegotiate"}),
+    (signalling(PeerLeftMessage()), {"kind": "signal", "type": "peerLeft"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"), MEANINGS, ids=lambda one: one.get("kind") if isinstance(one, dict) else ""
+)
+async def test_what_pipecat_sends_is_understood(still: Visitor, text: str, meaning: dict[str, Any]) -> None:
+    """Messages made by Pipecat's own models decode into the page's events."""
+    event = await decode(still, text)
+    assert {key: event[key] for key in meaning} == meaning
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ping", "7", "null", "[]", '{"type":"constructor","label":"rtvi-ai"}', '{"type":"x"}']
+)
+async def test_what_is_not_known_is_harmless(still: Visitor, text: str) -> None:
+    """Texts that are no message, or not one of ours, decode without an error into nothing to act on."""
+    event = await decode(still, text)
+    assert event is None or event["kind"] == "other"
+
+
+async def test_what_the_page_sends_is_valid_for_pipecat(still: Visitor) -> None:
+    """Pipecat's models accept the page's messages, and its connection the keep-alive."""
+    ready, said, track, ping = await call(
+        still,
+        "rtvi.js",
+        "const e = it.encode; return [e.clientReady('1'), e.sendText('2', 'Hi'), e.trackStatus(false), e.ping()]",
+    )
+    message = RTVI.Message.model_validate_json(ready)
+    assert message.type == "client-ready"
+    assert RTVI.ClientReadyData.model_validate(message.data).version == RTVI.PROTOCOL_VERSION
+    data = RTVI.SendTextData.model_validate(RTVI.Message.model_validate_json(said).data)
+    assert data.content == "Hi"
+    assert data.options == RTVI.SendTextOptions(run_immediately=True, audio_response=True)
+    inbound = TypeAdapter(SignallingMessage.Inbound).validate_python(json.loads(track)["message"])
+    assert (inbound.receiver_index, inbound.enabled) == (0, False)
+    assert ping.startswith("ping")
+
+
+async def test_waiting_times_double_up_to_a_limit(still: Visitor) -> None:
+    """Attempts to come back are spaced ever wider, and chance spreads them by a fifth either way."""
+    body = "return [0, 1, 2, 3, 9].map((n) => it.backoff(n, 0.5)).concat(it.backoff(0, 0), it.backoff(0, 1))"
+    assert await call(still, "call.js", body) == pytest.approx([500, 1000, 2000, 4000, 4000, 400, 600])
+
+
+CAPTIONS = """
+    const list = document.createElement("ol"), announcer = document.createElement("p");
+    const captions = new it.Captions(list, announcer);
+    const say = (id, text, spoken, first = false) =>
+        captions.botText({ id, text, spoken, remaining: text.slice(spoken.length).trim(), first });
+    const hear = (text, final) => captions.userText({ text, final, typed: false, id: null });
+"""
+
+
+async def test_an_interruption_strikes_out_what_was_not_said(still: Visitor) -> None:
+    """Unspoken words of an interrupted answer are struck out, and words that arrive late change nothing."""
+    body = """captions.botSpeaking(true); say(1, "One two", "", true); say(1, "One two", "One");
+        captions.interrupted(); say(1, "One two", "One two");
+        return [captions.entries, list.querySelector("s").textContent.trim()]"""
+    [entry], struck = await call(still, "captions.js", CAPTIONS + body)
+    assert (entry["interrupted"], entry["spoken"], struck) == (True, "One", "two")
+
+
+async def test_silence_cannot_be_interrupted(still: Visitor) -> None:
+    """An interruption after everything was said leaves the answer as it is."""
+    body = """captions.botSpeaking(true); say(1, "One", "", true); say(1, "One", "One"); captions.botSpeaking(false);
+        captions.interrupted(); return captions.entries"""
+    [entry] = await call(still, "captions.js", CAPTIONS + body)
+    assert not entry["interrupted"]
+
+
+async def test_an_answer_that_has_ended_cannot_be_interrupted(still: Visitor) -> None:
+    """Pipecat calls the bot speaking for a while after its last word; its response is over before."""
+    body = """captions.botSpeaking(true); captions.response({ event: "started", id: 4 }); say(1, "One.", "One.");
+        captions.response({ event: "done", id: 4, reason: "stopped" }); captions.interrupted();
+        return captions.entries"""
+    [entry] = await call(still, "captions.js", CAPTIONS + body)
+    assert not entry["interrupted"]
+
+
+async def test_an_answer_cut_off_in_a_pause_is_marked_by_its_response(still: Visitor) -> None:
+    """The service knows that a response was interrupted, also when nothing sounded at that moment."""
+    body = """captions.response({ event: "started", id: 4 }); say(1, "One.", "One.");
+        captions.response({ event: "done", id: 4, reason: "interrupted" }); return captions.entries"""
+    [entry] = await call(still, "captions.js", CAPTIONS + body)
+    assert entry["interrupted"]
+
+
+async def test_a_guess_gives_way_to_what_was_understood(still: Visitor) -> None:
+    """Interim texts are replaced by their final one, and the finals of one turn share a bubble."""
+    body = """hear("who", false); hear("who are", false); hear("Who are you?", true); hear("Tell me.", true);
+        say(1, "Me.", "", true); hear("Oh", false); return captions.entries"""
+    entries = await call(still, "captions.js", CAPTIONS + body)
+    assert [(one["who"], one["text"], one["pending"]) for one in entries] == [
+        ("user", "Who are you? Tell me.", False),
+        ("bot", "Me.", False),
+        ("user", "Oh", True),
+    ]
+
+
+async def test_the_strip_closes_what_a_lost_call_left_open(still: Visitor) -> None:
+    """A response without an end gets one when the call is lost; news of unknown responses are ignored."""
+    body = """const parts = ["div", "ol", "p"].map((tag) => document.createElement(tag));
+        const strip = new it.Timeline(...parts); strip.start();
+        strip.receive({ event: "started", id: 1 }); strip.receive({ event: "voice", id: 1, ttfbMs: 250 });
+        strip.receive({ event: "done", id: 9, reason: "stopped" }); strip.stop(); return strip.responses"""
+    [response] = await call(still, "timeline.js", body)
+    assert (response["state"], response["reason"], response["ttfbMs"]) == ("done", "connection_lost", 250)
+
+
+@pytest.mark.parametrize(
+    ("status", "tone", "said"),
+    [
+        ("calling", "busy", "Calling"),
+        ("joining", "busy", "joining"),
+        ("here", "good", "here"),
+        ("voice_only", "warn", "Voice only"),
+        ("lost", "warn", "lost"),
+        ("ended", "idle", "ended"),
+        ("unheard-of", "busy", "Connected"),
+    ],
+)
+async def test_each_state_of_the_avatar_has_its_sentence(still: Visitor, status: str, tone: str, said: str) -> None:
+    """The status line names the state in words, and gives the service's own detail."""
+    avatar = {"status": status, "detail": "Because."}
+    line = await call(still, "status.js", "return it.describe({ name: 'open' }, given)", avatar)
+    assert (line["tone"], line["detail"]) == (tone, "Because.")
+    assert said in line["text"]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE, {"width": 667, "height": 375}], ids=["desktop", "phone", "turned"])
+async def test_everything_fits_the_screen(browser: Browser, size: Any) -> None:
+    """Avatar, captions, text box and buttons are on the screen without scrolling, in their true proportions."""
+    async with visit(browser, URL, files=PAGE, viewport=size) as visitor:
+        boxes = {
+            name: await visitor.page.locator(name).bounding_box() for name in ("#frame", "#captions", "#text", "#call")
+        }
+        for name, box in boxes.items():
+            assert box, name
+            assert min(box["x"], box["y"]) >= 0, name
+            assert box["x"] + box["width"] <= size["width"], name
+            assert box["y"] + box["height"] <= size["height"], name
+        frame = boxes["#frame"]
+        assert frame
+        assert frame["width"] / frame["height"] == pytest.approx(368 / 560, rel=0.02)
+        assert await visitor.look("document.documentElement.scrollWidth") <= size["width"]
+
+
+async def test_the_keyboard_reaches_everything_in_order(browser: Browser) -> None:
+    """Tab goes from the call to the captions, the lines to say and the text box; every stop has a name."""
+    async with visit(browser, URL, files=PAGE) as visitor:
+        stops: list[str] = []
+        for _ in range(10):
+            await visitor.page.keyboard.press("Tab")
+            stops.append(await visitor.look("document.activeElement.id || document.activeElement.textContent"))
+        assert stops[:2] == ["call", "captions"]
+        assert stops[2:8] == [
+            "Who are you?",
+            "Tell me a story",
+            "Count to ten",
+            "Smile",
+            "Change your picture",
+            "Goodbye",
+        ]
+        assert stops[8:] == ["text", "send"]
+        for label in ("Type to the avatar", "Send", "Connect", "Captions"):
+            assert (
+                await visitor.page.get_by_label(label).or_(visitor.page.get_by_role("button", name=label)).count() > 0
+            )
+
+
+async def test_a_server_that_does_not_answer_is_said_so(browser: Browser) -> None:
+    """A call that cannot be made ends in plain words and can be tried again; the microphone is let go."""
+    async with visit(browser, URL, files=PAGE) as visitor:
+        await visitor.page.route("**/start", lambda route: route.abort())
+        await visitor.page.click("#call")
+        await visitor.until("page.state.cause === 'failed'")
+        assert "does not answer" in await visitor.page.inner_text("#status")
+        assert await visitor.page.get_by_role("button", name="Try again").is_visible()
+        assert await visitor.look("page.state.mic") == "off"
+
+
+async def test_a_line_typed_in_vain_is_kept(browser: Browser) -> None:
+    """What could not be sent stays on the page, marked as not sent."""
+    async with visit(browser, URL, files=PAGE) as visitor:
+        await visitor.page.route("**/start", lambda route: route.abort())
+        await visitor.type("Hello")
+        await visitor.until("page.state.cause === 'failed'")
+        [entry] = await visitor.look("page.captions")
+        assert (entry["text"], entry["pending"]) == ("Hello", True)
+        assert "not sent yet" in await visitor.page.inner_text("#captions")
+
+
+async def test_a_server_that_refuses_is_quoted(browser: Browser) -> None:
+    """The reason that a server gives for its refusal reaches the user."""
+    async with visit(browser, URL, files=PAGE) as visitor:
+        await visitor.page.route(
+            "**/start", lambda route: route.fulfill(status=429, json={"detail": "One call at a time."})
+        )
+        await visitor.type("Hello")
+        await visitor.until("page.state.cause === 'failed'")
+        assert "One call at a time." in await visitor.page.inner_text("#status")
+
+
+async def test_a_machine_without_a_microphone_is_told_to_type(browser: Browser) -> None:
+    """Where there is no microphone the page says so, and calls all the same."""
+    async with visit(browser, URL, files=PAGE) as visitor:
+        absent = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError'))"
+        await visitor.look(f"void ({absent})")
+        asked: list[str] = []
+        await visitor.page.route("**/start", lambda route: asked.append(route.request.url))
+        await visitor.page.click("#call")
+        await visitor.until("page.state.mic === 'absent' && page.state.call === 'connecting'")
+        assert "No microphone was found. You can type" in await visitor.page.inner_text("#notices")

@@ -1,0 +1,155 @@
+"""The finished product in a real browser: `bots/local.py` with the emulator, spoken and typed to through its page."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from tests.browser.driver import Bot, Visitor, spoken, visit
+from tests.browser.recorder import VOICED, Recording, now, record
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SOUNDING = f"page.level > {VOICED}"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visitor(talking_browser: Browser, bot: Bot) -> AsyncIterator[Visitor]:
+    """Somebody in a call whose microphone is not open yet."""
+    async with visit(talking_browser, bot.url, bot=bot, microphone=False) as somebody:
+        await somebody.connect()
+        yield somebody
+
+
+@pytest_asyncio.fixture(scope="class", loop_scope="module")
+async def caller(talking_browser: Browser, bot: Bot) -> AsyncIterator[Visitor]:
+    """The same, for tests that can share a call."""
+    async with visit(talking_browser, bot.url, bot=bot, microphone=False) as somebody:
+        await somebody.connect()
+        yield somebody
+
+
+async def say(visitor: Visitor, line: str) -> str:
+    """Type a line; returns where in the page its response will be found."""
+    before = await visitor.look("page.responses.length")
+    await visitor.type(line)
+    return f"page.responses[{before}]"
+
+
+async def quiet_within(visitor: Visitor, start: float, seconds: float, bound: float) -> float:
+    """Seconds after `start` until it was quiet for a while; fails when that takes longer than the bound."""
+    while (quiet := (recording := await Recording.take(visitor)).quiet_from(start, seconds)) is None:
+        assert recording.sound[-1][0] < start + bound + seconds, f"still sounding {bound} s later"
+        await visitor.page.wait_for_timeout(50)
+    return quiet - start
+
+
+async def test_connecting_with_a_microphone_brings_a_moving_picture(talking_browser: Browser, bot: Bot) -> None:
+    """One click, and the avatar is there at 20 pictures a second or more; the page asks no other host."""
+    async with visit(talking_browser, bot.url, bot=bot) as visitor:
+        await visitor.connect()
+        assert await visitor.look("page.state.mic") == "on"
+        await visitor.page.keyboard.press("m")
+        assert await visitor.look("page.state.mic") == "muted"
+        frames = [await visitor.look("[page.frames.width, page.frames.height]")]
+        rates: list[float] = []
+        while max(rates, default=0.0) < 20 and len(rates) < 4:
+            rates.append(await visitor.frames_per_second(3))
+        assert max(rates) >= 20, f"pictures a second: {rates}"
+        assert frames == [[368, 560]]
+        await visitor.hang_up()
+        assert await visitor.look("page.state.mic") == "off"
+        assert visitor.foreign == []
+        assert visitor.errors == []
+
+
+class TestTyping:
+    """One call in which lines are typed."""
+
+    async def test_a_typed_question_is_answered_aloud_by_a_moving_mouth(self, caller: Visitor) -> None:
+        """The answer is heard and captioned; the mouth moves while it sounds and rests while it does not."""
+        await record(caller)
+        response = await say(caller, "Who are you?")
+        await caller.until(SOUNDING)
+        await caller.until(f"{response}?.state === 'done'", 30)
+        await quiet_within(caller, await now(caller), 3.6, 6)
+        recording = await Recording.take(caller)
+        first, last = recording.voiced()
+        speaking = recording.movement(first + 0.4, last - 0.2)
+        resting = recording.movement(last + 1.5, last + 3.5)
+        assert speaking > 2 * resting, f"speaking {speaking:.2f}, resting {resting:.2f}"
+        captions = await caller.look("page.captions")
+        assert "who are you?" in spoken(captions, "user")
+        assert len(spoken(captions, "bot").split()) > 3
+
+    async def test_the_strip_shows_when_a_response_began_and_how_it_ended(self, caller: Visitor) -> None:
+        """Each response has a start, a time to first voice, an end and its reason, in the model and on the page."""
+        place = await say(caller, "Count to ten")
+        await caller.until(f"{place}?.state === 'done'", 40)
+        response = await caller.look(place)
+        assert response["reason"] in ("stopped", "response_done_timeout", "response_hold_timeout")
+        assert response["startedAt"] <= response["voiceAt"] < response["doneAt"]
+        assert 0 < response["ttfbMs"] < 10_000
+        bar = caller.page.locator("#responses li").last
+        assert await bar.get_attribute("data-reason") == response["reason"]
+        assert f"{response['ttfbMs']} ms" in await bar.inner_text()
+
+    async def test_typing_cuts_a_story_off(self, caller: Visitor) -> None:
+        """A typed line ends the story at once: the sound stops, and the caption says what was never heard."""
+        await record(caller)
+        story = await say(caller, "Tell me a story")
+        await caller.until(f"{story}?.state === 'voice' && {SOUNDING}", 20)
+        await caller.until("page.captions.at(-1).who === 'bot'")
+        typed = await now(caller)
+        answer = await say(caller, "Who are you?")
+        await quiet_within(caller, typed, 0.1, 3)
+        assert await caller.until(f"{story}.reason") == "interrupted"
+        await caller.until("page.captions.findLast((one) => one.who === 'bot' && one.interrupted)")
+        await caller.until(f"{answer}?.voiceAt", 20)
+
+
+async def test_a_spoken_question_appears_as_text_and_is_answered(visitor: Visitor) -> None:
+    """What the microphone hears becomes a caption, and the avatar answers it aloud."""
+    await visitor.open_microphone()
+    await visitor.until("page.captions.some((one) => one.who === 'user' && !one.typed && !one.pending)", 20)
+    assert "who" in spoken(await visitor.look("page.captions"), "user")
+    await visitor.until(SOUNDING)
+    await visitor.until("page.captions.at(-1).who === 'bot'")
+
+
+async def test_speaking_cuts_a_story_off(visitor: Visitor) -> None:
+    """Speaking over the story ends it: the sound stops and stays away until the question is answered."""
+    await record(visitor)
+    story = await say(visitor, "Tell me a story")
+    await visitor.until(f"{story}?.state === 'voice' && {SOUNDING}", 20)
+    await visitor.open_microphone()
+    await visitor.until("page.messages['user-speaking'] > 0", 10)
+    await quiet_within(visitor, await now(visitor), 0.3, 3)
+    assert await visitor.until(f"{story}.reason") == "interrupted"
+    await visitor.until("page.captions.some((one) => one.who === 'user' && !one.typed)", 20)
+    await visitor.until("page.responses[1]?.voiceAt", 20)
+
+
+async def test_without_a_microphone_the_page_says_so_and_typing_works(visitor: Visitor) -> None:
+    """A refused microphone is said in words, and a typed line is still answered aloud."""
+    assert await visitor.look("page.state.mic") == "refused"
+    assert "microphone was refused" in await visitor.page.inner_text("#notices")
+    await visitor.page.click("text=Smile")
+    await visitor.until("page.captions.some((one) => one.typed && one.text === 'Smile' && !one.pending)")
+    await visitor.type("Who are you?")
+    await visitor.until(SOUNDING)
+
+
+async def test_a_server_that_is_gone_is_noticed_and_found_again(talking_browser: Browser, bot: Bot) -> None:
+    """When the bot's process dies the page says so, and is back in a call soon after it runs again."""
+    async with visit(talking_browser, bot.url, bot=bot, microphone=False) as visitor:
+        await visitor.connect()
+        await bot.kill()
+        await visitor.until("page.state.call === 'waiting'", 20)
+        assert "Connection lost" in await visitor.page.inner_text("#status")
+        await bot.start()
+        await visitor.until("page.state.call === 'open' && page.state.avatar === 'here'", 40)
+        await visitor.until("page.state.picture === 'live'")
+        await visitor.type("Who are you?")
+        await visitor.until(SOUNDING)
