@@ -35,6 +35,7 @@ __all__ = [
     "SessionStatus",
     "SessionSummary",
     "denial",
+    "legible_id",
     "read_answer",
     "server_words",
 ]
@@ -217,6 +218,12 @@ def _kind_of_text(body: str, *secrets: str) -> str:
 def _problem(kind: str, path: tuple[int | str, ...]) -> str:
     name = ".".join(map(str, path))
     return f"{name} is {'missing' if kind == 'missing' else 'not what it should be'}"
+
+
+def legible_id(body: str) -> str | None:
+    """The id of a session in an answer that cannot be read as a whole, such as one that breaks off."""
+    found = re.search(r'"session_id"\s*:\s*"([^"\\\s]{1,200})"', body)
+    return found[1] if found else None
 
 
 def server_words(status: int, body: str, *secrets: str) -> str:

@@ -36,6 +36,7 @@ from pipecat_lemonslice.answers import (
     SessionStatus,
     SessionSummary,
     denial,
+    legible_id,
     read_answer,
 )
 from pipecat_lemonslice.api_types import (
@@ -289,6 +290,8 @@ class LemonSliceApi:
         answer = await self._rest.send(call)
         outcome = read_answer(model, answer.text, call.operation, *self._rest.secrets(call), **known)
         if isinstance(outcome, ApiResponseError):
+            if not call.idempotent and (unseen := legible_id(answer.text)):
+                await self._terminated(unseen, None)
             raise outcome
         return outcome
 

@@ -1,8 +1,9 @@
 """Who the avatar is, and whether it is there: a pure state machine over what happens in the room.
 
 Its law. The avatar is the participant with the avatar's name that was seen first, known by its id from then on, in
-whichever order people join; it is ready when its first picture has come. Joining and ``bot_ready`` prove nothing. An
-avatar that leaves may come back within a grace; nobody else's messages count.
+whichever order people join; it is ready when its first picture has come, or when the others can see it in a room where
+the bot takes no pictures. Joining and ``bot_ready`` prove nothing. An avatar that leaves may come back within a grace;
+nobody else's messages count.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from enum import Enum, auto
 
 from pipecat_lemonslice.messages import AvatarTrouble, IdleTimeout, parse_avatar_message
 from pipecat_lemonslice.rooms import (
+    AvatarSeen,
     MessageReceived,
     Participant,
     ParticipantJoined,
@@ -80,6 +82,7 @@ class _State(Enum):
     EXPECTED = auto()
     JOINED = auto()
     SHOWN = auto()
+    SEEN_BY_OTHERS = auto()
     LEFT = auto()
     OVER = auto()
 
@@ -116,7 +119,7 @@ class Attendance:
                 return self._since + self._timeouts.picture
             case _State.LEFT:
                 return self._since + self._timeouts.rejoin
-            case _State.OVER:
+            case _State.SEEN_BY_OTHERS | _State.OVER:
                 return None
 
     def handle(self, event: RoomEvent, now: float) -> Change | None:
@@ -130,6 +133,8 @@ class Attendance:
                 return self._message(sender, message)
             case PictureReceived():
                 return self._seen(now)
+            case AvatarSeen(participant):
+                return self._seen_by_others(participant)
             case RoomLost(reason):
                 return self._over(reason)
             case VoiceReceived():
@@ -166,6 +171,12 @@ class Attendance:
         first = self._state is _State.JOINED
         self._state, self._since = _State.SHOWN, now
         return AvatarReady() if first else None
+
+    def _seen_by_others(self, participant: Participant) -> Change | None:
+        if self._state is not _State.JOINED or self._avatar is None or participant.id != self._avatar.id:
+            return None
+        self._state = _State.SEEN_BY_OTHERS
+        return AvatarReady()
 
     def _message(self, sender: str, message: object) -> Change | None:
         if self._avatar is None or sender != self._avatar.id:

@@ -6,6 +6,7 @@ when the pipeline is set up, closed when it is cleaned up.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -25,7 +26,9 @@ from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.routes import Route
 from pipecat_lemonslice.session import AvatarSession
 from pipecat_lemonslice.settings import Timeouts
-from pipecat_lemonslice.speech import Notice, SpeechLine, SpeechPorts, WaitedInVain
+from pipecat_lemonslice.shared_voice import SharedVoice
+from pipecat_lemonslice.speech import SpeechLine
+from pipecat_lemonslice.speech_ports import Notice, SpeechPorts, WaitedInVain
 from pipecat_lemonslice.visit import SessionLink
 
 Fallback = Literal["voice", "silent", "fatal"]
@@ -62,6 +65,7 @@ class AvatarOptions:
         sample_rate: Rate of the speech it takes, in Hz.
         fallback: What becomes of speech without it.
         pipeline_time: The pipeline clock, in nanoseconds.
+        shared: Whether people have the avatar straight from its room.
     """
 
     session: SessionOptions
@@ -69,6 +73,7 @@ class AvatarOptions:
     sample_rate: int
     fallback: Fallback
     pipeline_time: Callable[[], int]
+    shared: bool = False
 
 
 class Avatar:
@@ -90,9 +95,14 @@ class Avatar:
             sample_rate=options.sample_rate,
             ready_timeout=options.timeouts.ready,
         )
-        self._relay = AvatarRelay(host.push_frame, voice_wanted=self._voice_wanted, on_voice=announcer.voice)
+        self._relay = self._voice(options.shared)
         self._session = AvatarSession(api, options.session, self)
         self._session.start()
+
+    def _voice(self, shared: bool) -> AvatarRelay | SharedVoice:
+        if shared:
+            return SharedVoice(self._host.broadcast_frame, avatar_speaks=lambda: self._line.route is Route.AVATAR)
+        return AvatarRelay(self._host.push_frame, voice_wanted=self._voice_wanted, on_voice=self._announcer.voice)
 
     def start(self) -> None:
         """Begin to move speech and media."""
@@ -147,6 +157,13 @@ class Avatar:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._session.begin_close()
 
+    async def end(self, within: float) -> None:
+        """Move nothing any more, and give the session so many seconds to end."""
+        await self.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._session.close()
+
     async def close(self) -> None:
         """End the session, and return when it has ended; idempotent."""
         await self.stop()
@@ -160,8 +177,8 @@ class Avatar:
                 return
             case AvatarImageFrame(image_url=image_url, image=image):
                 self.order(lambda: UpdateImage(image_url=image_url, image=image))
-            case AvatarActionFrame(name=name):
-                self.order(lambda: PoseTrigger(name))
+            case AvatarActionFrame(action=action):
+                self.order(lambda: PoseTrigger(action))
             case _:
                 pass
         await self._host.push_frame(frame)
@@ -175,6 +192,7 @@ class Avatar:
                     self._fall_back()
             case ResponseDone():
                 self._announcer.done(notice)
+                self._relay.response_over()
             case WaitedInVain(seconds):
                 self._missing = f"the avatar was not ready within {seconds:g} s"
                 self._fall_back()

@@ -8,7 +8,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSTextFrame
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    AggregatedTextProgressFrame,
+    Frame,
+    TTSAudioRawFrame,
+    TTSTextFrame,
+)
 
 MAX_CONTEXTS = 256
 """Contexts remembered; the oldest are forgotten first. A late chunk comes seconds late, not hundreds of turns."""
@@ -117,10 +123,10 @@ class WordClock:
         return (progress.late_ns or 0) if progress else 0
 
     def hold(self, frame: Frame) -> bool:
-        """Keep a frame until its time has come.
+        """Keep a text until its time has come.
 
         Args:
-            frame: Any frame.
+            frame: Any frame; only texts that carry a presentation time and belong to a context are kept.
 
         Returns:
             False if there is nothing to time it by, or no need; the caller then treats it like any other.
@@ -128,6 +134,8 @@ class WordClock:
         context_id: str | None = getattr(frame, "context_id", None)
         progress = self._contexts.get(context_id or "")
         if progress is None or progress.late_ns is not None or context_id is None or not frame.pts:
+            return False
+        if not isinstance(frame, AggregatedTextFrame | AggregatedTextProgressFrame):
             return False
         position = (frame.pts - progress.begun_ns) / 1e9
         self._waiting.append(_TimedFrame(context_id, position, frame))
@@ -137,12 +145,11 @@ class WordClock:
         """Return the frames whose audio has been written."""
         return self._take(self._is_due)
 
-    def written(self, context_id: str | None, seconds: float) -> list[Frame]:
-        """Take note of audio written to the avatar and return the frames that are due."""
+    def written(self, context_id: str | None, seconds: float) -> None:
+        """Take note of audio written to the avatar."""
         if progress := self._contexts.get(context_id or ""):
             progress.spoken += seconds
             progress.late_ns = None
-        return self.due()
 
     def voiced(self, context_id: str | None, seconds: float, heard_from_ns: int) -> list[Frame]:
         """Take note of audio that goes on as plain voice.
@@ -181,9 +188,11 @@ class WordClock:
 
     def _is_due(self, timed: _TimedFrame) -> bool:
         progress = self._contexts.get(timed.context_id)
-        return progress is None or progress.spoken >= timed.position
+        return progress is None or 0.0 < progress.spoken >= timed.position
 
     def _take(self, due: Callable[[_TimedFrame], bool]) -> list[Frame]:
+        if not self._waiting:
+            return []
         taken = [timed.frame for timed in self._waiting if due(timed)]
         if taken:
             self._waiting = deque(timed for timed in self._waiting if not due(timed))

@@ -16,7 +16,9 @@ argument, cause or context: errors are made from text that went through `redact`
 foreign exception is being handled.
 """
 
+import os
 import re
+import traceback
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -34,6 +36,7 @@ __all__ = [
     "RoomError",
     "SessionError",
     "mask",
+    "origin",
     "redact",
     "safe_line",
 ]
@@ -62,6 +65,13 @@ def mask(text: str, *secrets: str | None) -> str:
         if secret and len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, REDACTED).replace(quote(secret, safe=""), REDACTED)
     return text
+
+
+def origin(error: BaseException) -> str:
+    """Say of an error that nobody foresaw what it is and where it comes from; no message, no values of variables."""
+    places = traceback.extract_tb(error.__traceback__)
+    way = " <- ".join(f"{place.name} ({os.path.basename(place.filename)}:{place.lineno})" for place in reversed(places))
+    return f"{type(error).__name__} in {way or 'an unknown place'}"
 
 
 def _bare_url(match: re.Match[str]) -> str:

@@ -6,7 +6,7 @@ the second group travel on after they have been acted upon.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 from os import PathLike
 from typing import Any
@@ -94,11 +94,20 @@ class AvatarImageFrame(ControlFrame):
 class AvatarActionFrame(ControlFrame):
     """Makes the avatar perform a named action once the speech before it has been spoken. Sent by a bot.
 
+    The name is given as ``name`` and kept as ``action``: every frame has a ``name`` of its own, such as
+    ``AvatarActionFrame#3``.
+
     Parameters:
         name: The action (``pose-trigger``), as defined for the agent at LemonSlice.
+        action: The same, once the frame has been made.
     """
 
-    name: str
+    name: InitVar[str]
+    action: str = field(init=False)
+
+    def __post_init__(self, name: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().__post_init__()
+        self.action = name
 
 
 @dataclass

@@ -46,7 +46,7 @@ class SessionOptions:
         visit: How the avatar is met.
     """
 
-    request: Callable[[], CreateSessionRequest]
+    request: Callable[[], Awaitable[CreateSessionRequest]]
     open_room: Callable[[str], Awaitable[Room]]
     visit: VisitOptions = field(default_factory=VisitOptions)
 

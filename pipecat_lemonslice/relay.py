@@ -45,6 +45,8 @@ class AvatarRelay:
         self._gate = PictureGate(self._picture_finished)
         self._held: PictureReceived | None = None
         self._blocked_since: float | None = None
+        self._answered = asyncio.Event()
+        self._answered.set()
 
     def feed(self, media: VoiceReceived | PictureReceived) -> None:
         """Take media in; never blocks."""
@@ -53,6 +55,7 @@ class AvatarRelay:
     def interrupt(self) -> None:
         """Keep back what the avatar is still saying."""
         self._voice.interrupt(self._loop.time())
+        self._answered.set()
 
     def expect_voice(self, lag: float) -> None:
         """Take note that a response has begun.
@@ -61,6 +64,11 @@ class AvatarRelay:
             lag: Seconds after which its voice should come back, as far as known; else 0.
         """
         self._voice.expect(self._loop.time() + (lag or HUSH_LEAST_SECONDS))
+        if self._voice_wanted():
+            self._answered.clear()
+
+    def response_over(self) -> None:
+        """A response is over; the output transport tells by what it plays when the bot has stopped speaking."""
 
     def sounds(self) -> bool:
         """Whether the avatar is being heard."""
@@ -70,10 +78,15 @@ class AvatarRelay:
         """Wait until the avatar has finished speaking, in bounded time.
 
         Args:
-            lag: Seconds by which its voice was last seen to follow its speech.
+            lag: Seconds by which its voice was last seen to follow its speech; 0 where that is not known.
         """
         give_up_at = self._loop.time() + TAIL_SECONDS
-        await asyncio.sleep(min(lag, TAIL_SECONDS))
+        if lag or self._answered.is_set():
+            await asyncio.sleep(min(lag, TAIL_SECONDS))
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TAIL_SECONDS):
+                    await self._answered.wait()
         while self._loop.time() < give_up_at:
             missing = QUIET_SECONDS - self._voice.quiet_for(self._loop.time())
             if missing <= 0:
@@ -96,6 +109,7 @@ class AvatarRelay:
             if not self._voice_wanted():
                 continue
             if piece.first:
+                self._answered.set()
                 self._on_voice()
             await self._push(piece.frame)
 

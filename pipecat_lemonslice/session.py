@@ -14,9 +14,10 @@ from loguru import logger
 from pipecat_lemonslice.answers import CreatedSession
 from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
-from pipecat_lemonslice.errors import ApiStatusError, ConfigurationError, LemonSliceError, SessionError
+from pipecat_lemonslice.errors import LemonSliceError, SessionError, origin
 from pipecat_lemonslice.last_will import LastWill
 from pipecat_lemonslice.lifecycle import SessionListener, SessionOptions, SessionState
+from pipecat_lemonslice.renewal import pause_before_renewal
 from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
 from pipecat_lemonslice.visit import RoomVisit, SessionLink
 
@@ -26,11 +27,8 @@ RELEASE_TIMEOUT = 12.0
 """Seconds that the end of a session may take in all; what is left then ends by the vendor's idle timeout."""
 
 COST_TIMEOUT = 1.0
-BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Pauses before a lost session is replaced; the last one repeats."""
-
-FINAL_STATUSES = frozenset({400, 401, 402, 403, 404, 413, 422})
-"""Answers that stay the same until the request, the key or the account changes."""
+STEADY_SECONDS = 30.0
+"""A session whose avatar was here for so long was a sound one: the pauses before the next begin anew."""
 
 
 class AvatarSession:
@@ -43,8 +41,10 @@ class AvatarSession:
         self._listener = listener
         self._state = SessionState.CREATING
         self._created: CreatedSession | None = None
+        self._idle_timeout = 0
         self._wills: dict[str, LastWill] = {}
         self._failures = 0
+        self._ready_at: float | None = None
         self._owner: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._chores: set[asyncio.Task[Any]] = set()
@@ -88,11 +88,11 @@ class AvatarSession:
     # The owner.
 
     async def _own(self) -> None:
-        while not await self._live():  # noqa: ASYNC110 - a pause, not a poll
-            await asyncio.sleep(self._pause())
+        while (pause := await self._live()) is not None:  # noqa: ASYNC110 - a pause, not a poll
+            await asyncio.sleep(pause)
 
-    async def _live(self) -> bool:
-        """Live through one session; True if trying again is of no use."""
+    async def _live(self) -> float | None:
+        """Live through one session; returns after which pause the next one begins, None if there is no use in it."""
         created: CreatedSession | None = None
         room: Room | None = None
         try:
@@ -102,11 +102,10 @@ class AvatarSession:
             room = await self._join(created)
             self._to(SessionState.WAITING, "waiting for the avatar's first picture")
             await self._visit(room, created).attend()
-            return False
         except LemonSliceError as error:
             return self._fail(error)
         except Exception as error:
-            logger.exception("The avatar's session failed")
+            logger.error(f"The avatar's session failed unexpectedly: {origin(error)}")
             return self._fail(SessionError(f"unexpected {type(error).__name__} in the session"))
         finally:
             if created:
@@ -114,7 +113,8 @@ class AvatarSession:
 
     async def _create(self) -> CreatedSession:
         """Create a session. One that is accepted after the call was cancelled is terminated, not leaked."""
-        request = self._options.request()
+        request = await self._options.request()
+        self._idle_timeout = request.idle_timeout
         creation = self._chore(self._api.create_session(request))
         try:
             created = await asyncio.shield(creation)
@@ -145,7 +145,7 @@ class AvatarSession:
 
     def visit_ready(self, link: SessionLink) -> None:
         """The avatar can be seen."""
-        self._failures = 0
+        self._ready_at = asyncio.get_running_loop().time()
         self._to(SessionState.READY, "the avatar is here")
         self._listener.avatar_ready(link)
 
@@ -175,21 +175,22 @@ class AvatarSession:
 
     # How it ends.
 
-    def _fail(self, error: LemonSliceError) -> bool:
-        """Report a failure; True if trying again is of no use."""
-        self._failures += 1
-        final = isinstance(error, ConfigurationError) or (
-            isinstance(error, ApiStatusError) and error.status in FINAL_STATUSES
-        )
+    def _fail(self, error: LemonSliceError) -> float | None:
+        """Report a failure; returns after which pause there is a new session, None if there is no use in it."""
+        self._count_failure()
+        pause = pause_before_renewal(error, self._failures, created=self._created is not None)
         self.visit_lost(str(error))
-        self._to(SessionState.FAILED if final else SessionState.LOST, str(error))
-        if final:
+        self._to(SessionState.FAILED if pause is None else SessionState.LOST, str(error))
+        if pause is None:
             self._listener.avatar_gone(str(error))
         self._listener.session_error(error)
-        return final
+        return pause
 
-    def _pause(self) -> float:
-        return BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1]
+    def _count_failure(self) -> None:
+        """One more in a row. An avatar that comes only to go again must not cost a session each second."""
+        ready_at, self._ready_at = self._ready_at, None
+        steady = ready_at is not None and asyncio.get_running_loop().time() - ready_at >= STEADY_SECONDS
+        self._failures = 1 if steady else self._failures + 1
 
     async def _release_late(self, creation: "asyncio.Task[CreatedSession]") -> None:
         try:
@@ -211,13 +212,17 @@ class AvatarSession:
         except asyncio.CancelledError:
             will.hasten()
             raise
+        except Exception as error:
+            logger.error(f"The session could not be terminated, unexpectedly: {origin(error)}")
+            will.hasten()
+            self._listener.session_error(self._still_running(SessionError(f"unexpected {type(error).__name__}")))
         finally:
             if room:
                 await room.close()
         self._listener.session_ended(created.session_id, await self._cost(created))
 
     def _still_running(self, error: LemonSliceError) -> SessionError:
-        idle_timeout = self._options.request().idle_timeout
+        idle_timeout = self._idle_timeout
         left = f"{idle_timeout} s after the last speech" if idle_timeout > 0 else "never by itself (idle_timeout)"
         return SessionError(f"the session could not be terminated, and ends {left}: {error}", error.category)
 
@@ -225,7 +230,7 @@ class AvatarSession:
         try:
             async with asyncio.timeout(COST_TIMEOUT):
                 return (await self._api.get_session(created.session_id)).cost
-        except (LemonSliceError, TimeoutError):
+        except Exception:  # it is of no consequence why
             return None
 
     async def _close(self) -> None:

@@ -11,7 +11,7 @@ from pipecat.utils.types import NOT_GIVEN, NotGiven
 from pipecat_lemonslice.api_types import CreateSessionRequest, DailyProperties
 from pipecat_lemonslice.controls import ControlEvent, UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.pictures import PictureSource
+from pipecat_lemonslice.pictures import PictureSource, prepare_picture
 
 
 def _not_given() -> Any:
@@ -91,6 +91,16 @@ def check_settings(settings: ServiceSettings) -> None:
         raise ConfigurationError("response_done_timeout must be more than 0 s, or every pause ends a response.")
 
 
+def check_picture(picture: PictureSource | None) -> None:
+    """Refuse a picture that is none. Opens and scales it, which takes a moment: on a running loop, use a thread.
+
+    Raises:
+        ConfigurationError: Says what is wrong with it.
+    """
+    if picture is not None:
+        prepare_picture(picture)
+
+
 def merged(settings: LemonSliceVideoSettings, delta: ServiceSettings) -> LemonSliceVideoSettings:
     """Return complete settings as they would be after a change; neither of the two is touched."""
     copy = dataclasses.replace(settings)
@@ -109,13 +119,13 @@ class SessionConfig:
     """What a session is asked for, apart from the settings. Fields as in ``LemonSliceVideoService``."""
 
     agent_id: str | None
-    agent_image_url: str | None
-    agent_image: PictureSource | None
+    agent_image_url: str | None = field(repr=False)
+    agent_image: PictureSource | None = field(repr=False)
     idle_timeout: int
     model: str | None
     aspect_ratio: str | None
     audio_sample_rate: int
-    daily_room_url: str | None
+    daily_room_url: str | None = field(repr=False)
     daily_token: str | None = field(repr=False)
     recording: Mapping[str, Any] | None = field(repr=False)
     extra: Mapping[str, Any] | None = field(repr=False)
@@ -165,6 +175,8 @@ class SessionConfig:
                 "of samples. Use 16000, 24000, 44100 or 48000."
             )
         self.request(settings)
+        check_picture(self.agent_image)
+        check_picture(given["agent_image"])
 
     def properties(self, room_url: str | None, token: str | None) -> DailyProperties | None:
         """Return the part of the request that is about the room, None if there is nothing to say."""

@@ -1,15 +1,13 @@
 """The way of the bot's speech to its listener: one ordered line, played at the speed at which it is heard.
 
 Its laws. Frames leave in the order in which they came. Frames that travel with audio leave when the audio before them
-has been written. A response keeps the route it started on: the avatar, or the plain voice downstream. When the avatar
+has been written, words that carry a time of their own when the audio that they are timed by has been. A response keeps the route it started on: the avatar, or the plain voice downstream. When the avatar
 goes in mid-response, what it has not played goes on as plain voice. Nothing is dropped but what an interruption drops.
 
 Owns the movement, and the facts for the tracker of responses; knows nothing of sessions, HTTP or Pipecat's processors.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from pipecat.frames.frames import (
     Frame,
@@ -39,42 +37,12 @@ from pipecat_lemonslice.response import (
 )
 from pipecat_lemonslice.response_clock import ResponseClock
 from pipecat_lemonslice.routes import Route, RouteChooser
+from pipecat_lemonslice.speech_ports import SpeechPorts, WaitedInVain
 from pipecat_lemonslice.speech_queue import Drained, Item, SpeechQueue, TakenBack
 from pipecat_lemonslice.stream import AvatarLink, AvatarStream, duration
 
 TAIL_GRACE = 0.1
 """Seconds that less than a write waits for more audio, once everything before it has been played."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitedInVain:
-    """Notice: speech waited for the avatar as long as it may, and is heard without it.
-
-    Parameters:
-        seconds: How long it waited.
-    """
-
-    seconds: float
-
-
-Notice = Decision | WaitedInVain
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechPorts:
-    """What the line needs of its surroundings.
-
-    Parameters:
-        forward: Passes a frame on, downstream.
-        notify: Told of every decision, at once; must not block.
-        pipeline_time: The pipeline clock in nanoseconds; words are timed by it.
-        avatar_sounds: Whether the avatar's voice is still being heard.
-    """
-
-    forward: Callable[[Frame], Awaitable[None]]
-    notify: Callable[[Notice], None]
-    pipeline_time: Callable[[], int]
-    avatar_sounds: Callable[[], bool] = lambda: False
 
 
 class SpeechLine:
@@ -126,10 +94,13 @@ class SpeechLine:
         """Add a frame to the line; waits only while the line is full."""
         if isinstance(frame, TTSAudioRawFrame):
             await self._queue.wait_for_space()
-        if self._queue.put(frame):
-            self._note(frame)
-            self._settle_backlog()
-            self._wake.set()
+        if not self._queue.admit(frame):
+            return
+        self._note(frame)
+        if not self._words.hold(frame):
+            self._queue.put(frame)
+        self._settle_backlog()
+        self._wake.set()
 
     def interrupt(self) -> bool:
         """Drop what is not wanted any more, at once; what may not be interrupted stays.
@@ -185,7 +156,9 @@ class SpeechLine:
         """Move frames along until cancelled."""
         while True:
             link, head = self._routes.link, self._queue.head
-            if link and self._routes.current is Route.AVATAR and self._stream.ready:
+            if words := self._words.due():
+                await self._forward_words(words)
+            elif link and self._routes.current is Route.AVATAR and self._stream.ready:
                 await self._write(link)
             elif head:
                 await self._advance(head)
@@ -199,8 +172,8 @@ class SpeechLine:
         context_id = self._stream.frame.context_id if self._stream.frame else None
         self._responses.apply(AudioWritten(self._stream.next_seconds))
         seconds = self._stream.write(link)
+        self._words.written(context_id, seconds)
         self._settle_backlog()
-        await self._forward_words(self._words.written(context_id, seconds))
 
     async def _advance(self, head: Item) -> None:
         match head:
@@ -251,10 +224,7 @@ class SpeechLine:
             case TTSStoppedFrame():
                 await self._forward_words(self._words.finish(frame.context_id))
             case LLMFullResponseEndFrame():
-                await self._forward_words(self._words.finish(None))
-            case _ if frame.pts and self._words.hold(frame):
-                await self._forward_words(self._words.due())
-                return
+                await self._forward_words(self._words.overdue())
             case _:
                 pass
         self._restamp(frame)
@@ -352,6 +322,7 @@ class SpeechLine:
                     self._tell(SpeechEvent.INTERRUPT)
                 self._tell(SpeechEvent.RESPONSE_FINISHED)
                 self._routes.current = None
+                self._wake.set()
         self._ports.notify(decision)
 
     def _tell(self, event: SpeechEvent) -> None:

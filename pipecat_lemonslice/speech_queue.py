@@ -65,8 +65,8 @@ class SpeechQueue:
             self._space.clear()
             await self._space.wait()
 
-    def put(self, frame: Frame) -> bool:
-        """Add a frame at the end; returns False if it is not wanted any more and was dropped."""
+    def admit(self, frame: Frame) -> bool:
+        """Take note that a frame has come; returns False if it is not wanted any more."""
         match frame:
             case LLMFullResponseStartFrame():
                 self._gate.announce(None, by_tts=False)
@@ -74,11 +74,12 @@ class SpeechQueue:
                 self._gate.announce(frame.context_id)
             case _:
                 pass
-        if not self._admits(frame):
-            return False
+        return self._admits(frame)
+
+    def put(self, frame: Frame) -> None:
+        """Add a frame at the end."""
         self._items.append(frame)
         self._count(frame)
-        return True
 
     def lives(self, context_id: str | None) -> bool:
         """Whether a context has not been interrupted."""

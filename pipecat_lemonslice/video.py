@@ -6,7 +6,7 @@ Frames that are speech, or travel with it, go to the :class:`~pipecat_lemonslice
 import asyncio
 import difflib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 from pipecat.frames.frames import (
@@ -31,10 +31,11 @@ from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.frames import AvatarKeepAliveFrame
 from pipecat_lemonslice.lifecycle import SessionOptions
 from pipecat_lemonslice.pictures import PictureSource
-from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
+from pipecat_lemonslice.rooms import Room, RoomOptions
 from pipecat_lemonslice.settings import (
     LemonSliceVideoSettings,
     SessionConfig,
+    check_picture,
     check_settings,
     control_events,
     default_settings,
@@ -42,7 +43,14 @@ from pipecat_lemonslice.settings import (
     timeouts,
     with_one_picture,
 )
-from pipecat_lemonslice.visit import VisitOptions
+from pipecat_lemonslice.venue import make_venue
+from pipecat_lemonslice.visit import VOICE_SECONDS, VisitOptions
+
+if TYPE_CHECKING:
+    from pipecat.transports.daily.transport import DailyTransport
+
+END_SECONDS = 5.0
+"""How long a session in a shared room may take to end before the transport leaves it."""
 
 BASE_KEYWORDS = frozenset({"name", "enable_direct_mode", "metrics"})
 
@@ -89,6 +97,7 @@ class LemonSliceVideoService(AIService):
         daily_token: str | None = None,
         bot_token: str | None = None,
         avatar_name: str = "LemonSlice",
+        transport: "DailyTransport | None" = None,
         recording: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
         session: aiohttp.ClientSession | None = None,
@@ -114,6 +123,9 @@ class LemonSliceVideoService(AIService):
             daily_token: The avatar's token for that room.
             bot_token: The bot's own token for that room.
             avatar_name: The user name with which the avatar joins.
+            transport: The bot's own Daily transport: the avatar then joins its room, and is heard and seen there
+                straight by the people. ``daily_token`` is the avatar's for that room; one is minted where
+                ``DAILY_API_KEY`` is set.
             recording: ``enable_recording`` and ``recordings_bucket``, as in the API reference.
             extra: Further request fields, by their names in the API. Fields known here are refused.
             session: HTTP session to use; the service owns one if None.
@@ -136,7 +148,7 @@ class LemonSliceVideoService(AIService):
             check_settings(settings)
             complete.apply_update(settings)
         super().__init__(settings=complete, **kwargs)  # pyright: ignore[reportUnknownMemberType]
-        self._config = SessionConfig(
+        config = SessionConfig(
             agent_id=agent_id,
             agent_image_url=agent_image_url,
             agent_image=agent_image,
@@ -150,6 +162,10 @@ class LemonSliceVideoService(AIService):
             extra=extra,
             session_response_done_timeout=session_response_done_timeout,
         )
+        self._venue = make_venue(
+            config, transport, avatar_name=avatar_name, bot_token=bot_token, plain_voice=fallback == "voice"
+        )
+        self._config = self._venue.config
         self._config.check(complete)
         self._api = LemonSliceApi(api_key=api_key, api_url=api_url, session=session)
         self._bot_token = bot_token
@@ -162,6 +178,14 @@ class LemonSliceVideoService(AIService):
         self._announcer = Announcer(self, handlers)
         for event in EVENTS:
             self._register_event_handler(event)
+
+    def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
+        """Whether a participant of a shared room is the avatar and no person, for a bot's own event handlers.
+
+        Args:
+            participant: As in the events of `DailyTransport`, or its id.
+        """
+        return self._venue.is_avatar(participant)
 
     def can_generate_metrics(self) -> bool:
         """TTFB: from the first speech sent to the avatar to the first sound that came back."""
@@ -176,6 +200,7 @@ class LemonSliceVideoService(AIService):
         """Begin to move speech and media."""
         await super().start(frame)
         self._announcer.start()
+        self._venue.started()
         if self._avatar:
             self._avatar.start()
 
@@ -184,7 +209,8 @@ class LemonSliceVideoService(AIService):
         await super().stop(frame)
         if self._avatar:
             await self._avatar.finish()
-            await self._avatar.stop()
+            # The transport of a shared room leaves it when the EndFrame gets there: the session ends before.
+            await (self._avatar.end(within=END_SECONDS) if self._venue.shared else self._avatar.stop())
 
     async def cancel(self, frame: CancelFrame) -> None:
         """Fall silent, and begin to end the session."""
@@ -207,6 +233,7 @@ class LemonSliceVideoService(AIService):
             if avatar:
                 await avatar.close()
         finally:
+            await self._venue.close()
             await self._announcer.close()
             await self._api.close()
 
@@ -232,6 +259,7 @@ class LemonSliceVideoService(AIService):
         try:
             check_settings(delta)
             self._config.request(merged(self._complete_settings(), delta))
+            await asyncio.to_thread(check_picture, delta.given_fields().get("agent_image"))
         except ConfigurationError as error:
             await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
             return
@@ -251,29 +279,34 @@ class LemonSliceVideoService(AIService):
     def _avatar_options(self) -> AvatarOptions:
         idle_timeout = self._config.idle_timeout
         session = SessionOptions(
-            request=lambda: self._config.request(self._settings),
+            request=lambda: self._venue.request(self._settings),
             open_room=self._open_room,
             visit=VisitOptions(
                 self._avatar_name,
                 keep_alive_after=idle_timeout / 3 if self._keep_alive and idle_timeout > 0 else None,
+                voice_timeout=None if self._venue.shared else VOICE_SECONDS,
             ),
         )
         return AvatarOptions(
             session,
             timeouts(self._settings),
-            sample_rate=self._config.audio_sample_rate,
+            sample_rate=self._speech_rate(),
             fallback=self._fallback,
             pipeline_time=self.get_clock().get_time,
+            shared=self._venue.shared,
         )
 
     async def _open_room(self, url: str) -> Room:
         options = RoomOptions(
-            speech_sample_rate=self._config.audio_sample_rate,
+            speech_sample_rate=self._speech_rate(),
             voice_sample_rate=self.processor_setup.audio_out_sample_rate,
             avatar_name=self._avatar_name,
             token=self._bot_token,
         )
-        return await open_room(url, options)
+        return await self._venue.open_room(url, options)
+
+    def _speech_rate(self) -> int:
+        return self._venue.speech_rate(self.processor_setup.audio_out_sample_rate)
 
 
 def _travels_with_speech(frame: Frame, direction: FrameDirection) -> bool:

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NoReturn, Protocol
+
+from pipecat.audio.utils import is_silence
 
 from pipecat_lemonslice.attendance import (
     Attendance,
@@ -16,9 +18,13 @@ from pipecat_lemonslice.attendance import (
     AvatarTroubled,
     Change,
 )
-from pipecat_lemonslice.errors import SessionError
+from pipecat_lemonslice.errors import RoomError, SessionError
 from pipecat_lemonslice.messages import SpeechEvent, speech_message
 from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
+from pipecat_lemonslice.voice_watch import VoiceWatch
+
+VOICE_SECONDS = 5.0
+"""The most that the avatar's voice may lag behind the speech it is given; without any by then, it is mute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +35,13 @@ class VisitOptions:
         avatar_name: User name that the avatar joins with.
         keep_alive_after: Seconds without speech after which the vendor's idle timer is to be reset; None for never.
         timeouts: How long to be patient.
+        voice_timeout: Seconds in which the avatar must be heard once it is given speech; None where it is not heard.
     """
 
     avatar_name: str = "LemonSlice"
     keep_alive_after: float | None = None
     timeouts: AttendanceTimeouts = field(default_factory=AttendanceTimeouts)
+    voice_timeout: float | None = VOICE_SECONDS
 
 
 @dataclass(slots=True)
@@ -44,19 +52,38 @@ class SessionLink:
     session_id: str
     give_up: Callable[[str], None]
     spoken_at: float
+    on_speech: Callable[[bytes], None]
+    on_interrupt: Callable[[], None]
 
     def write(self, pcm: bytes) -> "asyncio.Future[None]":
-        """Hand speech over to the room."""
-        self.spoken_at = asyncio.get_running_loop().time()
-        return self.room.write(pcm)
+        """Hand speech over to the room; one that refuses it is given up."""
+        loop = asyncio.get_running_loop()
+        self.spoken_at = loop.time()
+        self.on_speech(pcm)
+        try:
+            return self.room.write(pcm)
+        except Exception as error:
+            refused: asyncio.Future[None] = loop.create_future()
+            refused.set_exception(self._refuse(error))
+            return refused
 
     def tell(self, event: SpeechEvent) -> None:
-        """Send an app message to the avatar."""
-        self.room.send(speech_message(event, self.session_id))
+        """Send an app message to the avatar; a room that refuses it is given up."""
+        if event is SpeechEvent.INTERRUPT:
+            self.on_interrupt()
+        try:
+            self.room.send(speech_message(event, self.session_id))
+        except Exception as error:
+            self._refuse(error)
 
     def stalled(self) -> None:
         """Give the room up."""
         self.give_up("the room takes no more audio")
+
+    def _refuse(self, error: Exception) -> RoomError:
+        reason = f"the room refuses what it is given: {type(error).__name__}"
+        self.give_up(reason)
+        return RoomError(reason)
 
 
 class VisitListener(Protocol):
@@ -97,11 +124,14 @@ class RoomVisit:
         self._listener = listener
         self._keep_alive_after = options.keep_alive_after
         self._attendance = Attendance(options.avatar_name, options.timeouts, self._loop.time())
-        self._link = SessionLink(room, session_id, self._give_up, spoken_at=self._loop.time())
+        self._voice = VoiceWatch(options.voice_timeout)
+        self._link = SessionLink(
+            room, session_id, self._give_up, self._loop.time(), self._spoken, on_interrupt=self._voice.heard
+        )
         self._patience: asyncio.Timeout | None = None
         self._given_up: str | None = None
 
-    async def attend(self) -> None:
+    async def attend(self) -> NoReturn:
         """Follow what happens in the room, for as long as it is of use.
 
         Raises:
@@ -119,9 +149,12 @@ class RoomVisit:
                 event = await self._room.next_event()
         except TimeoutError:
             self._keep_alive()
+            self._listen()
             return self._attendance.handle_timer(self._loop.time())
         if isinstance(event, VoiceReceived | PictureReceived):
             self._listener.visit_media(event)
+        if isinstance(event, VoiceReceived) and not is_silence(event.pcm):
+            self._voice.heard()
         return self._attendance.handle(event, self._loop.time())
 
     def _follow(self, change: Change) -> None:
@@ -140,13 +173,28 @@ class RoomVisit:
 
     def _give_up(self, reason: str) -> None:
         self._given_up = reason
+        self._wake(self._loop.time())
+
+    def _wake(self, at: float | None) -> None:
         if self._patience:
             with suppress(RuntimeError):  # awake already
-                self._patience.reschedule(self._loop.time())
+                self._patience.reschedule(at)
 
     def _wake_at(self) -> float | None:
-        deadlines = [at for at in (self._attendance.deadline, self._keep_alive_at()) if at is not None]
-        return min(deadlines, default=None)
+        deadlines = (self._attendance.deadline, self._keep_alive_at(), self._voice.deadline)
+        return min((at for at in deadlines if at is not None), default=None)
+
+    def _spoken(self, pcm: bytes) -> None:
+        """Speech goes to the avatar: from when on must it have been heard?"""
+        owed = self._voice.deadline
+        if not is_silence(pcm):
+            self._voice.wrote(self._loop.time())
+        if owed is None and self._voice.deadline is not None and not self._given_up:
+            self._wake(self._wake_at())
+
+    def _listen(self) -> None:
+        if self._voice.mute(self._loop.time()):
+            self._given_up = "the avatar is not heard, though it is given speech"
 
     def _keep_alive_at(self) -> float | None:
         return None if self._keep_alive_after is None else self._link.spoken_at + self._keep_alive_after

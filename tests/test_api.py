@@ -369,7 +369,7 @@ async def test_closing_an_unused_client():
     ("body", "words"),
     [
         (None, "empty"),
-        (b'{"session_id": "s1"', "breaks off"),
+        (b'{"session": "s1"', "breaks off"),
         (b"[]", "not a list"),
         (b'{"id": "s1", "token": "S3CR3T"}', "session_id is missing. It has the keys id, token"),
         ("<html><title>Welcome S3CR3T-token-of-the-avatar</title></html>", "Welcome [REDACTED]"),
@@ -383,6 +383,16 @@ async def test_answers_that_make_no_sense(server: RestServer, api: LemonSliceApi
     assert words in str(caught.value)
     assert len(server.seen) == 1
     check_no_secret(caught.value)
+
+
+async def test_a_session_whose_answer_breaks_off_is_ended(server: RestServer, api: LemonSliceApi):
+    """It may be running: where its id can be made out, it is terminated, and the failure told."""
+    server.answer(201, b'{"session_id": "s1", "room_url": "https://lemonslice.da')
+    server.answer(200, {"success": True})
+    with pytest.raises(ApiResponseError, match="breaks off"):
+        await api.create_session(REQUEST)
+    assert [seen.path for seen in server.seen][1:] == ["/api/liveai/sessions/s1/control"]
+    assert server.seen[1].json == {"event": "terminate"}
 
 
 def check_no_secret(error: BaseException) -> None:

@@ -7,6 +7,7 @@ delivers nothing of anybody who was not asked for with :meth:`Room.watch`.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -101,7 +102,20 @@ class RoomLost:
     reason: str
 
 
-RoomEvent = ParticipantJoined | ParticipantLeft | MessageReceived | VoiceReceived | PictureReceived | RoomLost
+@dataclass(frozen=True, slots=True)
+class AvatarSeen:
+    """The watched participant can be seen by the people in a room where the bot itself takes no pictures.
+
+    Parameters:
+        participant: Who.
+    """
+
+    participant: Participant
+
+
+RoomEvent = (
+    ParticipantJoined | ParticipantLeft | MessageReceived | VoiceReceived | PictureReceived | AvatarSeen | RoomLost
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,5 +195,9 @@ async def open_room(url: str, options: RoomOptions) -> Room:
             from pipecat_lemonslice.rooms.websocket import WebSocketRoom
 
             return await WebSocketRoom.join(url, options)
+        case "https":
+            # In a thread: loading daily-python takes a second or so, and speech goes on meanwhile.
+            daily = await asyncio.to_thread(import_module, "pipecat_lemonslice.rooms.daily")
+            return await daily.DailyRoom.join(url, options)
         case scheme:
             raise ConfigurationError(f"room_url: cannot join a room over {scheme!r}; expected https:// or ws://")

@@ -209,6 +209,7 @@ async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOpt
     )
     answer: dict[str, Any] = await socket.receive_json()
     if answer.get("type") != "joined":
+        await socket.close()
         raise RoomError(f"the room refused the bot: {str(answer.get('error', 'no reason given'))[:200]}")
     return answer
 

@@ -9,6 +9,7 @@ from playwright.async_api import Browser
 
 from tests.browser.driver import Bot, find_chromium, open_browser
 
+QUESTION = "what is your name"
 SILENCE_BEFORE_QUESTION = 0.4
 SILENCE_AFTER_QUESTION = 1.5
 
@@ -24,13 +25,13 @@ def chromium() -> str:
 
 @pytest.fixture(scope="module")
 def question_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Somebody asking "Who are you?", for the browser's microphone."""
+    """Somebody asking for a name, for the browser's microphone."""
     from tests.support.speech import write_question_wav
 
     path = tmp_path_factory.mktemp("speech") / "question.wav"
     write_question_wav(
         path,
-        "who are you",
+        QUESTION,
         lead_silence=SILENCE_BEFORE_QUESTION,
         tail_silence=SILENCE_AFTER_QUESTION,
         rate=48000,

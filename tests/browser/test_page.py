@@ -113,7 +113,7 @@ async def test_a_spoken_question_appears_as_text_and_is_answered(visitor: Visito
     """What the microphone hears becomes a caption, and the avatar answers it aloud."""
     await visitor.open_microphone()
     await visitor.until("page.captions.some((one) => one.who === 'user' && !one.typed && !one.pending)", 20)
-    assert "who" in spoken(await visitor.look("page.captions"), "user")
+    assert "what is your name" in spoken(await visitor.look("page.captions"), "user")
     await visitor.until(SOUNDING)
     await visitor.until("page.captions.at(-1).who === 'bot'")
 

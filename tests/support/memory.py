@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipecat_lemonslice.answers import CreatedSession, SessionInfo, SessionStatus
+from pipecat_lemonslice.answers import CreatedSession, SessionInfo
 from pipecat_lemonslice.controls import ControlEvent
 from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError, RoomError
 from pipecat_lemonslice.rooms import (
@@ -42,10 +42,30 @@ class Heard:
 
 
 class MemoryRoom:
-    """A room that plays writes one after the other, as daily-python does, and remembers what reached it."""
+    """A room that plays writes one after the other, as daily-python does, and remembers what reached it.
 
-    def __init__(self, sample_rate: int = 24000, *, latency: float = 0.25, echo: bool = True) -> None:
+    Its avatar says what it is given ``latency`` seconds later. With ``track`` it also sounds in between, as a real
+    track does, with silence in packets of 20 ms; with ``obedient`` it drops what it has not said when interrupted;
+    ``forgetful`` rooms keep no speech, only count it.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 24000,
+        *,
+        latency: float = 0.25,
+        echo: bool = True,
+        track: bool = False,
+        obedient: bool = False,
+        forgetful: bool = False,
+    ) -> None:
         self.sample_rate = sample_rate
+        self.write_error: Exception | None = None
+        self.written_seconds = 0.0
+        self._obedient = obedient
+        self._forgetful = forgetful
+        self._sounding_until = 0.0
+        self._showing: asyncio.TimerHandle | None = None
         self.log: list[Heard] = []
         self.messages: list[dict[str, Any]] = []
         self.watched: Participant | None = None
@@ -57,28 +77,38 @@ class MemoryRoom:
         self._inbox = RoomInbox()
         self._played_until = 0.0
         self._unplayed: set[asyncio.Future[None]] = set()
-        self._voices: set[asyncio.TimerHandle] = set()
+        self._voices: deque[asyncio.TimerHandle] = deque()
+        self._ticker = self._loop.call_later(0.02, self._tick) if track else None
 
     # What the service uses.
 
     def write(self, pcm: bytes) -> "asyncio.Future[None]":
         assert len(pcm) % (self.sample_rate // 100 * 2) == 0, "rooms take whole slices of 10 ms"
         assert pcm, "an empty write"
+        if self.write_error:
+            raise self.write_error
         now = self._loop.time()
-        self.log.append(Heard(now, pcm))
+        self.written_seconds += len(pcm) / (2 * self.sample_rate)
+        if not self._forgetful:
+            self.log.append(Heard(now, pcm))
         started = max(self._played_until, now)
         self._played_until = started + len(pcm) / (2 * self.sample_rate)
         played: asyncio.Future[None] = self._loop.create_future()
         self._unplayed.add(played)
+        played.add_done_callback(self._unplayed.discard)
         self._loop.call_at(self._played_until, self._finish, played)
         if self._echo:
-            self._loop.call_at(self._played_until + self._latency, self._inbox.put, VoiceReceived(pcm, self.sample_rate))
+            self._voices.append(self._loop.call_at(self._played_until + self._latency, self._sound, pcm))
         assert sum(not one.done() for one in self._unplayed) <= 2, "more than two writes in flight"
         return played
 
     def send(self, message: Mapping[str, Any]) -> None:
-        self.messages.append(dict(message))
-        self.log.append(Heard(self._loop.time(), str(message["event"])))
+        if self._obedient and message["event"] == "interrupt":
+            while self._voices:
+                self._voices.pop().cancel()
+        if not self._forgetful:
+            self.messages.append(dict(message))
+            self.log.append(Heard(self._loop.time(), str(message["event"])))
 
     def watch(self, participant: Participant) -> None:
         self.watched = participant
@@ -88,6 +118,9 @@ class MemoryRoom:
 
     async def close(self) -> None:
         self.closed = True
+        self.freeze_video()
+        if self._ticker:
+            self._ticker.cancel()
         self.lose("the bot has left")
 
     # What a test asks for.
@@ -102,10 +135,21 @@ class MemoryRoom:
         self.put(PictureReceived(bytes(2 * 3 * 3), 2, 3))
 
     def arrive(self) -> None:
+        """Join, and show a picture every few seconds from then on."""
         self.join()
+        self._show_again()
+
+    def freeze_video(self) -> None:
+        if self._showing:
+            self._showing.cancel()
+
+    def _show_again(self) -> None:
+        self.freeze_video()
         self.show()
+        self._showing = self._loop.call_later(5.0, self._show_again)
 
     def leave(self, name: str = "LemonSlice", participant_id: str = AVATAR_ID) -> None:
+        self.freeze_video()
         self.put(ParticipantLeft(Participant(participant_id, name), "leftCall"))
 
     def say(self, message: object, sender: str = AVATAR_ID) -> None:
@@ -113,7 +157,7 @@ class MemoryRoom:
 
     def lose(self, reason: str) -> None:
         self.put(RoomLost(reason))
-        for played in self._unplayed:
+        for played in list(self._unplayed):
             if not played.done():
                 played.set_exception(RoomError(reason))
                 played.exception()
@@ -132,6 +176,17 @@ class MemoryRoom:
     @property
     def played_until(self) -> float:
         return self._played_until
+
+    def _sound(self, pcm: bytes) -> None:
+        if self._voices:
+            self._voices.popleft()
+        self._sounding_until = self._loop.time() + 0.019
+        self.put(VoiceReceived(pcm, self.sample_rate))
+
+    def _tick(self) -> None:
+        if self._loop.time() > self._sounding_until:
+            self.put(VoiceReceived(bytes(self.sample_rate // 50 * 2), self.sample_rate))
+        self._ticker = self._loop.call_later(0.02, self._tick)
 
     def _finish(self, played: "asyncio.Future[None]") -> None:
         if not played.done() and not self.frozen:
@@ -163,6 +218,9 @@ class MemoryVendor:
     requests: list[Any] = field(default_factory=list)
     controls: list[ControlEvent] = field(default_factory=list)
     control_refusal: LemonSliceError | None = None
+    control_times: list[float] = field(default_factory=list)
+    terminate_latency: float = 0.0
+    control_latency: float = 0.0
     log: list[str] = field(default_factory=list)
     wills: list[str] = field(default_factory=list)
     closed: bool = False
@@ -178,6 +236,8 @@ class MemoryVendor:
         return CreatedSession(session_id=session_id, room_url=f"ws://room/{session_id}", control_url="")
 
     async def terminate(self, session_id: str, *, control_url: str | None = None) -> None:
+        assert not self.closed, "the API is closed while a session runs"
+        await asyncio.sleep(self.terminate_latency)
         if self.terminations_refused:
             raise self.terminations_refused.popleft()
         self.terminated.append(session_id)
@@ -187,12 +247,14 @@ class MemoryVendor:
         return MemoryWill(self)
 
     async def control(self, session_id: str, event: ControlEvent, *, control_url: str | None = None) -> None:
+        await asyncio.sleep(self.control_latency)
+        self.control_times.append(asyncio.get_running_loop().time())
         if self.control_refusal:
             raise self.control_refusal
         self.controls.append(event)
 
     async def get_session(self, session_id: str) -> SessionInfo:
-        return SessionInfo(session_id=session_id, session_status=SessionStatus.COMPLETED, cost=1.5)
+        return SessionInfo.model_validate({"session_id": session_id, "session_status": "COMPLETED", "cost": 1.5})
 
     async def close(self) -> None:
         self.closed = True

@@ -1,14 +1,15 @@
 """A pipeline of three in virtual time: source, the service, sink; with a LemonSlice in memory around it.
 
-    async with Stage() as stage:
-        stage.room.arrive()
-        await stage.send(speech(1.0))
-        await stage.settle(2.0)
-        assert stage.room.events == ["response_started", "response_finished"]
+async with Stage() as stage:
+    stage.room.arrive()
+    await stage.send(speech(1.0))
+    await stage.settle(2.0)
+    assert stage.room.events == ["response_started", "response_finished"]
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -68,13 +69,17 @@ class End(FrameProcessor):
         self._direction = direction
         self.frames: list[tuple[float, Frame]] = []
         self.pictures = 0
+        self.forgetful = False
+        self.hoard: list[OutputImageRawFrame] | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if direction is self._direction:
             if isinstance(frame, OutputImageRawFrame):
                 self.pictures += 1
-            else:
+                if self.hoard is not None:
+                    self.hoard.append(frame)
+            elif not self.forgetful:
                 self.frames.append((asyncio.get_running_loop().time(), frame))
         await self.push_frame(frame, direction)
 
@@ -94,11 +99,15 @@ class StagedService(LemonSliceVideoService):
 class Stage:
     """See the module."""
 
-    def __init__(self, vendor: MemoryVendor | None = None, *, latency: float = 0.25, **kwargs: Any) -> None:
+    def __init__(
+        self, vendor: MemoryVendor | None = None, *, room: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         self.vendor = vendor or MemoryVendor()
         self.rooms: list[MemoryRoom] = []
         self.events: list[tuple[Any, ...]] = []
-        self._latency = latency
+        self.join_refusals: deque[Exception] = deque()
+        self._room_options = dict(room or {})
+        self._rate = kwargs.get("audio_sample_rate", RATE)
         self.service = StagedService(self.vendor, self._open, **kwargs)
         self.source, self.sink = End(FrameDirection.UPSTREAM), End(FrameDirection.DOWNSTREAM)
         self._listen()
@@ -181,7 +190,9 @@ class Stage:
         return [event[0] for event in self.events]
 
     def _open(self, url: str) -> Room:
-        room = MemoryRoom(latency=self._latency)
+        if self.join_refusals:
+            raise self.join_refusals.popleft()
+        room = MemoryRoom(self._rate, **self._room_options)
         self.rooms.append(room)
         return cast("Room", room)
 

@@ -1,0 +1,211 @@
+"""One call in Daily: a `CallClient` from its making to its release, as coroutines and facts.
+
+Knows daily-python and its words; knows nothing of avatars or speech. Requests are made on the event loop and never
+wait there; what blocks, leaving and releasing, is done in a thread that is left alone if it takes too long.
+"""
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, cast
+
+import daily
+from loguru import logger
+from pipecat.utils.errors import ErrorCategory
+
+from pipecat_lemonslice.errors import RoomError, safe_line
+from pipecat_lemonslice.rooms import (
+    MessageReceived,
+    Participant,
+    ParticipantJoined,
+    ParticipantLeft,
+    RoomEvent,
+    RoomLost,
+)
+from pipecat_lemonslice.rooms._native import Crossing, in_thread
+
+LEAVE_SECONDS = 1.0
+"""How long leaving may take before the call is released without."""
+
+RELEASE_SECONDS = 2.0
+"""How long the end of a call is waited for. A release during a join takes until the join has failed, 20 s or so."""
+
+MEDIA = ("camera", "microphone", "screenVideo", "screenAudio")
+NOTHING = {
+    **dict.fromkeys(MEDIA, "unsubscribed"),
+    "customAudio": {"*": "unsubscribed"},
+    "customVideo": {"*": "unsubscribed"},
+}
+
+Completion = Callable[..., None]
+
+
+class Events(daily.EventHandler):
+    """Turns daily-python's events into facts, on the event loop."""
+
+    def __init__(self, crossing: Crossing, note: Callable[[RoomEvent], None]) -> None:
+        """Create a handler.
+
+        Args:
+            crossing: The way to the loop.
+            note: Called there with every fact.
+        """
+        super().__init__()
+        self._crossing = crossing
+        self._note: Callable[[RoomEvent], None] | None = note
+        self._last_error = ""
+
+    def __new__(cls, crossing: Crossing, note: Callable[[RoomEvent], None]) -> "Events":
+        """Keep the arguments from the native base, which takes none."""
+        return super().__new__(cls)
+
+    def mute(self) -> None:
+        """Pass no more facts on."""
+        self._note = None
+
+    def on_participant_joined(self, participant: Mapping[str, Any]) -> None:
+        """Somebody is there."""
+        self._tell(ParticipantJoined(read_participant(participant)))
+
+    def on_participant_left(self, participant: Mapping[str, Any], reason: str) -> None:
+        """Somebody has gone."""
+        self._tell(ParticipantLeft(read_participant(participant), str(reason)))
+
+    def on_app_message(self, message: Any, sender: str) -> None:
+        """Somebody says something."""
+        self._tell(MessageReceived(sender, message))
+
+    def on_error(self, message: str) -> None:
+        """Something failed. Not always the call: only its state tells whether that is over."""
+        if not message.startswith("Error handling "):
+            self._last_error = message
+        self._crossing.call(logger.debug, f"Daily: {safe_line(message)}")
+
+    def on_call_state_updated(self, state: str) -> None:
+        """The call is over, whoever ended it."""
+        if state in ("leaving", "left"):
+            why = safe_line(self._last_error)
+            self._tell(RoomLost(f"the bot is no longer in the room{f' ({why})' if why else ''}"))
+
+    def on_network_connection_status_updated(self, status: Mapping[str, Any]) -> None:
+        """Daily reconnects by itself, and ends the call if it cannot."""
+        self._crossing.call(logger.debug, f"Daily: {status.get('connection')} {status.get('event')}")
+
+    def _tell(self, fact: RoomEvent) -> None:
+        self._crossing.call(self._pass, fact)
+
+    def _pass(self, fact: RoomEvent) -> None:
+        if self._note:
+            self._note(fact)
+
+
+class DailyCall:
+    """See the module. :meth:`join` it once, :meth:`end` it once."""
+
+    def __init__(self, crossing: Crossing, note: Callable[[RoomEvent], None]) -> None:
+        """Create a call that has not been joined."""
+        self._crossing = crossing
+        self._events = Events(crossing, note)
+        self.client = daily.CallClient(event_handler=self._events)
+
+    async def join(self, url: str, token: str | None, initial_receive_bitrate: int) -> list[Participant]:
+        """Join a room with camera and microphone off and nothing subscribed.
+
+        Args:
+            url: Address of the room.
+            token: The bot's own; None for an open room.
+            initial_receive_bitrate: What the room may begin to send, in bits per second.
+
+        Returns:
+            Who else is there.
+
+        Raises:
+            RoomError: Says why.
+        """
+        await self.ask(lambda done: self.client.update_subscription_profiles({"base": NOTHING}, completion=done))
+        self.client.set_user_name("Pipecat")
+        settings = {
+            "inputs": {"camera": False, "microphone": False},
+            "publishing": {"camera": False, "microphone": False},
+            "connection": {"initialReceiveBitrate": initial_receive_bitrate},
+        }
+        try:
+            data = await self.ask(lambda done: self.client.join(url, token, settings, completion=done))
+        except RoomError as refusal:
+            error = join_error(str(refusal), token)
+        else:
+            present = cast("dict[str, dict[str, Any]]", dict(data or {}).get("participants", {}))
+            return [read_participant(who) for key, who in present.items() if key != "local"]
+        raise error
+
+    async def ask(self, request: Callable[[Completion], None]) -> Any:
+        """Make a request and wait for its answer.
+
+        Args:
+            request: Makes it, with the completion that it is given.
+
+        Raises:
+            RoomError: With daily-python's own words.
+        """
+        answer, done = self._crossing.future()
+        request(done)
+        *data, error = await answer
+        if error:
+            raise RoomError(str(error))
+        return data[0] if data else None
+
+    async def end(self) -> None:
+        """Leave and release, in bounded time; never raises."""
+        self._events.mute()
+        client = self.client
+        del self.client  # the native client holds callbacks that hold this: the circle is broken here
+        ended = in_thread(lambda: _leave(client), self._crossing, "lemonslice-daily-leave")
+        done, _ = await asyncio.wait({ended}, timeout=RELEASE_SECONDS)
+        if not done:
+            logger.warning("Daily has not let go of the room yet; it is left to do so by itself")
+
+
+def _leave(client: daily.CallClient) -> None:
+    left = threading.Event()
+    with suppress(Exception):
+        client.leave(completion=lambda _error: left.set())
+        left.wait(LEAVE_SECONDS)
+    with suppress(Exception):
+        client.release()
+
+
+def read_participant(entry: Mapping[str, Any]) -> Participant:
+    """Understand one entry of Daily's participants."""
+    return Participant(str(entry["id"]), str(entry.get("info", {}).get("userName", "")))
+
+
+_AUTHENTICATION, _REQUEST = ErrorCategory.AUTHENTICATION, ErrorCategory.INVALID_REQUEST
+_JOIN_ERRORS = (
+    (r"NotYetAvailable|nbf", _REQUEST, "it is not open yet"),
+    (r"NoLongerAvailable|expired|\bexp-", _REQUEST, "it, or the token for it, has expired"),
+    (r"no-room|not.?found|does not exist", _REQUEST, "there is no such room"),
+    (r"unauthori[sz]ed|not.?allowed|token|forbidden", _AUTHENTICATION, "it does not let the bot in; check bot_token"),
+    (r"\bfull\b|meeting-full", ErrorCategory.QUOTA, "it is full"),
+    (r"meeting URL|invalid.?url|relative URL", _REQUEST, "its address is wrong"),
+    (
+        r"Connect|lookup address|timed? ?out|dns",
+        ErrorCategory.CONNECTIVITY,
+        "Daily cannot be reached; check the network",
+    ),
+)
+
+
+def join_error(said: str, token: str | None) -> RoomError:
+    """Return the error that says why a room could not be joined.
+
+    Args:
+        said: daily-python's words; not a stable interface, so they are always shown, too.
+        token: What must not be shown.
+    """
+    words = safe_line(said, token)
+    for pattern, category, meaning in _JOIN_ERRORS:
+        if re.search(pattern, words, re.IGNORECASE):
+            return RoomError(f"the room could not be joined: {meaning} (Daily says: {words})", category)
+    return RoomError(f"the room could not be joined (Daily says: {words})")

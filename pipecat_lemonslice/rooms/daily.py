@@ -1,0 +1,202 @@
+"""The avatar's own Daily room, joined with daily-python.
+
+Owns what is published and subscribed there: the custom track ``stream`` out, one participant's camera and microphone
+in. The ways of daily-python itself are in `_daily_call` and `_native`.
+"""
+
+import asyncio
+from array import array
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import daily
+from loguru import logger
+
+from pipecat_lemonslice.errors import ConfigurationError, RoomError, safe_line
+from pipecat_lemonslice.rooms import (
+    Participant,
+    ParticipantJoined,
+    ParticipantLeft,
+    PictureReceived,
+    RoomEvent,
+    RoomLost,
+    RoomOptions,
+    VoiceReceived,
+)
+from pipecat_lemonslice.rooms._daily_call import DailyCall
+from pipecat_lemonslice.rooms._native import Crossing, NewestOnly, SpeechSource, initialize, resolve
+from pipecat_lemonslice.rooms.inbox import RoomInbox
+
+TRACK = "stream"
+"""Name of the custom audio track that LemonSlice listens to."""
+
+INITIAL_RECEIVE_BITRATE = 4_000_000
+"""Bits per second that Daily may send from the first moment, so that the picture is sharp early. Its default is 1e6."""
+
+VOICE_MILLISECONDS = 20
+WATCHED = {"media": {"camera": "subscribed", "microphone": "subscribed"}}
+UNWATCHED = {"media": {"camera": "unsubscribed", "microphone": "unsubscribed"}}
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+class DailyRoom:
+    """A joined Daily room. Obtain one with :meth:`join`."""
+
+    def __init__(self, options: RoomOptions) -> None:
+        """Prepare a room; use :meth:`join` instead."""
+        initialize()
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._crossing = Crossing()
+        self._pictures = NewestOnly(self._crossing, self._saw)
+        self._inbox = RoomInbox()
+        self._call = DailyCall(self._crossing, self._note)
+        self._speech = SpeechSource(options.speech_sample_rate)
+        self._present: set[str] = set()
+        self._watched: Participant | None = None
+        self._unplayed: set[asyncio.Future[None]] = set()
+        self._lost: RoomLost | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def join(cls, url: str, options: RoomOptions) -> "DailyRoom":
+        """Join the room at an ``https://`` address.
+
+        Raises:
+            RoomError: The room could not be joined; says why.
+            ConfigurationError: Speech at this rate cannot be sent to a Daily room.
+        """
+        if options.speech_sample_rate % 100:
+            raise ConfigurationError(
+                f"speech at {options.speech_sample_rate} Hz cannot be paced; use a multiple of 100"
+            )
+        room = cls(options)
+        try:
+            async with asyncio.timeout(options.timeout):
+                await room._enter(url)
+        except TimeoutError:
+            error = RoomError(f"the room could not be joined within {options.timeout:g} s; check the network")
+        except RoomError as refusal:
+            error = refusal
+        except BaseException:
+            room._begin_close()
+            raise
+        else:
+            return room
+        room._begin_close()
+        raise error
+
+    async def _enter(self, url: str) -> None:
+        call, options = self._call, self._options
+        present = await call.join(url, options.token, INITIAL_RECEIVE_BITRATE)
+        await call.ask(
+            lambda done: call.client.add_custom_audio_track(TRACK, self._speech.track, True, completion=done)
+        )
+        await call.ask(lambda done: call.client.update_publishing({"customAudio": {TRACK: True}}, completion=done))
+        for participant in present:
+            self._note(ParticipantJoined(participant))
+        if self._lost:
+            raise RoomError(self._lost.reason)
+
+    def write(self, pcm: bytes) -> "asyncio.Future[None]":
+        """See :meth:`pipecat_lemonslice.rooms.Room.write`."""
+        played: asyncio.Future[None] = self._loop.create_future()
+        if self._lost:
+            _fail(played, self._lost)
+            return played
+        self._unplayed.add(played)
+        played.add_done_callback(self._unplayed.discard)
+        crossing = self._crossing
+        self._speech.write(pcm, lambda: crossing.call(resolve, played, None))
+        return played
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
+        if self._lost:
+            return
+        recipient = self._watched.id if self._watched else None
+        self._call.client.send_app_message(dict(message), recipient, completion=self._answered)
+
+    def watch(self, participant: Participant) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.watch`."""
+        UUID(participant.id)  # anything else would abort the process
+        if self._lost:
+            return
+        before, self._watched = self._watched, participant
+        settings: dict[str, Any] = {participant.id: WATCHED}
+        if before and before.id != participant.id:
+            settings[before.id] = UNWATCHED
+        client, rate = self._call.client, self._options.voice_sample_rate
+        client.update_subscriptions(participant_settings=settings, completion=self._answered)
+        client.set_audio_renderer(
+            participant.id, self._receive_voice, sample_rate=rate, callback_interval_ms=VOICE_MILLISECONDS
+        )
+        client.set_video_renderer(participant.id, self._pictures.put, color_format="RGB")
+
+    async def next_event(self) -> RoomEvent:
+        """See :meth:`pipecat_lemonslice.rooms.Room.next_event`."""
+        return await self._inbox.get()
+
+    async def close(self) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.close`."""
+        await asyncio.shield(self._begin_close())
+
+    def _begin_close(self) -> "asyncio.Task[None]":
+        if self._closing is None:
+            self._lose(RoomLost("the bot has left the room"))
+            self._speech.retire()
+            self._closing = self._loop.create_task(self._call.end(), name="lemonslice-daily-close")
+            _closing.add(self._closing)
+            self._closing.add_done_callback(_closing.discard)
+        return self._closing
+
+    # What comes from the room: on native threads the first two, all else on the loop.
+
+    def _answered(self, error: str | None) -> None:
+        if error:
+            self._crossing.call(logger.warning, f"Daily refused a request: {safe_line(error)}")
+
+    def _receive_voice(self, participant_id: str, audio: daily.AudioData, _source: str) -> None:
+        self._crossing.call(self._heard, participant_id, audio)
+
+    def _heard(self, participant_id: str, audio: daily.AudioData) -> None:
+        if self._watched and participant_id == self._watched.id:
+            pcm = audio.audio_frames
+            if audio.num_channels > 1:
+                pcm = array("h", pcm)[:: audio.num_channels].tobytes()
+            self._inbox.put(VoiceReceived(pcm, audio.sample_rate))
+
+    def _saw(self, participant_id: str, frame: daily.VideoFrame) -> None:
+        if self._watched and participant_id == self._watched.id:
+            self._inbox.put(PictureReceived(frame.buffer, frame.width, frame.height))
+
+    def _note(self, fact: RoomEvent) -> None:
+        match fact:
+            case ParticipantJoined(participant) if participant.id in self._present:
+                pass
+            case ParticipantJoined(participant):
+                self._present.add(participant.id)
+                self._inbox.put(fact)
+            case ParticipantLeft(participant):
+                self._present.discard(participant.id)
+                self._inbox.put(fact)
+            case RoomLost():
+                self._lose(fact)
+            case _:
+                self._inbox.put(fact)
+
+    def _lose(self, lost: RoomLost) -> None:
+        if self._lost:
+            return
+        self._lost = lost
+        self._inbox.put(lost)
+        for played in list(self._unplayed):
+            _fail(played, lost)
+
+
+def _fail(played: "asyncio.Future[None]", lost: RoomLost) -> None:
+    if not played.done():
+        played.set_exception(RoomError(lost.reason))
+        played.exception()  # a write that nobody waits for any more is no unhandled failure

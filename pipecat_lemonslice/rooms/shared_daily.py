@@ -1,0 +1,248 @@
+"""The user's own Daily room, in which the avatar and the people meet, through the bot's `DailyTransport`.
+
+Owns who is there, the track ``stream`` on that transport, and that the bot does not hear the avatar. Uses public
+methods and events of the transport alone.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from enum import Enum, auto
+from typing import Any, cast
+
+from loguru import logger
+from pipecat.transports.daily.transport import DailyTransport
+
+from pipecat_lemonslice.errors import ConfigurationError, RoomError, safe_line
+from pipecat_lemonslice.rooms import (
+    MessageReceived,
+    ParticipantJoined,
+    ParticipantLeft,
+    RoomEvent,
+    RoomLost,
+    RoomOptions,
+)
+from pipecat_lemonslice.rooms._daily_call import read_participant
+from pipecat_lemonslice.rooms._shared_room import TRACK, SharedRoom
+
+UNHEARD = {"media": {"microphone": "unsubscribed", "camera": "unsubscribed"}}
+CHECKS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between looks at whether the bot hears the avatar after all: the transport subscribes at its own time."""
+
+VISIBLE = frozenset({"sendable", "loading", "playable"})
+"""States of a camera that can be seen by whoever subscribes to it."""
+
+Entry = Mapping[str, Any]
+
+
+class _Presence(Enum):
+    OUTSIDE = auto()
+    INSIDE = auto()
+    GONE = auto()
+
+
+class SharedDaily:
+    """The room for as long as the service lives: who is in it, and which of them are avatars."""
+
+    def __init__(self, transport: DailyTransport, avatar_name: str) -> None:
+        """Begin to follow a transport that has not joined yet.
+
+        Args:
+            transport: The bot's.
+            avatar_name: User name that avatars go by.
+        """
+        self.transport = transport
+        self._avatar_name = avatar_name
+        self._presence = _Presence.OUTSIDE
+        self._error = ""
+        self._news = asyncio.Event()
+        self._people: dict[str, Entry] = {}
+        self._avatars: set[str] = set()
+        self._former: set[str] = set()
+        self._room: SharedRoom | None = None
+        self._registered = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._handlers = {
+            "on_joined": self._on_joined,
+            "on_error": self._on_error,
+            "on_left": self._on_left,
+            "on_call_state_updated": self._on_call_state_updated,
+            "on_participant_joined": self._on_participant_joined,
+            "on_participant_updated": self._on_participant_updated,
+            "on_participant_left": self._on_participant_left,
+            "on_app_message": self._on_app_message,
+        }
+        for event, handler in self._handlers.items():
+            transport.add_event_handler(event, handler)  # pyright: ignore[reportUnknownMemberType]
+
+    def is_avatar(self, participant: Entry | str) -> bool:
+        """Whether a participant, as in the transport's events or by its id, is an avatar and no person."""
+        if isinstance(participant, str):
+            return participant in self._avatars
+        who = read_participant(participant)
+        return who.id in self._avatars or who.name == self._avatar_name
+
+    def check_open(self) -> None:
+        """Refuse to go on when the transport is not in its room and will not be again.
+
+        Raises:
+            ConfigurationError: Another session would be of no use.
+        """
+        if self._error or self._presence is _Presence.GONE:
+            raise ConfigurationError(f"transport: it is not in its room ({self._error or 'it has left'})")
+
+    async def open_room(self, options: RoomOptions) -> SharedRoom:
+        """Wait until the transport has joined, and meet the next session's avatar there.
+
+        Raises:
+            RoomError: The transport has not joined, or is not in the room any more.
+        """
+        try:
+            async with asyncio.timeout(options.timeout):
+                await self._inside()
+                await self._register()
+        except TimeoutError:
+            raise RoomError(f"the transport has not joined its room within {options.timeout:g} s") from None
+        self._room = SharedRoom(self, options.speech_sample_rate)
+        for participant in map(read_participant, list(self._people.values())):
+            if participant.id not in self._former:
+                self._room.note(ParticipantJoined(participant))
+        return self._room
+
+    def started(self) -> None:
+        """The pipeline has started: the transport may subscribe now to whom it met before."""
+        for avatar in self._avatars & set(self._people):
+            self.silence(avatar)
+
+    async def close(self) -> None:
+        """Follow the transport no more."""
+        for event, handler in self._handlers.items():
+            self.transport.remove_event_handler(event, handler)  # pyright: ignore[reportUnknownMemberType]
+        tasks = [*self._tasks, *self._watches.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # For its rooms.
+
+    def silence(self, participant_id: str) -> None:
+        """See to it that the bot does not hear a participant, now and in a while."""
+        watch = self._watches.get(participant_id)
+        if watch is None or watch.done():
+            self._watches[participant_id] = asyncio.create_task(self._keep_silent(participant_id))
+
+    def visible(self, participant_id: str) -> bool:
+        """Whether a participant's camera can be seen."""
+        return _media(self._people.get(participant_id, {}), "camera").get("state") in VISIBLE
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Do something beside; what is spawned first begins first."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def detach(self, room: SharedRoom) -> None:
+        """A room has been closed: the avatars that are still here are not the next session's."""
+        if self._room is room:
+            self._room = None
+            self._former |= self._avatars & set(self._people)
+
+    # Small steps.
+
+    async def _inside(self) -> None:
+        while self._presence is _Presence.OUTSIDE and not self._error:
+            self._news.clear()
+            await self._news.wait()
+        if self._presence is not _Presence.INSIDE:
+            raise RoomError(f"the transport is not in its room ({self._error or 'it has left'})")
+
+    async def _register(self) -> None:
+        if self._registered:
+            return
+        self._registered = True
+        try:
+            await self.transport.output().register_audio_destination(TRACK)
+        except Exception as error:
+            self._registered = False
+            said = safe_line(str(error))
+            raise RoomError(f"the transport cannot publish the track {TRACK!r} ({said})") from None
+
+    async def _keep_silent(self, participant_id: str) -> None:
+        await self._unsubscribe(participant_id)
+        for pause in CHECKS:
+            await asyncio.sleep(pause)
+            if self._hears(participant_id):
+                await self._unsubscribe(participant_id)
+
+    async def _unsubscribe(self, participant_id: str) -> None:
+        if self._presence is _Presence.GONE:
+            return
+        try:
+            await self.transport.update_subscriptions({participant_id: UNHEARD})  # pyright: ignore[reportUnknownMemberType]
+        except Exception as error:
+            logger.warning(f"The bot may hear its avatar: {safe_line(str(error))}")
+
+    def _hears(self, participant_id: str) -> bool:
+        return _media(self._people.get(participant_id, {}), "microphone").get("subscribed") == "subscribed"
+
+    def _tell(self, event: RoomEvent) -> None:
+        if self._room:
+            self._room.note(event)
+
+    def _meet(self, entry: Entry) -> None:
+        who = read_participant(entry)
+        new = who.id not in self._people
+        self._people[who.id] = entry
+        if self.is_avatar(entry) and (who.id not in self._avatars or self._hears(who.id)):
+            self._avatars.add(who.id)
+            self.silence(who.id)
+        if new:
+            self._tell(ParticipantJoined(who))
+        elif self._room:
+            self._room.look()
+
+    # The transport's events. Plain functions: they run in the order in which things happened.
+
+    def _on_joined(self, _transport: DailyTransport, data: Any) -> None:
+        self._presence = _Presence.INSIDE
+        present = cast("dict[str, Entry]", dict(data or {}).get("participants", {}))
+        for key, entry in present.items():
+            if key != "local":
+                self._meet(entry)
+        self._news.set()
+
+    def _on_error(self, _transport: DailyTransport, error: Any) -> None:
+        if self._presence is _Presence.OUTSIDE:
+            self._error = safe_line(str(error))
+            self._news.set()
+
+    def _on_left(self, _transport: DailyTransport) -> None:
+        self._presence = _Presence.GONE
+        self._news.set()
+        self._tell(RoomLost("the bot has left the room"))
+
+    def _on_call_state_updated(self, transport: DailyTransport, state: str) -> None:
+        if state == "left" and self._presence is _Presence.INSIDE:
+            self._on_left(transport)
+
+    def _on_participant_joined(self, _transport: DailyTransport, participant: Entry) -> None:
+        self._meet(participant)
+
+    def _on_participant_updated(self, _transport: DailyTransport, participant: Entry) -> None:
+        if participant["id"] in self._people:
+            self._meet(participant)
+
+    def _on_participant_left(self, _transport: DailyTransport, participant: Entry, reason: str) -> None:
+        who = read_participant(participant)
+        self._people.pop(who.id, None)
+        if watch := self._watches.pop(who.id, None):
+            watch.cancel()
+        self._tell(ParticipantLeft(who, str(reason)))
+
+    def _on_app_message(self, _transport: DailyTransport, message: Any, sender: str) -> None:
+        self._tell(MessageReceived(sender, message))
+
+
+def _media(entry: Entry, name: str) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", entry.get("media", {}).get(name) or {})

@@ -1,0 +1,164 @@
+"""Where bot and avatar meet: in a room of the avatar's own, or in the room of the bot's transport.
+
+Owns what follows from that for the request of a session, for joining and for the rate of the speech.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipecat.services.settings import ServiceSettings
+
+from pipecat_lemonslice.api_types import CreateSessionRequest
+from pipecat_lemonslice.errors import ConfigurationError
+from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
+from pipecat_lemonslice.settings import SessionConfig
+
+if TYPE_CHECKING:
+    from pipecat.transports.daily.transport import DailyTransport
+
+
+class Venue(Protocol):
+    """The place of meeting, for as long as the service lives."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether people have the avatar straight from the room."""
+        ...
+
+    @property
+    def config(self) -> SessionConfig:
+        """What sessions are asked for, with the room where it is known."""
+        ...
+
+    def speech_rate(self, pipeline_rate: int) -> int:
+        """Return the rate in Hz of the speech that the room takes."""
+        ...
+
+    async def request(self, settings: ServiceSettings) -> CreateSessionRequest:
+        """Return the request for the session that is about to be created."""
+        ...
+
+    async def open_room(self, url: str, options: RoomOptions) -> Room:
+        """Join the room of a session."""
+        ...
+
+    def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
+        """Whether a participant of the transport's room is an avatar."""
+        ...
+
+    def started(self) -> None:
+        """Take note that the pipeline has started."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything."""
+        ...
+
+
+class OwnRooms:
+    """Each session has a room of its own."""
+
+    shared = False
+
+    def __init__(self, config: SessionConfig) -> None:
+        """Create a venue for what sessions are asked for."""
+        self.config = config
+
+    def speech_rate(self, pipeline_rate: int) -> int:
+        """As the session was asked for."""
+        return self.config.audio_sample_rate
+
+    async def request(self, settings: ServiceSettings) -> CreateSessionRequest:
+        """As configured."""
+        return self.config.request(settings)
+
+    async def open_room(self, url: str, options: RoomOptions) -> Room:
+        """Join it."""
+        return await open_room(url, options)
+
+    def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
+        """Nobody in the transport's room is one."""
+        return False
+
+    def started(self) -> None:
+        """Of no consequence."""
+
+    async def close(self) -> None:
+        """There is nothing to release."""
+
+
+class SharedRoomVenue:
+    """All sessions are in the room of the bot's own `DailyTransport`."""
+
+    shared = True
+
+    def __init__(
+        self, transport: "DailyTransport", config: SessionConfig, *, avatar_name: str, plain_voice: bool
+    ) -> None:
+        """Check the transport, and begin to follow it.
+
+        Raises:
+            ConfigurationError: It cannot carry an avatar; says which line to write.
+        """
+        from pipecat_lemonslice.rooms._shared_params import check_params
+        from pipecat_lemonslice.rooms.shared_daily import SharedDaily
+
+        if config.daily_room_url not in (None, transport.room_url):
+            raise ConfigurationError("daily_room_url: leave it out, the avatar joins the room of the transport")
+        check_params(transport, plain_voice=plain_voice)
+        self._transport = transport
+        self._avatar_name = avatar_name
+        self._room = SharedDaily(transport, avatar_name)
+        self.config = replace(config, daily_room_url=transport.room_url)
+
+    def speech_rate(self, pipeline_rate: int) -> int:
+        """That of the transport's track; WebRTC makes of it what the avatar wants."""
+        from pipecat_lemonslice.rooms._shared_params import track_sample_rate
+
+        return track_sample_rate(self._transport, pipeline_rate)
+
+    async def request(self, settings: ServiceSettings) -> CreateSessionRequest:
+        """With the transport's room, and a token for it where one is given or can be minted."""
+        from pipecat_lemonslice.rooms._shared_token import mint_token
+
+        self._room.check_open()
+        url = self._transport.room_url
+        token = self.config.daily_token or await mint_token(url, self._avatar_name)
+        return self.config.request(settings, room=self.config.properties(url, token))
+
+    async def open_room(self, url: str, options: RoomOptions) -> Room:
+        """The transport joins it, whatever the session says."""
+        return await self._room.open_room(options)
+
+    def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
+        """By its id, or by its name when it is new."""
+        return self._room.is_avatar(participant)
+
+    def started(self) -> None:
+        """The transport subscribes to who was there before; not to the avatar."""
+        self._room.started()
+
+    async def close(self) -> None:
+        """Follow the transport no more."""
+        await self._room.close()
+
+
+def make_venue(
+    config: SessionConfig,
+    transport: "DailyTransport | None",
+    *,
+    avatar_name: str,
+    bot_token: str | None,
+    plain_voice: bool,
+) -> Venue:
+    """Return the place of meeting.
+
+    Raises:
+        ConfigurationError: The transport cannot carry an avatar, or keywords contradict each other.
+    """
+    if transport is None:
+        return OwnRooms(config)
+    if bot_token is not None:
+        raise ConfigurationError("bot_token: leave it out, the transport has a token of its own")
+    return SharedRoomVenue(transport, config, avatar_name=avatar_name, plain_voice=plain_voice)

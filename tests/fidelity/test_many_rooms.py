@@ -1,0 +1,42 @@
+"""A process in which many calls come and go."""
+
+import asyncio
+import gc
+import threading
+import weakref
+
+from pipecat_lemonslice.rooms import RoomOptions
+from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, sources_kept
+from pipecat_lemonslice.rooms.daily import DailyRoom
+from tests.fidelity.installed import Native
+from tests.fidelity.rooms import AvatarPerson
+from tests.support.waiting import until
+
+
+async def visit(native: Native, number: int) -> "weakref.ref[DailyRoom]":
+    """Join a room with an avatar in it, say something, and leave in mid-write."""
+    url = f"https://example.daily.co/{number}"
+    avatar = AvatarPerson(native.world, url)
+    avatar.arrive()
+    room = await DailyRoom.join(url, RoomOptions(24000, 24000))
+    room.watch((await room.next_event()).participant)  # type: ignore[union-attr]
+    room.send({"event": "response_started"})
+    await room.write(bytes(480))
+    for _ in range(2):
+        room.write(bytes(960))
+    await room.close()
+    avatar.leave()
+    return weakref.ref(room)
+
+
+async def test_a_hundred_rooms_leave_nothing_behind(native: Native) -> None:
+    """After a hundred rooms there are as many threads as before, no room, and no source that is not playing."""
+    await visit(native, 0)
+    threads = threading.active_count()
+    rooms = [await visit(native, number) for number in range(1, 101)]
+    native.clients.clear()
+    await asyncio.sleep(SETTLE_SECONDS + 0.2)
+    gc.collect()
+    assert [room() for room in rooms if room() is not None] == []
+    assert sources_kept() == 0
+    await until(lambda: threading.active_count() <= threads)

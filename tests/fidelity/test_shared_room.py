@@ -1,0 +1,313 @@
+"""The service in the room of the bot's own `DailyTransport`, with people and the avatar, on the stand-in."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import (
+    BotSpeakingFrame,
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    InterruptionFrame,
+    OutputAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    UserAudioRawFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.transports.daily.transport import DailyCustomAudioTrackParams, DailyParams, DailyTransport
+
+from pipecat_lemonslice import AvatarStatusFrame, LemonSliceVideoService
+from pipecat_lemonslice.errors import ConfigurationError
+from tests.fidelity.calls import Running, Tap
+from tests.fidelity.installed import URL, Native
+from tests.fidelity.rooms import AvatarPerson, Person
+from tests.fidelity.vendor import Vendor
+from tests.support.stage import speech, tone
+from tests.support.waiting import until
+
+UP, DOWN = FrameDirection.UPSTREAM, FrameDirection.DOWNSTREAM
+LOUD = b"\x55\x55"
+
+
+def params(**kwargs: Any) -> DailyParams:
+    return DailyParams(**{"audio_in_enabled": True, "audio_out_enabled": True, **kwargs})
+
+
+@dataclass
+class Bot:
+    """A bot as people write it: their transport, their handlers, the service between TTS and output."""
+
+    native: Native
+    vendor: Vendor
+    transport: DailyTransport
+    service: LemonSliceVideoService
+    running: Running
+    ears: Tap
+    greeted: list[str] = field(default_factory=list)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def states(self) -> list[str]:
+        return [str(frame.status) for frame in self.running.last.of(AvatarStatusFrame)]
+
+    @property
+    def avatar(self) -> AvatarPerson:
+        return self.vendor.avatar
+
+    def heard_from(self, person: Person) -> bytes:
+        """What reaches STT of somebody."""
+        return b"".join(frame.audio for frame in self.ears.of(UserAudioRawFrame) if frame.user_id == person.id)
+
+    async def speak(self, seconds: float, context: str) -> None:
+        await self.running.send(TTSStartedFrame(context), speech(seconds, context), TTSStoppedFrame(context))
+
+
+@dataclass
+class Stage:
+    """Makes bots, and ends them."""
+
+    native: Native
+    stack: AsyncExitStack
+
+    async def vendor(self, **kwargs: Any) -> Vendor:
+        return await self.stack.enter_async_context(Vendor(self.native, **kwargs))
+
+    async def bot(self, vendor: Vendor | None = None, **kwargs: Any) -> Bot:
+        vendor = vendor or await self.vendor()
+        transport = DailyTransport(URL, "bot-token", "Pipecat", params(**kwargs.pop("params", {})))
+        service = LemonSliceVideoService(
+            api_key="test-key-0123", api_url=vendor.url, agent_id="agent", transport=transport, **kwargs
+        )
+        ears = Tap()
+        running = Running(transport.input(), ears, service, transport.output())
+        bot = Bot(self.native, vendor, transport, service, running, ears)
+
+        async def greet(_transport: DailyTransport, participant: dict[str, Any]) -> None:
+            if not service.is_avatar(participant):
+                bot.greeted.append(participant["info"]["userName"])
+
+        async def ready(_service: LemonSliceVideoService) -> None:
+            bot.ready.set()
+
+        transport.add_event_handler("on_client_connected", greet)
+        service.add_event_handler("on_avatar_ready", ready)
+        await self.stack.enter_async_context(running)
+        return bot
+
+
+@pytest.fixture
+async def stage(native: Native) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        yield Stage(native, stack)
+
+
+def person(native: Native, name: str, **kwargs: Any) -> Person:
+    return Person(native.world, URL, name, **kwargs)
+
+
+async def test_the_avatar_is_asked_into_the_room_and_speaks_what_the_tts_says(stage: Stage) -> None:
+    """The session is for the transport's room; the speech reaches the avatar whole, people hear it from there alone."""
+    ann = person(stage.native, "Ann", hears=("microphone",))
+    ann.join()
+    bot = await stage.bot(daily_token="avatar-token")
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    await bot.speak(0.5, "a")
+    await until(lambda: bot.avatar.events == ["response_started", "response_finished"])
+    properties = bot.vendor.requests[0]["properties"]
+    assert properties == {"daily_url": URL, "daily_room_url": URL, "daily_token": "avatar-token"}
+    assert bot.avatar.speech == tone(0.5)
+    assert ann.heard_of("Pipecat") == b""
+    await until(lambda: ann.heard_of("LemonSlice") == tone(0.5))
+    assert [message for _, _, message in ann.messages] == []
+    assert bot.running.last.of(OutputAudioRawFrame) == []
+
+
+async def test_the_bot_speaks_while_the_avatar_does(stage: Stage) -> None:
+    """One start and one stop per response, with BotSpeakingFrame between, both ways; also when interrupted."""
+    bot = await stage.bot()
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    await bot.speak(0.5, "a")
+    await until(lambda: len(bot.running.first.of(BotStoppedSpeakingFrame, UP)) == 1)
+    await bot.speak(3.0, "b")
+    await until(lambda: len(bot.running.first.of(BotStartedSpeakingFrame, UP)) == 2)
+    await asyncio.sleep(0.25)
+    await bot.running.send(InterruptionFrame())
+    await until(lambda: len(bot.running.first.of(BotStoppedSpeakingFrame, UP)) == 2)
+    kinds = (BotStartedSpeakingFrame, BotSpeakingFrame, BotStoppedSpeakingFrame)
+    for tap, way in ((bot.running.first, UP), (bot.running.last, DOWN)):
+        told = [type(frame) for _, frame, direction in tap.frames if isinstance(frame, kinds) and direction is way]
+        assert [kind for kind, _ in itertools.groupby(told)] == [*kinds, *kinds]
+        assert told.count(BotSpeakingFrame) >= 4
+    assert bot.avatar.events[-2:] == ["interrupt", "response_finished"]
+
+
+async def test_without_an_avatar_the_plain_voice_is_on_the_transports_normal_track(stage: Stage) -> None:
+    """Nobody comes: after ready_timeout people hear the plain voice, told of by the output transport alone."""
+    ann = person(stage.native, "Ann", hears=("microphone",))
+    ann.join()
+    settings = LemonSliceVideoService.Settings(ready_timeout=0.2)
+    bot = await stage.bot(await stage.vendor(avatar_after=None), settings=settings)
+    await bot.speak(0.4, "a")
+    await until(lambda: tone(0.4) in ann.heard_of("Pipecat"), 6.0)
+    await until(lambda: len(bot.running.first.of(BotStoppedSpeakingFrame, UP)) == 1, 6.0)
+    assert len(bot.running.first.of(BotStartedSpeakingFrame, UP)) == 1
+
+
+async def test_an_avatar_that_leaves_in_mid_sentence_hands_over_to_the_plain_voice(stage: Stage) -> None:
+    """What it has not played is heard on the normal track; the bot stops and starts speaking once each."""
+    ann = person(stage.native, "Ann", hears=("microphone",))
+    ann.join()
+    bot = await stage.bot()
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    await bot.speak(1.0, "a")
+    await until(lambda: len(bot.avatar.speech) > 9600)
+    bot.avatar.leave()
+    await until(lambda: len(bot.running.first.of(BotStoppedSpeakingFrame, UP)) == 2, 6.0)
+    played = bot.avatar.speech
+    rest = tone(1.0)[len(played) :]
+    assert rest[4800:] in ann.heard_of("Pipecat")
+    assert len(bot.running.first.of(BotStartedSpeakingFrame, UP)) == 2
+
+
+async def test_a_bot_thrown_out_of_its_room_asks_for_no_more_sessions(stage: Stage) -> None:
+    """Without the transport another avatar is of no use: the session is terminated, and none takes its place."""
+    bot = await stage.bot()
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    client = next(client for client in stage.native.clients if client.name == "Pipecat")
+    stage.native.world.later(lambda: client.ejected("Connection(Ejected)"))
+    await until(lambda: bot.states[-1:] == ["voice_only"])
+    assert bot.vendor.log.count("create") == bot.vendor.log.count("terminate") == 1
+
+
+async def test_a_lost_avatar_is_replaced_and_its_successor_not_mistaken(stage: Stage) -> None:
+    """An avatar that reports a fatal error but lingers in the room is not taken for the next session's."""
+    bot = await stage.bot()
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    first = bot.avatar
+    first.send({"type": "daily_error", "fatal": True, "detail": "gone wrong"})
+    await until(lambda: len(bot.vendor.avatars) == 2 and bot.states[-1] == "here", 6.0)
+    await bot.speak(0.2, "a")
+    await until(lambda: bot.avatar.speech == tone(0.2))
+    assert bot.avatar.events[0] == "response_started"
+    assert first.events == []
+
+
+async def test_a_goodbye_is_heard_to_its_end_then_the_session_ends_then_the_bot_leaves(stage: Stage) -> None:
+    """EndFrame: all speech reaches the avatar, terminate is sent while the bot is in the room, then it leaves."""
+    bot = await stage.bot()
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    await bot.speak(0.6, "bye")
+    await bot.running.end()
+    assert bot.avatar.speech == tone(0.6)
+    assert bot.avatar.events == ["response_started", "response_finished"]
+    assert bot.vendor.log == ["create", "terminate", "bot in room"]
+    await until(lambda: "Pipecat" in bot.avatar.gone)
+
+
+async def test_a_cancel_is_over_within_a_second(stage: Stage) -> None:
+    """Cancelled in mid-sentence, the session is terminated and everything over at once."""
+    bot = await stage.bot()
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    await bot.speak(5.0, "a")
+    await until(lambda: len(bot.avatar.speech) > 9600)
+    assert await bot.running.cancel() < 1.0
+    assert bot.vendor.log[:2] == ["create", "terminate"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("order", list(itertools.permutations(["Ann", "Bob", "LemonSlice"])), ids="-".join)
+async def test_nobody_is_taken_for_somebody_else(stage: Stage, order: tuple[str, ...], when: str) -> None:
+    """Two people and the avatar, in every order, before the bot or after it: people are heard, the avatar is not."""
+    native = stage.native
+    people = {name: person(native, name) for name in ("Ann", "Bob")}
+    avatar = AvatarPerson(native.world, URL)
+
+    async def enter() -> None:
+        for name in order:
+            avatar.arrive() if name == "LemonSlice" else people[name].join()
+            await asyncio.sleep(0.01)
+
+    if when == "before":
+        await enter()
+    bot = await stage.bot(await stage.vendor(avatar_after=None))
+    if when == "after":
+        await enter()
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    await until(lambda: len(bot.greeted) == 2)
+    await asyncio.sleep(0.1)
+    for somebody in (*people.values(), avatar):
+        somebody.say(LOUD * 240 * 20)
+    await until(lambda: all(LOUD in bot.heard_from(somebody) for somebody in people.values()))
+    await asyncio.sleep(0.3)
+    assert LOUD not in bot.heard_from(avatar)
+    assert sorted(bot.greeted) == ["Ann", "Bob"]
+    assert bot.service.is_avatar(avatar.id)
+    assert not any(bot.service.is_avatar(somebody.id) for somebody in people.values())
+    await bot.speak(0.1, "a")
+    await until(lambda: avatar.speech == tone(0.1))
+
+
+async def test_a_token_for_the_avatar_is_minted_with_the_users_daily_key(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With DAILY_API_KEY and no daily_token, the avatar gets a token of its own for this room."""
+    vendor = await stage.vendor()
+    monkeypatch.setenv("DAILY_API_KEY", "daily-key-0123")
+    monkeypatch.setenv("DAILY_API_URL", f"{vendor.root}/v1")
+    await stage.bot(vendor)
+    await until(lambda: "create" in vendor.log)
+    minted, created = vendor.requests
+    assert minted["properties"]["room_name"] == "room"
+    assert minted["properties"]["user_name"] == "LemonSlice"
+    assert minted["properties"]["is_owner"] is False
+    assert vendor.headers[0]["authorization"] == "Bearer daily-key-0123"
+    assert created["properties"]["daily_token"] == "minted-token"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"audio_out_enabled": False}, "DailyParams(audio_out_enabled=True)"),
+        ({"microphone_out_enabled": False}, "DailyParams(microphone_out_enabled=True)"),
+        ({"audio_out_destinations": ["stream"]}, "without 'stream'"),
+        (
+            {"custom_audio_track_params": {"stream": DailyCustomAudioTrackParams(channels=2)}},
+            "DailyCustomAudioTrackParams(channels=1)",
+        ),
+    ],
+)
+async def test_what_must_be_set_in_daily_params_is_checked(native: Native, wrong: dict[str, Any], line: str) -> None:
+    """A transport that cannot carry an avatar is refused at once, with the line to write."""
+    transport = DailyTransport(URL, None, "Pipecat", params(**wrong))
+    with pytest.raises(ConfigurationError) as caught:
+        LemonSliceVideoService(api_key="key-0123", agent_id="agent", transport=transport)
+    assert line in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "name"),
+    [({"daily_room_url": "https://x.daily.co/y"}, "daily_room_url"), ({"bot_token": "t"}, "bot_token")],
+)
+async def test_keywords_that_contradict_the_transport_are_refused(
+    native: Native, kwargs: dict[str, Any], name: str
+) -> None:
+    """The room and the bot's token are the transport's."""
+    transport = DailyTransport(URL, None, "Pipecat", params())
+    with pytest.raises(ConfigurationError, match=name):
+        LemonSliceVideoService(api_key="key-0123", agent_id="agent", transport=transport, **kwargs)
+
+
+async def test_a_track_at_another_rate_gets_its_speech_at_that_rate(stage: Stage) -> None:
+    """The track follows the transport's parameters, and the speech follows the track: nothing in slow motion."""
+    bot = await stage.bot(
+        params={"custom_audio_track_params": {"stream": DailyCustomAudioTrackParams(sample_rate=48000)}}
+    )
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    await bot.speak(0.5, "a")
+    await until(lambda: bot.avatar.events == ["response_started", "response_finished"])
+    assert len(bot.avatar.speech) == pytest.approx(48000, abs=960)

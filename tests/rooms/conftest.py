@@ -1,0 +1,3 @@
+from tests.fidelity.installed import native
+
+__all__ = ["native"]

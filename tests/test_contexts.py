@@ -1,0 +1,211 @@
+"""Which TTS contexts may still be heard, and when their words are due: plain numbers."""
+
+import pytest
+from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
+from pipecat.utils.text.base_text_aggregator import TextType
+
+from pipecat_lemonslice.contexts import MAX_CONTEXTS, ContextGate, WordClock
+
+SECOND = 1_000_000_000
+
+
+def audio(context_id: str | None = "a") -> TTSAudioRawFrame:
+    return TTSAudioRawFrame(bytes(2), 24000, 1, context_id=context_id)
+
+
+def word(text: str, at: float, context_id: str | None = "a", *, interruptible: bool = True) -> TTSTextFrame:
+    frame = TTSTextFrame(text, text_type=TextType.WORD)
+    frame.context_id, frame.pts, frame.interruptible = context_id, round(at * SECOND), interruptible
+    return frame
+
+
+def texts(frames: list) -> list[str]:
+    return [frame.text for frame in frames]
+
+
+# The gate.
+
+
+def test_what_was_never_interrupted_is_admitted() -> None:
+    """Any context, and none at all, may be heard."""
+    gate = ContextGate()
+    assert gate.admits("a")
+    assert gate.admits(None)
+
+
+def test_an_interruption_closes_the_gate_for_what_was_alive() -> None:
+    """Contexts seen or announced before are dead; new ones live; the spared live on."""
+    gate = ContextGate()
+    gate.announce("announced")
+    gate.admits("heard")
+    gate.admits("kept")
+    gate.interrupt({"kept"})
+    assert [gate.admits(name) for name in ("announced", "heard", "kept", "new")] == [False, False, True, True]
+
+
+def test_announcing_a_dead_context_does_not_revive_it() -> None:
+    """A late TTSStartedFrame of an interrupted context changes nothing."""
+    gate = ContextGate()
+    gate.admits("a")
+    gate.interrupt(set())
+    gate.announce("a")
+    assert not gate.admits("a")
+
+
+def test_unlabelled_audio_waits_for_an_announcement_only_where_there_are_any() -> None:
+    """Without announcements nothing can be told apart, so all is heard; with them, the next one opens."""
+    silent_source, announcing = ContextGate(), ContextGate()
+    silent_source.announce(None, by_tts=False)
+    silent_source.interrupt(set())
+    assert silent_source.admits(None)
+    announcing.announce(None)
+    announcing.interrupt(set())
+    assert not announcing.admits(None)
+    announcing.announce(None, by_tts=False)
+    assert announcing.admits(None)
+
+
+def test_the_gate_remembers_a_bounded_number_of_contexts() -> None:
+    """The oldest are forgotten first, dead or alive."""
+    gate = ContextGate()
+    for number in range(3 * MAX_CONTEXTS):
+        gate.admits(str(number))
+        gate.interrupt(set())
+    assert gate.admits("0")
+    assert not gate.admits(str(3 * MAX_CONTEXTS - 1))
+    assert len(gate._living) <= MAX_CONTEXTS
+    assert len(gate._dead) <= MAX_CONTEXTS
+
+
+# The words.
+
+
+def clock_with_audio(now: float = 100.0) -> WordClock:
+    clock = WordClock()
+    clock.arrived(audio(), round(now * SECOND))
+    return clock
+
+
+def test_words_are_due_when_their_audio_has_been_written() -> None:
+    """A word at half a second is due once half a second of its context has been written, not with time."""
+    clock = clock_with_audio()
+    assert clock.hold(word("x", 100.5))
+    clock.written("a", 0.49)
+    assert clock.due() == []
+    clock.written("b", 5.0)
+    assert clock.due() == []
+    clock.written("a", 0.02)
+    assert texts(clock.due()) == ["x"]
+    assert clock.due() == []
+
+
+def test_the_first_word_is_due_with_the_first_audio() -> None:
+    """A word at the very start does not run ahead of its audio."""
+    clock = clock_with_audio()
+    clock.hold(word("x", 100.0))
+    assert clock.due() == []
+    clock.written("a", 0.02)
+    assert texts(clock.due()) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "frame", [word("x", 0.0), word("x", 100.0, None), word("x", 100.0, "unknown"), TTSStoppedFrame("a")]
+)
+def test_what_cannot_be_timed_is_not_held(frame: TTSTextFrame) -> None:
+    """Texts without time or context, contexts never heard of, and other frames keep their place in the queue."""
+    frame.pts = frame.pts or (0 if isinstance(frame, TTSTextFrame) else SECOND)
+    assert not clock_with_audio().hold(frame)
+
+
+def test_words_that_come_before_their_audio_are_counted_from_then() -> None:
+    """The TTS may push words that it had kept before the first audio; they belong to the same beginning."""
+    clock = WordClock()
+    for frame in (word("x", 100.0), word("y", 100.5)):
+        clock.arrived(frame, 100 * SECOND)
+        assert clock.hold(frame)
+    clock.arrived(audio(), 100 * SECOND)
+    clock.written("a", 0.02)
+    assert texts(clock.due()) == ["x"]
+    clock.written("a", 0.5)
+    assert texts(clock.due()) == ["y"]
+
+
+def test_the_next_context_counts_from_the_last_word() -> None:
+    """As the TTS does: while it is ahead, the next context's words are stamped from its last word on."""
+    clock = clock_with_audio()
+    clock.arrived(word("x", 104.0), 100 * SECOND)
+    clock.arrived(audio("b"), 101 * SECOND)
+    late = word("y", 104.5, "b")
+    clock.arrived(late, 101 * SECOND)
+    clock.hold(late)
+    clock.written("b", 0.5)
+    assert texts(clock.due()) == ["y"]
+
+
+def test_after_an_interruption_words_are_counted_from_now_on() -> None:
+    """The last word of what was interrupted does not count, that of what was kept does."""
+    for interruptible, begun in ((True, 101.0), (False, 104.0)):
+        clock = clock_with_audio()
+        clock.arrived(word("x", 104.0, interruptible=interruptible), 100 * SECOND)
+        clock.interrupt()
+        clock.arrived(audio("b"), 101 * SECOND)
+        clock.hold(word("y", begun + 0.5, "b"))
+        clock.written("b", 0.49)
+        assert clock.due() == []
+        clock.written("b", 0.02)
+        assert texts(clock.due()) == ["y"]
+
+
+def test_an_interruption_drops_what_waits_and_may_be_dropped() -> None:
+    """Uninterruptible words stay."""
+    clock = clock_with_audio()
+    clock.hold(word("x", 101.0))
+    clock.hold(word("y", 101.0, interruptible=False))
+    clock.interrupt()
+    assert texts(clock.finish(None)) == ["y"]
+
+
+def test_finishing_one_context_leaves_the_others() -> None:
+    """A stop gives what waits of its own context."""
+    clock = clock_with_audio()
+    clock.arrived(audio("b"), 100 * SECOND)
+    clock.hold(word("x", 101.0))
+    clock.hold(word("y", 101.0, "b"))
+    assert texts(clock.finish("a")) == ["x"]
+    assert texts(clock.finish(None)) == ["y"]
+
+
+def test_overdue_is_what_waits_of_contexts_that_were_begun() -> None:
+    """Words of a context that nobody has heard anything of are not overdue."""
+    clock = clock_with_audio()
+    clock.arrived(audio("b"), 100 * SECOND)
+    clock.hold(word("x", 109.0))
+    clock.hold(word("y", 109.0, "b"))
+    clock.written("a", 1.0)
+    assert texts(clock.overdue()) == ["x"]
+
+
+def test_words_of_the_plain_voice_are_stamped_by_how_late_it_is() -> None:
+    """Audio heard eight seconds late takes its words along, also the later ones, and also in mid-context."""
+    clock = clock_with_audio()
+    clock.hold(word("x", 100.5))
+    frames = clock.voiced("a", 1.0, 108 * SECOND)
+    assert [frame.pts for frame in frames] == [round(108.5 * SECOND)]
+    assert clock.voiced("a", 1.0, 120 * SECOND) == []
+    assert clock.late_ns("a") == 8 * SECOND
+    assert not clock.hold(word("y", 101.0))
+    clock.written("a", 1.0)
+    assert clock.late_ns("a") == 0
+    clock.hold(word("z", 103.5))
+    frames = clock.voiced("a", 1.0, 110 * SECOND)
+    assert [frame.pts for frame in frames] == [round(110.5 * SECOND)]
+
+
+def test_the_clock_remembers_a_bounded_number_of_contexts() -> None:
+    """The oldest are forgotten; their words are due at once rather than never."""
+    clock = clock_with_audio()
+    clock.hold(word("x", 200.0))
+    for number in range(MAX_CONTEXTS):
+        clock.arrived(audio(str(number)), 100 * SECOND)
+    assert texts(clock.due()) == ["x"]
+    assert len(clock._contexts) == MAX_CONTEXTS

@@ -1,0 +1,60 @@
+"""Frames of the avatar: which pass an interruption, which travel with speech, and what a page is told."""
+
+import pytest
+from pipecat.frames.frames import ControlFrame, SystemFrame
+
+from pipecat_lemonslice.frames import (
+    AvatarActionFrame,
+    AvatarImageFrame,
+    AvatarKeepAliveFrame,
+    AvatarResponseDoneFrame,
+    AvatarResponseStartedFrame,
+    AvatarStatus,
+    AvatarStatusFrame,
+    response_message,
+    status_message,
+)
+
+
+def test_what_the_service_tells_never_waits() -> None:
+    """News are system frames; orders that belong to a place in the speech are control frames."""
+    for news in (AvatarStatusFrame, AvatarResponseStartedFrame, AvatarResponseDoneFrame, AvatarKeepAliveFrame):
+        assert issubclass(news, SystemFrame)
+    for order in (AvatarImageFrame, AvatarActionFrame):
+        assert issubclass(order, ControlFrame)
+
+
+def test_an_interruption_keeps_a_new_picture_but_not_a_gesture() -> None:
+    """A picture asked for is still wanted after an interruption; a gesture that went with the words is not."""
+    assert not AvatarImageFrame(image_url="https://x.test/a.png").interruptible
+    assert AvatarActionFrame("wave").interruptible
+
+
+def test_an_action_keeps_its_name_beside_that_of_the_frame() -> None:
+    """Every frame has a `name` of its own, which takes the place of what was given."""
+    for frame in (AvatarActionFrame("wave"), AvatarActionFrame(name="wave")):
+        assert frame.action == "wave"
+        assert str(frame).startswith("AvatarActionFrame#")
+
+
+@pytest.mark.parametrize("given", [{}, {"image_url": "https://x.test/a.png", "image": b"x"}])
+def test_a_picture_has_exactly_one_source(given: dict[str, str]) -> None:
+    """None or two are refused where the frame is made."""
+    with pytest.raises(ValueError, match="exactly one"):
+        AvatarImageFrame(**given)
+
+
+def test_messages_for_the_page() -> None:
+    """Word for word as the page reads them."""
+    assert status_message(AvatarStatus.VOICE_ONLY, "why") == {
+        "type": "lemonslice-status",
+        "status": "voice_only",
+        "detail": "why",
+    }
+    assert response_message("voice", 2, ttfb_ms=312) == {
+        "type": "lemonslice-response",
+        "event": "voice",
+        "id": 2,
+        "ttfb_ms": 312,
+    }
+    assert [str(status) for status in AvatarStatus] == ["calling", "joining", "here", "voice_only", "lost", "ended"]

@@ -1,0 +1,131 @@
+"""Imports go one way, daily-python stays in the rooms, the emulator stays by itself, and what is public is listed."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import pipecat_lemonslice
+
+ROOT = Path(pipecat_lemonslice.__file__).parent
+LAYERS = (
+    "errors messages frames",
+    "checked addresses pictures retry renewal",
+    "api_types controls answers",
+    "rest last_will",
+    "api",
+    "rooms",
+    "voice_watch attendance visit",
+    "lifecycle",
+    "session",
+    "response contexts audio",
+    "response_clock stream",
+    "routes speech_queue speech_ports",
+    "speech",
+    "settings media announcer venue",
+    "relay shared_voice",
+    "avatar",
+    "video",
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
+CORE = sorted(path for path in ROOT.rglob("*.py") if "emulator" not in path.relative_to(ROOT).parts)
+EMULATOR = sorted((ROOT / "emulator").rglob("*.py"))
+
+
+def unit(path: Path) -> str:
+    """The part of the package that a file belongs to: its module, or its folder."""
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+@cache
+def imported(path: Path) -> tuple[str, ...]:
+    """Every module that a file imports, anywhere in it."""
+    return tuple(_imported(ast.parse(path.read_text()), path))
+
+
+def _imported(tree: ast.AST, path: Path) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module
+            case ast.ImportFrom():
+                raise AssertionError(f"{path}: imports are absolute")
+
+
+def own_parts(path: Path) -> set[str]:
+    names = [name.split(".") for name in imported(path)]
+    return {parts[1] for parts in names if parts[0] == "pipecat_lemonslice" and len(parts) > 1}
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    """Each part imports only from its own layer and those before it, and nothing imports the emulator."""
+    if unit(path) == "__init__":
+        return
+    assert unit(path) in RANK, "a new part needs a place in LAYERS"
+    for other in own_parts(path):
+        assert RANK[other] <= RANK[unit(path)], f"{unit(path)} imports {other}"
+
+
+def test_nothing_imports_in_circles() -> None:
+    """Also within a layer."""
+    graph = {unit(path): set[str]() for path in CORE}
+    for path in CORE:
+        graph[unit(path)] |= own_parts(path) - {unit(path)}
+    graph.pop("__init__")
+    while leaves := [name for name, needs in graph.items() if not needs]:
+        for leaf in leaves:
+            del graph[leaf]
+        for needs in graph.values():
+            needs.difference_update(leaves)
+    assert graph == {}
+
+
+@pytest.mark.parametrize("path", EMULATOR, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_emulator_shares_nothing_with_the_client(path: Path) -> None:
+    """It imports only itself, or both would agree on the same mistake; and neither Pipecat nor daily-python."""
+    for name in imported(path):
+        assert not name.startswith("pipecat_lemonslice") or name.startswith("pipecat_lemonslice.emulator")
+        assert name.split(".")[0] not in ("pipecat", "daily")
+
+
+def test_the_client_imports_nothing_of_the_emulator() -> None:
+    """It is a program of its own."""
+    assert [path for path in CORE if "emulator" in own_parts(path)] == []
+
+
+def test_daily_python_is_imported_in_the_rooms_alone() -> None:
+    """Also Pipecat's Daily transport, which imports it."""
+    native = {unit(path) for path in CORE for name in imported(path) if name.split(".")[0] == "daily"}
+    assert native <= {"rooms"}
+
+
+def test_the_pure_parts_import_no_io_and_no_clock() -> None:
+    """Decisions are made from facts and times given as arguments."""
+    for name in (
+        "response",
+        "contexts",
+        "routes",
+        "media",
+        "attendance",
+        "messages",
+        "frames",
+        "settings",
+        "renewal",
+        "voice_watch",
+    ):
+        assert {"asyncio", "time", "aiohttp", "threading"}.isdisjoint(imported(ROOT / f"{name}.py"))
+
+
+def test_all_is_what_is_public() -> None:
+    """What `__all__` lists can be had from the package, sorted, and comes with a docstring."""
+    assert list(pipecat_lemonslice.__all__) == sorted(pipecat_lemonslice.__all__)
+    for name in pipecat_lemonslice.__all__:
+        assert getattr(pipecat_lemonslice, name).__doc__
+    visible = {name for name, value in vars(pipecat_lemonslice).items() if isinstance(value, type)}
+    assert visible <= set(pipecat_lemonslice.__all__)

@@ -1,0 +1,162 @@
+"""What of the avatar's voice and picture is passed on: plain numbers and binary-exact times."""
+
+import gc
+
+import pytest
+from pipecat.frames.frames import OutputImageRawFrame
+
+from pipecat_lemonslice.media import PICTURES_ON_THEIR_WAY, PictureGate, VoicePiece, VoiceReturn
+from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from tests.support.stage import RATE, tone
+
+PACKET = 0.02
+SOUND, SILENCE = VoiceReceived(tone(PACKET), RATE), VoiceReceived(bytes(len(tone(PACKET))), RATE)
+
+
+class Track:
+    """Feeds packets of 20 ms in real time, starting at 100 s."""
+
+    def __init__(self) -> None:
+        self.voice = VoiceReturn()
+        self.now = 100.0
+        self.pieces: list[VoicePiece] = []
+
+    def play(self, packet: VoiceReceived, seconds: float, *, speed: float = 1.0) -> list[VoicePiece]:
+        passed: list[VoicePiece] = []
+        for _ in range(round(seconds / PACKET)):
+            passed += self.voice.feed(packet, self.now)
+            self.now += PACKET / speed
+        self.pieces += passed
+        return passed
+
+
+def seconds(pieces: list[VoicePiece]) -> float:
+    return sum(len(piece.frame.audio) for piece in pieces) / (2 * RATE)
+
+
+def test_a_track_that_is_silent_gives_nothing() -> None:
+    """Silence without end would get in the way of everything else that is to be heard."""
+    assert Track().play(SILENCE, 10.0) == []
+
+
+def test_sound_is_passed_on_whole_and_at_once() -> None:
+    """Every sample, as soon as a piece is full."""
+    track = Track()
+    pieces = track.play(SOUND, 2.0)
+    assert b"".join(piece.frame.audio for piece in pieces) == tone(PACKET) * 100
+    assert [piece.first for piece in pieces] == [True] + [False] * 49
+
+
+def test_pauses_within_speech_are_kept_and_silence_after_it_ends() -> None:
+    """Less than 0.8 s of silence passes; what follows does not."""
+    track = Track()
+    track.play(SOUND, 1.0)
+    assert seconds(track.play(SILENCE, 0.6)) == pytest.approx(0.6)
+    track.play(SOUND, 1.0)
+    assert seconds(track.play(SILENCE, 5.0)) == pytest.approx(0.8, abs=0.041)
+
+
+def test_sound_after_a_short_silence_is_the_first_of_something() -> None:
+    """An answer soon after the last one is noticed as one; a pause between words is not."""
+    track = Track()
+    track.play(SOUND, 1.0)
+    track.play(SILENCE, 0.12)
+    assert not any(piece.first for piece in track.play(SOUND, 0.4))
+    track.play(SILENCE, 0.32)
+    assert [piece.first for piece in track.play(SOUND, 0.4)].count(True) == 1
+
+
+def test_a_stall_does_not_delay_the_voice_for_good() -> None:
+    """What comes in a burst is passed on; the silence in it is left out until the lead is gone."""
+    track = Track()
+    track.play(SOUND, 1.0)
+    track.now += 1.0
+    passed = seconds(track.play(SOUND, 0.4, speed=100.0)) + seconds(track.play(SILENCE, 0.6, speed=100.0))
+    assert passed == pytest.approx(0.4)
+
+
+def test_an_interruption_keeps_back_the_old_voice_until_it_falls_silent() -> None:
+    """Silence of a tenth of a second, not earlier than a quarter after the interruption, lets the next voice in."""
+    track = Track()
+    track.play(SOUND, 1.0)
+    track.voice.interrupt(track.now)
+    assert track.play(SILENCE, 0.2) == []
+    assert track.play(SOUND, 0.2) == []
+    assert track.play(SILENCE, 0.12) == []
+    assert seconds(track.play(SOUND, 0.4)) == pytest.approx(0.4, abs=0.041)
+
+
+def test_a_voice_that_never_pauses_is_not_held_back_for_ever() -> None:
+    """After two seconds it is heard again."""
+    track = Track()
+    track.play(SOUND, 1.0)
+    track.voice.interrupt(track.now)
+    assert seconds(track.play(SOUND, 5.0)) == pytest.approx(3.0, abs=0.081)
+
+
+def test_the_voice_of_a_new_response_is_not_held_back() -> None:
+    """From about when it is expected on, what sounds is the new response."""
+    track = Track()
+    track.play(SOUND, 1.0)
+    track.voice.interrupt(track.now)
+    track.voice.expect(track.now + 0.5)
+    assert seconds(track.play(SOUND, 2.0)) == pytest.approx(2.0 - 0.4, abs=0.081)
+
+
+def test_expecting_a_voice_matters_only_after_an_interruption() -> None:
+    """Nothing is kept back without one."""
+    track = Track()
+    track.voice.expect(track.now + 10.0)
+    assert seconds(track.play(SOUND, 1.0)) == pytest.approx(1.0)
+
+
+def test_whether_it_sounds() -> None:
+    """While it is heard and a moment longer; not once it has been interrupted."""
+    track = Track()
+    assert not track.voice.sounds(track.now)
+    track.play(SOUND, 1.0)
+    assert track.voice.sounds(track.now)
+    assert track.voice.quiet_for(track.now) == pytest.approx(PACKET)
+    assert not track.voice.sounds(track.now + 0.25)
+    track.voice.interrupt(track.now)
+    assert not track.voice.sounds(track.now)
+    assert track.voice.quiet_for(track.now) == float("inf")
+
+
+def test_a_change_of_rate_begins_anew() -> None:
+    """Samples of two rates are never mixed in one piece."""
+    voice = VoiceReturn()
+    voice.feed(VoiceReceived(tone(0.03), RATE), 0.0)
+    pieces = voice.feed(VoiceReceived(tone(0.04, 48000), 48000), 0.03)
+    assert [piece.frame.audio for piece in pieces] == [tone(0.04, 48000)]
+
+
+# Pictures.
+
+PICTURE = PictureReceived(bytes(12), 2, 2)
+
+
+def test_no_more_pictures_go_than_are_taken() -> None:
+    """Once enough are on their way, the gate is closed until one has been finished with, and says so."""
+    spaces: list[None] = []
+    gate = PictureGate(lambda: spaces.append(None))
+    taken: list[OutputImageRawFrame] = []
+    while gate.open:
+        taken.append(gate.admit(PICTURE))
+    assert len(taken) == PICTURES_ON_THEIR_WAY
+    assert spaces == []
+    del taken[0]
+    gc.collect()
+    assert spaces == [None]
+    assert gate.open
+
+
+def test_pictures_that_are_finished_with_are_forgotten() -> None:
+    """A day of pictures leaves nothing behind."""
+    gate = PictureGate(lambda: None)
+    for _ in range(10_000):
+        assert gate.open
+        frame = gate.admit(PICTURE)
+        assert (frame.image, frame.size, frame.format) == (bytes(12), (2, 2), "RGB")
+        del frame
+    assert gate._alive == {}

@@ -1,0 +1,73 @@
+"""App messages: what is said to the avatar word for word, and what is understood of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipecat_lemonslice.messages import (
+    AvatarTrouble,
+    BotReady,
+    IdleTimeout,
+    ImageChanged,
+    SpeechEvent,
+    UnknownMessage,
+    parse_avatar_message,
+    speech_message,
+)
+
+
+def test_speech_events_as_they_go_over_the_wire() -> None:
+    """The names are the vendor's."""
+    sent = [speech_message(event, "s-1") for event in SpeechEvent]
+    assert sent == [
+        {"event": "response_started", "session_id": "s-1"},
+        {"event": "response_finished", "session_id": "s-1"},
+        {"event": "interrupt", "session_id": "s-1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "meaning"),
+    [
+        ({"type": "bot_ready"}, BotReady()),
+        ({"type": "idle_timeout"}, IdleTimeout()),
+        ({"type": "image_change_complete"}, ImageChanged()),
+        ({"type": "daily_error", "fatal": True, "error": "x"}, AvatarTrouble("daily_error", "x", fatal=True)),
+        ({"type": "daily_error", "fatal": "yes"}, AvatarTrouble("daily_error", "", fatal=False)),
+        ({"type": "daily_error"}, AvatarTrouble("daily_error", "", fatal=False)),
+        (
+            {"type": "video_generation_error", "detail": "y"},
+            AvatarTrouble("video_generation_error", "y", fatal=False),
+        ),
+        ({"type": "image_change_error", "message": "z"}, AvatarTrouble("image_change_error", "z", fatal=False)),
+        ({"type": "brand_new"}, UnknownMessage("brand_new")),
+        ({}, UnknownMessage("None")),
+        ("bot_ready", UnknownMessage("None")),
+        (None, UnknownMessage("None")),
+    ],
+)
+def test_what_the_avatar_says_is_understood(message: object, meaning: object) -> None:
+    """Each known type; fatal only where it says so; the rest is unknown."""
+    assert parse_avatar_message(message) == meaning
+
+
+def test_long_words_are_shortened() -> None:
+    """An avatar cannot fill a log."""
+    trouble = parse_avatar_message({"type": "daily_error", "error": "x" * 10_000})
+    assert isinstance(trouble, AvatarTrouble)
+    assert len(trouble.detail) == 300
+    unknown = parse_avatar_message({"type": "y" * 10_000})
+    assert isinstance(unknown, UnknownMessage)
+    assert len(unknown.kind) == 40
+
+
+KEYS = st.sampled_from(["type", "error", "fatal", "detail", "other"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.text() | st.floats(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
+)
+
+
+@given(VALUES | st.dictionaries(KEYS, VALUES | st.sampled_from(["daily_error", "bot_ready"])))
+def test_no_message_of_any_shape_raises(message: object) -> None:
+    """An avatar cannot bring a call down with a message."""
+    parse_avatar_message(message)

@@ -1,0 +1,155 @@
+"""What can change while the service runs, and what it makes of requests and control events."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from pipecat.services.settings import ServiceSettings
+from pipecat.utils.types import NOT_GIVEN
+
+from pipecat_lemonslice.controls import UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
+from pipecat_lemonslice.errors import ConfigurationError
+from pipecat_lemonslice.settings import (
+    LemonSliceVideoSettings,
+    SessionConfig,
+    Timeouts,
+    check_settings,
+    control_events,
+    default_settings,
+    merged,
+    timeouts,
+    with_one_picture,
+)
+
+URL, OTHER = "https://x.test/a.png", "https://x.test/b.png"
+PNG = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde"
+    b"\x00\x00\x00\x0cIDATx\x9cc\xf8\xff\xff?\x00\x05\xfe\x02\xfe\xa75\x81\x84\x00\x00\x00\x00IEND\xaeB`\x82"
+)
+
+
+def config(**fields: Any) -> SessionConfig:
+    empty: dict[str, Any] = {field.name: None for field in dataclasses.fields(SessionConfig)}
+    return SessionConfig(**{**empty, "agent_id": "agent", "idle_timeout": 60, "audio_sample_rate": 24000, **fields})
+
+
+def changed(**fields: Any) -> LemonSliceVideoSettings:
+    return merged(default_settings(), with_one_picture(LemonSliceVideoSettings(**fields)))
+
+
+def test_the_defaults_are_complete_and_as_documented() -> None:
+    """Every field is given."""
+    settings = default_settings()
+    settings.validate_complete()
+    assert timeouts(settings) == Timeouts(response_done=0.5, response_hold=3.0, ready=8.0)
+    check_settings(settings)
+
+
+def test_a_change_touches_nothing_but_what_it_names() -> None:
+    """Neither the settings nor the change are altered by merging."""
+    settings, delta = default_settings(), LemonSliceVideoSettings(ready_timeout=1.0)
+    assert timeouts(merged(settings, delta)) == Timeouts(0.5, 3.0, 1.0)
+    assert timeouts(settings).ready == 8.0
+    assert delta.agent_prompt is NOT_GIVEN
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"response_done_timeout": 0}, "response_done_timeout"),
+        ({"response_done_timeout": -0.5}, "response_done_timeout"),
+        ({"response_hold_timeout": float("nan")}, "response_hold_timeout"),
+        ({"ready_timeout": float("inf")}, "ready_timeout"),
+        ({"ready_timeout": "8"}, "ready_timeout"),
+        ({"ready_timeout": None}, "ready_timeout"),
+        ({"ready_timeout": True}, "ready_timeout"),
+        ({"model": "flash"}, "model"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(fields: dict[str, Any], names: str) -> None:
+    """The error names the setting."""
+    with pytest.raises(ConfigurationError, match=names):
+        check_settings(LemonSliceVideoSettings(**fields))
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    """A typo in a dictionary is no new setting."""
+    with pytest.raises(ConfigurationError, match=r"agent_promt: no such setting.*agent_prompt"):
+        check_settings(LemonSliceVideoSettings.from_mapping({"agent_promt": "x"}))
+
+
+def test_the_request_carries_settings_and_config() -> None:
+    """And the longest that our own detection may take, unless told otherwise."""
+    request = config(model="lite").request(changed(agent_prompt="happy", response_hold_timeout=4.0))
+    payload = request.payload()
+    assert payload["agent_id"] == "agent"
+    assert payload["agent_prompt"] == "happy"
+    assert payload["transport_type"] == "daily"
+    assert payload["response_done_timeout"] == 4.0
+    assert payload["model"] == "lite"
+    assert config().request(changed(response_done_timeout=9.0)).response_done_timeout == 9.0
+    assert config(session_response_done_timeout=1.0).request(default_settings()).response_done_timeout == 1.0
+
+
+def test_a_new_picture_takes_the_place_of_the_avatar_and_of_each_other() -> None:
+    """By address, by picture and back: a request after it has exactly one source."""
+    settings = changed(agent_image_url=URL)
+    assert config().request(settings).agent_image_url == URL
+    assert config().request(settings).agent_id is None
+    settings = merged(settings, with_one_picture(LemonSliceVideoSettings(agent_image=PNG)))
+    assert config().request(settings).agent_image == PNG
+    assert config().request(settings).agent_image_url is None
+    settings = merged(settings, with_one_picture(LemonSliceVideoSettings(agent_image_url=OTHER)))
+    assert config().request(settings).agent_image_url == OTHER
+    assert config().request(settings).agent_image is None
+
+
+def test_other_changes_leave_the_picture_alone() -> None:
+    """Also those of another kind of settings."""
+    delta = LemonSliceVideoSettings(agent_prompt="x")
+    assert with_one_picture(delta) is delta
+    foreign = ServiceSettings()
+    assert with_one_picture(foreign) is foreign
+
+
+def test_what_a_running_session_is_told() -> None:
+    """Only what has changed and has a value; timeouts are ours alone."""
+    settings = changed(agent_prompt="a", agent_idle_prompt="b", agent_image_url=URL)
+    names = {"agent_prompt", "agent_idle_prompt", "agent_image_url", "agent_image", "ready_timeout"}
+    assert control_events(settings, dict.fromkeys(names)) == [
+        UpdateAgentPrompt("a"),
+        UpdateIdlePrompt("b"),
+        UpdateImage(image_url=URL),
+    ]
+    assert control_events(settings, {"ready_timeout": 8.0}) == []
+    assert control_events(changed(agent_prompt=None), {"agent_prompt": "a"}) == []
+
+
+@pytest.mark.parametrize("fields", [{"agent_image_url": URL}, {"agent_image": PNG}])
+def test_one_source_in_all(fields: dict[str, Any]) -> None:
+    """Here or in the settings, not both."""
+    config(agent_id=None).check(changed(**fields))
+    with pytest.raises(ConfigurationError, match="exactly one"):
+        config().check(changed(**fields))
+    with pytest.raises(ConfigurationError, match="exactly one"):
+        config(agent_id=None).check(default_settings())
+
+
+def test_a_rate_that_daily_cannot_take_is_refused() -> None:
+    """22050 Hz has no whole slices of 10 ms."""
+    with pytest.raises(ConfigurationError, match="audio_sample_rate 22050"):
+        config(audio_sample_rate=22050).check(default_settings())
+
+
+def test_a_picture_that_is_none_is_refused() -> None:
+    """Here and in the settings, before anything is sent."""
+    with pytest.raises(ConfigurationError, match="agent_image"):
+        config(agent_id=None, agent_image=b"none").check(default_settings())
+    with pytest.raises(ConfigurationError, match="agent_image"):
+        config(agent_id=None).check(changed(agent_image=b"none"))
+
+
+def test_no_secret_is_shown() -> None:
+    """The token, the recording and further fields are not in the repr."""
+    shown = repr(config(daily_token="secret", recording={"x": "secret"}, extra={"y": "secret"}))
+    assert "secret" not in shown

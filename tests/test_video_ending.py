@@ -1,0 +1,261 @@
+"""Every way out: the last words are heard, every session that was created is terminated, nothing hangs."""
+
+import asyncio
+
+import pytest
+from pipecat.frames.frames import CancelFrame, EndFrame, ErrorFrame, TTSStoppedFrame
+
+from pipecat_lemonslice import AvatarActionFrame, AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice.errors import ApiStatusError, ApiTimeoutError
+from tests.support.memory import MemoryRoom, MemoryVendor
+from tests.support.stage import Stage, speech, tone
+from tests.support.virtual_time import virtual_time
+
+
+async def arrived(stage: Stage) -> MemoryRoom:
+    stage.room.arrive()
+    await stage.settle()
+    return stage.room
+
+
+@virtual_time
+async def test_the_goodbye_is_heard_to_its_end() -> None:
+    """EndFrame passes when the last words have been spoken and the avatar's voice has come back."""
+    async with Stage(room={"track": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(1.0))
+        await stage.settle(3.0)
+        started = stage.now
+        await stage.send(speech(2.005))
+        await stage.end()
+        assert room.speech.startswith(tone(1.0) + tone(2.005))
+        assert 2.25 <= stage.now - started <= 2.25 + 1.0
+        assert len(stage.voice.strip(b"\0")) >= 2 * 24000 * 3 - 2 * 1920
+        assert [frame.reason for frame in stage.down(AvatarResponseDoneFrame)][-1] == "stopped"
+
+
+@virtual_time
+async def test_an_end_in_silence_does_not_wait() -> None:
+    """With nothing to be said, EndFrame passes within half a second."""
+    async with Stage() as stage:
+        await arrived(stage)
+        started = stage.now
+        await stage.end()
+        assert stage.now - started < 0.5
+
+
+@virtual_time
+async def test_an_end_while_speech_waits_for_the_avatar() -> None:
+    """What waits is heard without the avatar, after ready_timeout, then the EndFrame passes."""
+    async with Stage() as stage:
+        started = stage.now
+        await stage.send(speech(2.0))
+        await stage.end()
+        assert stage.plain == tone(2.0)
+        assert stage.now - started == pytest.approx(8.0, abs=0.5)
+    assert stage.vendor.terminated == stage.vendor.created
+
+
+@virtual_time
+async def test_an_end_while_the_avatar_is_about_to_come() -> None:
+    """The avatar that comes while the EndFrame waits speaks the last words."""
+    async with Stage() as stage:
+        await stage.send(speech(2.0))
+        ending = asyncio.create_task(stage.end())
+        await stage.settle(3.0)
+        stage.room.arrive()
+        await ending
+        assert stage.room.speech == tone(2.0)
+        assert stage.plain == b""
+
+
+@virtual_time
+async def test_an_end_with_a_room_that_is_stuck_is_bounded() -> None:
+    """A room that plays nothing any more keeps the EndFrame no longer than a few seconds, and the words are heard."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        started = stage.now
+        room.frozen = True
+        await stage.send(speech(2.0), TTSStoppedFrame("a"))
+        await stage.end()
+        assert stage.now - started < 2.0 + 8.0 + 5.0 + 1.0
+        assert stage.plain == tone(2.0)
+
+
+@virtual_time
+async def test_an_end_with_an_api_that_hangs_is_bounded() -> None:
+    """EndFrame passes at once; cleanup gives the API twelve seconds, then says what may go on."""
+    vendor = MemoryVendor(terminate_latency=10_000.0)
+    async with Stage(vendor) as stage:
+        await arrived(stage)
+        started = stage.now
+        await stage.end()
+        assert stage.now - started < 1.0
+    assert stage.now - started < 20.0
+    assert len(stage.up(ErrorFrame)) == 1
+    assert vendor.closed
+    assert stage.room.closed
+    assert vendor.wills == ["hastened"]
+
+
+@virtual_time
+async def test_a_cancel_falls_silent_at_once() -> None:
+    """CancelFrame passes at once; nothing more is written; the session ends."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        await stage.send(speech(10.0))
+        await stage.settle(1.0)
+        before, started = len(room.speech), stage.now
+        await stage.cancel()
+        assert stage.down(CancelFrame)
+        assert stage.now == started
+        await stage.settle(2.0)
+        assert len(room.speech) == before
+        assert stage.vendor.terminated == ["session-1"]
+        assert [frame.reason for frame in stage.down(AvatarResponseDoneFrame)] == ["ended"]
+
+
+@virtual_time
+async def test_a_cancel_while_the_end_waits() -> None:
+    """A CancelFrame does not wait for an EndFrame that lets the last words be spoken."""
+    async with Stage() as stage:
+        await arrived(stage)
+        await stage.send(speech(30.0), EndFrame())
+        await stage.settle(1.0)
+        started = stage.now
+        await stage.cancel()
+        assert stage.down(CancelFrame)
+        assert stage.now == started
+    assert stage.now - started < 2.0
+    assert stage.vendor.terminated == ["session-1"]
+
+
+@pytest.mark.parametrize("latency", [0.5, 5.0, 11.0])
+@virtual_time
+async def test_a_session_that_is_created_after_the_end_is_terminated(latency: float) -> None:
+    """A creation under way when the call ends is awaited, and what comes of it terminated."""
+    vendor = MemoryVendor(latency=latency)
+    async with Stage(vendor) as stage:
+        await stage.settle(0.25)
+        await stage.cancel()
+    assert vendor.created == vendor.terminated == ["session-1"]
+    assert vendor.closed
+
+
+@virtual_time
+async def test_a_creation_that_never_answers_is_abandoned_in_bounded_time() -> None:
+    """An API that hangs in the creation keeps the end no longer than twelve seconds, and it is said."""
+    vendor = MemoryVendor(latency=10_000.0)
+    async with Stage(vendor) as stage:
+        await stage.settle(1.0)
+        started = stage.now
+    assert stage.now - started <= 13.0
+    assert len(stage.up(ErrorFrame)) == 1
+    assert vendor.created == []
+
+
+@virtual_time
+async def test_cleanup_twice_and_at_once() -> None:
+    """Two cleanups at once and one after: the session is terminated once, before the API is closed."""
+    vendor = MemoryVendor(terminate_latency=1.0)
+    async with Stage(vendor) as stage:
+        await arrived(stage)
+        await asyncio.gather(stage.service.cleanup(), stage.service.cleanup())
+        assert vendor.terminated == ["session-1"]
+        await stage.service.cleanup()
+    assert vendor.terminated == ["session-1"]
+    assert [event[0] for event in stage.events].count("on_session_ended") == 1
+
+
+@virtual_time
+async def test_a_cleanup_that_is_cancelled_ends_the_session_all_the_same() -> None:
+    """Whoever waits for the cleanup may be cancelled; the API is not closed under the terminate."""
+    vendor = MemoryVendor(terminate_latency=1.0)
+    async with Stage(vendor) as stage:
+        await arrived(stage)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await stage.service.cleanup()
+        await stage.settle(2.0)
+        assert vendor.terminated == ["session-1"]
+        assert vendor.closed
+
+
+@virtual_time
+async def test_cleanup_without_a_start_or_a_setup() -> None:
+    """A service whose pipeline never started ends its session; one that was never set up closes its API."""
+    stage = Stage()
+    await stage.service.cleanup()
+    assert stage.vendor.closed
+    assert stage.vendor.created == []
+
+
+@pytest.mark.parametrize("status", [500, 503])
+@virtual_time
+async def test_a_terminate_that_fails_is_reported_and_does_not_stop_the_teardown(status: int) -> None:
+    """The room is left and everything closed; one ErrorFrame says how long the session may go on."""
+    vendor = MemoryVendor()
+    vendor.terminations_refused.append(ApiStatusError(status, "no"))
+    async with Stage(vendor) as stage:
+        room = await arrived(stage)
+        await stage.end()
+        await stage.settle(1.0)
+        errors = stage.up(ErrorFrame)
+        assert len(errors) == 1
+        assert "60 s" in errors[0].error
+    assert room.closed
+    assert vendor.closed
+
+
+@virtual_time
+async def test_a_terminate_that_breaks_does_not_keep_the_room_open() -> None:
+    """Also an error that nobody foresaw does not stop the teardown."""
+    vendor = MemoryVendor()
+    vendor.terminations_refused.append(RuntimeError("unforeseen"))  # type: ignore[arg-type]
+    async with Stage(vendor) as stage:
+        room = await arrived(stage)
+    assert room.closed
+    assert vendor.closed
+
+
+@virtual_time
+async def test_a_timeout_of_a_creation_is_a_failure_like_any_other() -> None:
+    """It is reported once, and the next attempt's session is terminated at the end."""
+    vendor = MemoryVendor()
+    vendor.refuse(ApiTimeoutError("no answer", False))
+    async with Stage(vendor) as stage:
+        await stage.settle(1.0)
+        assert len(stage.up(ErrorFrame)) == 1
+        assert vendor.created == ["session-1"]
+    assert vendor.terminated == ["session-1"]
+
+
+@virtual_time
+async def test_the_end_is_told() -> None:
+    """The page learns that the call is over."""
+    async with Stage() as stage:
+        await arrived(stage)
+        await stage.end()
+    assert stage.down(AvatarStatusFrame)[-1].status is AvatarStatus.ENDED
+
+
+@virtual_time
+async def test_nothing_of_the_service_is_left_running() -> None:
+    """After cleanup no task is left but those of the test itself."""
+    async with Stage() as stage:
+        await arrived(stage)
+        stage.vendor.control_latency = 1000.0
+        await stage.send(AvatarActionFrame("wave"), speech(1.0))
+        await stage.settle(0.5)
+    await stage.settle()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@virtual_time
+async def test_a_short_goodbye_that_comes_first_is_heard() -> None:
+    """Also words shorter than the avatar's latency, which is not known yet, come back before the EndFrame passes."""
+    async with Stage(room={"latency": 1.0}) as stage:
+        await arrived(stage)
+        await stage.send(speech(0.4), TTSStoppedFrame("a"))
+        await stage.end()
+        assert len(stage.voice.strip(b"\0")) >= 2 * 24000 * 0.4 - 1920

@@ -1,0 +1,452 @@
+"""Every moment of failure: the voice goes on, one ErrorFrame says why, a new session takes over. In virtual time."""
+
+import asyncio
+import gc
+from itertools import groupby
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import (
+    EndWorkerFrame,
+    ErrorFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    StartFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
+from pipecat.utils.errors import ErrorCategory
+from pipecat.utils.text.base_text_aggregator import TextType
+
+from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice.answers import CreatedSession
+from pipecat_lemonslice.controls import ResetIdleTimeout
+from pipecat_lemonslice.errors import ApiConnectionError, ApiResponseError, ConfigurationError, RoomError
+from tests.support.memory import MemoryRoom, MemoryVendor
+from tests.support.stage import RATE, Stage, speech, tone
+from tests.support.virtual_time import run_virtual, virtual_time
+
+
+async def arrived(stage: Stage) -> MemoryRoom:
+    stage.room.arrive()
+    await stage.settle()
+    return stage.room
+
+
+def reasons(stage: Stage) -> list[str]:
+    return [frame.reason for frame in stage.down(AvatarResponseDoneFrame)]
+
+
+def statuses(stage: Stage) -> list[AvatarStatus]:
+    return [frame.status for frame in stage.down(AvatarStatusFrame)]
+
+
+# Starting.
+
+
+@virtual_time
+async def test_network_work_does_not_hold_the_startframe_back() -> None:
+    """An API that hangs lets the StartFrame pass in no time, and StartFrame is not lost when the call fails."""
+    vendor = MemoryVendor(latency=1000.0)
+    vendor.refuse(ApiConnectionError("no way", False), times=3)
+    async with Stage(vendor) as stage:
+        assert stage.time_of(StartFrame) == pytest.approx(stage.now)
+
+
+@virtual_time
+async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> None:
+    """Sentences of the first seconds, more than the avatar is there for, are all spoken by it in order."""
+    async with Stage() as stage:
+        for sentence in "abcdef":
+            await stage.send(TTSStartedFrame(sentence), speech(1.0, sentence), TTSStoppedFrame(sentence))
+            await stage.settle(1.0)
+        stage.room.arrive()
+        await stage.settle(10.0)
+        assert stage.room.speech == tone(1.0) * 6
+        assert [frame.context_id for frame in stage.down(TTSStoppedFrame)] == list("abcdef")
+        assert stage.plain == b""
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413])
+@virtual_time
+async def test_a_refusal_for_good_is_told_once_and_the_voice_goes_on(status: int) -> None:
+    """A start that can only fail again is one ErrorFrame with status and words; speech is heard without waiting."""
+    vendor = MemoryVendor()
+    vendor.refuse(status, times=99)
+    async with Stage(vendor) as stage:
+        await stage.send(*(speech(0.5) for _ in range(10)))
+        await stage.settle(60.0)
+        assert len(vendor.requests) == 1
+        errors = stage.up(ErrorFrame)
+        assert len(errors) == 1
+        assert str(status) in errors[0].error
+        assert "refused by the test" in errors[0].error
+        assert errors[0].category is not None
+        assert not errors[0].fatal
+        assert stage.plain == tone(0.5) * 10
+        assert stage.time_of(TTSAudioRawFrame) - stage.time_of(StartFrame) < 0.5
+        assert statuses(stage)[-1] is AvatarStatus.VOICE_ONLY
+        assert "on_avatar_disconnected" not in stage.event_names()
+
+
+@pytest.mark.parametrize(
+    "error", [ApiConnectionError("no", False), ApiResponseError("no id"), RoomError("dark"), RuntimeError("unforeseen")]
+)
+@virtual_time
+async def test_each_failed_start_is_one_errorframe_and_is_tried_again_with_growing_pauses(error: Exception) -> None:
+    """Failures that may pass: after half a second, one, two, …; the first success ends it."""
+    vendor = MemoryVendor()
+    async with Stage(vendor) as stage:
+        stage.join_refusals.extend([error] * 3)
+        stage.room.lose("gone")
+        await stage.settle(0.5 + 0.5 + 1.0 + 2.0 + 4.0)
+        assert len(stage.up(ErrorFrame)) == 4
+        assert len(vendor.created) == 5
+        assert vendor.terminated == vendor.created[:4]
+        await arrived(stage)
+        await stage.send(speech(0.5))
+        await stage.settle(1.0)
+        assert stage.room.speech == tone(0.5)
+
+
+@virtual_time
+async def test_an_avatar_that_never_comes_is_given_up() -> None:
+    """Nobody joins, or nobody shows a picture: a session lasts so long and no longer."""
+    async with Stage() as stage:
+        await stage.settle(181.0)
+        assert stage.vendor.terminated == ["session-1"]
+        stage.room.join()
+        await stage.settle(16.0)
+        assert stage.vendor.terminated == ["session-1", "session-2"]
+        assert len(stage.up(ErrorFrame)) == 2
+
+
+@virtual_time
+async def test_a_session_without_a_room_is_terminated() -> None:
+    """An answer without room_url does not leak the session that it created."""
+
+    class Roomless(MemoryVendor):
+        async def create_session(self, request: object) -> CreatedSession:
+            created = await super().create_session(request)
+            return created.model_copy(update={"room_url": None})
+
+    vendor = Roomless()
+    async with Stage(vendor) as stage:
+        await stage.settle(0.1)
+        assert vendor.terminated == ["session-1"]
+        assert len(stage.up(ErrorFrame)) == 1
+
+
+@virtual_time
+async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
+    """With fallback='silent' the response runs its course, but nothing is heard."""
+    async with Stage(fallback="silent") as stage:
+        await stage.send(speech(1.0), TTSStoppedFrame("a"))
+        await stage.settle(10.0)
+        assert stage.plain == b""
+        assert len(stage.down(TTSStoppedFrame)) == 1
+        assert reasons(stage) == ["stopped"]
+
+
+@pytest.mark.parametrize("cause", ["late", "refused"])
+@virtual_time
+async def test_fallback_fatal_ends_the_pipeline_with_one_errorframe(cause: str) -> None:
+    """With fallback='fatal' no avatar is the end: one ErrorFrame, one request to end."""
+    vendor = MemoryVendor()
+    if cause == "refused":
+        vendor.refuse(401)
+    async with Stage(vendor, fallback="fatal") as stage:
+        await stage.send(speech(1.0))
+        await stage.settle(9.0)
+        assert len(stage.up(ErrorFrame)) == 1
+        assert len(stage.up(EndWorkerFrame)) == 1
+
+
+# Losing the avatar.
+
+
+@pytest.mark.parametrize("how", ["leave", "lose", "fatal", "idle"])
+@pytest.mark.parametrize("at", [0.0, 0.013, 0.02, 0.5, 1.0, 1.99])
+@virtual_time
+async def test_the_handover_loses_nothing_and_doubles_only_what_was_in_flight(how: str, at: float) -> None:
+    """What the room has not played goes on as plain voice, at once, from the sample on where the room stopped."""
+    async with Stage(room={"echo": False}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(1.0), speech(1.0, "b", 24000), TTSStoppedFrame("b"))
+        await stage.settle(at)
+        lost_at = stage.now
+        match how:
+            case "leave":
+                room.leave()
+            case "lose":
+                room.lose("the socket is gone")
+            case "fatal":
+                room.say({"type": "daily_error", "fatal": True, "error": "broken"})
+            case _:
+                room.say({"type": "idle_timeout"})
+        await stage.settle(0.05)
+        written = room.speech
+        whole = tone(1.0) * 2
+        assert whole.endswith(stage.plain)
+        overlap = len(written) + len(stage.plain) - len(whole)
+        assert 0 <= overlap <= 2 * 2 * 480
+        assert stage.time_of(TTSAudioRawFrame) == pytest.approx(lost_at, abs=1e-6)
+        await stage.settle(5.0)
+        assert room.speech == written
+        assert whole.endswith(stage.plain)
+        # At the very end the stop has been reached already; what is taken back then is a response without one.
+        stopped = at < 1.95
+        reason = "stopped" if stopped else "response_done_timeout"
+        assert reasons(stage) == (["avatar_lost", reason] if written else [reason])
+        ends = lost_at + len(stage.plain) / (2 * RATE) + (0.0 if stopped else 0.5)
+        assert stage.time_of(AvatarResponseDoneFrame, -1) == pytest.approx(ends, abs=1e-6)
+        assert stage.event_names().count("on_fallback") == 1
+        assert stage.event_names().count("on_avatar_disconnected") == 1
+        assert len(stage.up(ErrorFrame)) == 1
+
+
+@virtual_time
+async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
+    """Also what the resampler holds goes on."""
+    async with Stage(room={"echo": False}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(2.0, "a", 44100))
+        await stage.settle(1.0)
+        room.lose("gone")
+        await stage.settle(2.0)
+        total = len(room.speech) + len(stage.plain)
+        assert 2 * 2 * RATE <= total <= 2 * 2 * RATE + 2 * 2 * 480
+
+
+@virtual_time
+async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
+    """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        await stage.send(LLMFullResponseStartFrame(), speech(10.0))
+        await stage.settle(1.0)
+        room.leave()
+        await stage.until(lambda: len(stage.rooms) == 2)
+        room = await arrived(stage)
+        await stage.send(speech(1.0))
+        await stage.settle(1.0)
+        assert room.speech == b""
+        await stage.send(LLMFullResponseEndFrame())
+        await stage.settle(10.0)
+        await stage.send(speech(1.0, "b"))
+        await stage.settle(3.0)
+        assert room.speech == tone(1.0)
+
+
+@virtual_time
+async def test_an_avatar_that_comes_back_to_its_room_is_followed_again() -> None:
+    """The same session goes on when the avatar rejoins within the grace, with another id."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        room.leave()
+        await stage.settle(1.0)
+        room.join(participant_id="22222222-2222-4222-8222-222222222222")
+        room.show()
+        await stage.settle()
+        await stage.send(speech(1.0))
+        await stage.settle(2.0)
+        assert room.speech == tone(1.0)
+        assert stage.vendor.created == ["session-1"]
+        assert room.watched is not None
+        assert room.watched.id.startswith("2222")
+        assert stage.up(ErrorFrame) == []
+
+
+@virtual_time
+async def test_pictures_that_stop_end_the_session_and_the_voice_goes_on() -> None:
+    """A frozen picture is a lost avatar, after a patience."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        room.freeze_video()
+        await stage.settle(14.0)
+        assert stage.vendor.terminated == []
+        await stage.settle(2.0)
+        assert stage.vendor.terminated == ["session-1"]
+        assert len(stage.up(ErrorFrame)) == 1
+
+
+@virtual_time
+async def test_a_room_that_stops_playing_is_lost_within_three_seconds() -> None:
+    """A write that is never played gives the room up; the rest is heard as plain voice."""
+    async with Stage(room={"echo": False}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(5.0))
+        await stage.settle(1.0)
+        room.frozen = True
+        frozen = len(room.speech)
+        await stage.settle(3.5)
+        assert tone(5.0).endswith(stage.plain)
+        assert len(stage.plain) >= len(tone(5.0)) - frozen - 2 * 960
+        assert reasons(stage)[0] == "avatar_lost"
+
+
+@virtual_time
+async def test_a_room_whose_write_raises_does_not_silence_the_bot() -> None:
+    """A native layer that refuses a write costs the avatar, not the call."""
+    async with Stage(room={"echo": False}) as stage:
+        room = await arrived(stage)
+        room.write_error = ValueError("released")
+        await stage.send(speech(1.0), TTSStoppedFrame("a"))
+        await stage.settle(2.0)
+        assert stage.plain == tone(1.0)
+        assert len(stage.up(ErrorFrame)) == 1
+        await stage.until(lambda: len(stage.rooms) == 2)
+        room = await arrived(stage)
+        await stage.send(speech(1.0, "b"))
+        await stage.settle(2.0)
+        assert room.speech == tone(1.0)
+
+
+@virtual_time
+async def test_strangers_cannot_steer_the_service() -> None:
+    """Messages, pictures and departures of others than the avatar mean nothing."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        room.join("Eve", "33333333-3333-4333-8333-333333333333")
+        room.join("LemonSlice", "44444444-4444-4444-8444-444444444444")
+        for sender in ("33333333-3333-4333-8333-333333333333", "44444444-4444-4444-8444-444444444444"):
+            room.say({"type": "idle_timeout"}, sender)
+            room.say({"type": "daily_error", "fatal": True}, sender)
+            room.leave("LemonSlice", sender)
+        room.show()
+        await stage.send(speech(1.0))
+        await stage.settle(3.0)
+        assert room.speech == tone(1.0)
+        assert stage.up(ErrorFrame) == []
+        assert stage.vendor.terminated == []
+
+
+@virtual_time
+async def test_the_page_is_told_of_a_loss_and_of_a_return() -> None:
+    """Lost, voice only, calling, joining, here: in this order, and each RTVI message as its frame."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        await stage.send(speech(3.0))
+        await stage.settle(1.0)
+        before = len(statuses(stage))
+        room.lose("gone")
+        await stage.until(lambda: len(stage.rooms) == 2)
+        await arrived(stage)
+        assert [status for status, _ in groupby(statuses(stage)[before:])] == [
+            AvatarStatus.LOST,
+            AvatarStatus.VOICE_ONLY,
+            AvatarStatus.CALLING,
+            AvatarStatus.JOINING,
+            AvatarStatus.HERE,
+        ]
+        told = [frame.data["status"] for frame in stage.down(RTVIServerMessageFrame) if "status" in frame.data]
+        assert told == [str(status) for status in statuses(stage)]
+
+
+# Keeping it alive.
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_quiet_call_is_kept_alive_with_one_request_per_third_of_the_timeout(refused: bool) -> None:
+    """Ten quiet minutes with idle_timeout=60 cost one request each 20 s, and a refusal harms nothing."""
+
+    async def scenario() -> None:
+        vendor = MemoryVendor(control_refusal=ApiResponseError("unknown event") if refused else None)
+        async with Stage(vendor) as stage:
+            await arrived(stage)
+            started = stage.now
+            await stage.settle(600.0)
+            gaps = [b - a for a, b in zip([started, *vendor.control_times], vendor.control_times, strict=False)]
+            assert len(gaps) == 30
+            assert min(gaps) >= 20.0 - 1e-6
+            assert max(gaps) <= 20.0 + 1e-6
+            assert stage.up(ErrorFrame) == []
+            assert refused or set(map(type, vendor.controls)) == {ResetIdleTimeout}
+
+    run_virtual(scenario)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "pause"), [({}, 5.0), ({"keep_alive": False}, 200.0), ({"idle_timeout": -1}, 200.0)]
+)
+@virtual_time
+async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: float) -> None:
+    """While something is said every few seconds, nothing is sent; nor with keep_alive off or without a timeout."""
+    async with Stage(**kwargs) as stage:
+        await arrived(stage)
+        for _ in range(10):
+            await stage.send(speech(0.5))
+            await stage.settle(pause)
+        assert stage.vendor.control_times == []
+
+
+# Bounds.
+
+
+def test_a_day_of_talk_needs_no_more_memory_than_three_hours() -> None:
+    """An answer every half minute for a day, each in its own context: the number of living objects does not grow."""
+
+    async def talk(stage: Stage, first: int, count: int) -> int:
+        for number in range(first, first + count):
+            context = f"context-{number}"
+            word = TTSTextFrame("word", text_type=TextType.WORD)
+            word.context_id, word.pts = context, round(stage.now * 1e9)
+            await stage.send(LLMFullResponseStartFrame(), TTSStartedFrame(context), speech(0.02, context), word)
+            await stage.send(TTSStoppedFrame(context), LLMFullResponseEndFrame())
+            await asyncio.sleep(30.0)
+        for told in (stage.events, stage.vendor.controls, stage.vendor.control_times):
+            told.clear()
+        gc.collect()
+        return len(gc.get_objects())
+
+    async def scenario() -> None:
+        async with Stage(room={"forgetful": True}) as stage:
+            await arrived(stage)
+            stage.sink.forgetful = stage.source.forgetful = True
+            after_three_hours = await talk(stage, 0, 360)
+            assert await talk(stage, 360, 2520) - after_three_hours < 100
+
+    run_virtual(scenario, limit=90_000.0)
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "names"),
+    [
+        ({"idle_timout": 5}, "idle_timeout"),
+        ({"agent_id": None}, "agent_id"),
+        ({"agent_image_url": "https://x.test/a.png"}, "agent_image_url"),
+        ({"idle_timeout": 0}, "idle_timeout"),
+        ({"audio_sample_rate": 22050}, "audio_sample_rate"),
+        ({"audio_sample_rate": 12345}, "audio_sample_rate"),
+        ({"fallback": "loud"}, "fallback"),
+        ({"extra": {"simulcast": True}}, "simulcast"),
+        ({"extra": {"agent_id": "other"}}, "agent_id"),
+        ({"session_response_done_timeout": -1.0}, "response_done_timeout"),
+        ({"recording": {"enable_recording": "everything"}}, "enable_recording"),
+        ({"recording": {"enable_recoding": "cloud"}}, "enable_recoding"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_construction(kwargs: dict[str, Any], names: str) -> None:
+    """The error names the field."""
+
+    async def build() -> None:
+        Stage(**kwargs)
+
+    with pytest.raises(ConfigurationError, match=names):
+        run_virtual(build)
+
+
+@virtual_time
+async def test_every_errorframe_has_a_category() -> None:
+    """An error frame says why: connectivity for a room that is lost."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        room.lose("gone")
+        await stage.settle(0.1)
+        assert [frame.category for frame in stage.up(ErrorFrame)] == [ErrorCategory.SERVER]

@@ -1,0 +1,289 @@
+"""The avatar's picture and voice in the pipeline, and what steers it while it runs. In virtual time."""
+
+import asyncio
+import traceback
+from typing import Any
+
+import pytest
+from loguru import logger
+from pipecat.frames.frames import (
+    ErrorFrame,
+    OutputImageRawFrame,
+    ServiceUpdateSettingsFrame,
+    StartFrame,
+    TTSStoppedFrame,
+)
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
+
+from pipecat_lemonslice import (
+    AvatarActionFrame,
+    AvatarImageFrame,
+    AvatarKeepAliveFrame,
+    AvatarResponseDoneFrame,
+    LemonSliceVideoService,
+)
+from pipecat_lemonslice.controls import PoseTrigger, ResetIdleTimeout, UpdateAgentPrompt, UpdateImage
+from pipecat_lemonslice.errors import ApiStatusError
+from pipecat_lemonslice.media import PICTURES_ON_THEIR_WAY
+from tests.support.memory import MemoryRoom, MemoryVendor
+from tests.support.stage import Stage, speech, tone
+from tests.support.virtual_time import virtual_time
+
+Settings = LemonSliceVideoService.Settings
+
+
+async def arrived(stage: Stage) -> MemoryRoom:
+    stage.room.arrive()
+    await stage.settle()
+    return stage.room
+
+
+def update(stage: Stage, **fields: Any) -> ServiceUpdateSettingsFrame:
+    return ServiceUpdateSettingsFrame(delta=Settings(**fields), service=stage.service)
+
+
+# Pictures.
+
+
+@virtual_time
+async def test_pictures_never_pile_up_in_front_of_a_transport_that_keeps_them() -> None:
+    """A quarter of a second of them is on its way at most, whatever the transport's queue takes."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        stage.sink.hoard = []
+        for _ in range(1000):
+            room.show()
+            await asyncio.sleep(0.04)
+        assert len(stage.sink.hoard) <= PICTURES_ON_THEIR_WAY
+        stage.sink.hoard = None
+        before = stage.sink.pictures
+        for _ in range(25):
+            room.show()
+            await asyncio.sleep(0.04)
+        assert stage.sink.pictures - before >= 24
+
+
+@virtual_time
+async def test_pictures_stop_with_the_call() -> None:
+    """Nothing is pushed once the call is over, though the room goes on showing."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        await stage.cancel()
+        before = stage.sink.pictures
+        for _ in range(25):
+            room.show()
+            await asyncio.sleep(0.04)
+        assert stage.sink.pictures == before
+
+
+@virtual_time
+async def test_a_bots_own_pictures_are_shown_when_they_come() -> None:
+    """They do not wait for the speech before them."""
+    async with Stage() as stage:
+        await arrived(stage)
+        before = stage.sink.pictures
+        await stage.send(speech(5.0), OutputImageRawFrame(bytes(12), (2, 2), "RGB"))
+        await stage.settle()
+        assert stage.sink.pictures == before + 1
+
+
+# The voice.
+
+
+@pytest.mark.parametrize("pause", [0.3, 2.0])
+@virtual_time
+async def test_the_page_learns_when_the_voice_of_each_response_was_first_heard(pause: float) -> None:
+    """Also for an answer that comes soon after the last one."""
+    async with Stage(room={"track": True}) as stage:
+        await arrived(stage)
+        for context in "ab":
+            await stage.send(speech(1.0, context), TTSStoppedFrame(context))
+            await stage.settle(1.0 + pause)
+        await stage.settle(2.0)
+        voices = [frame.data for frame in stage.down(RTVIServerMessageFrame) if frame.data.get("event") == "voice"]
+        assert [voice["id"] for voice in voices] == [1, 2]
+        for voice in voices:
+            assert 250 <= voice["ttfb_ms"] <= 350
+
+
+@virtual_time
+async def test_there_are_never_two_voices() -> None:
+    """While the plain voice speaks, an avatar that speaks on its own is not heard."""
+    async with Stage(room={"echo": False}) as stage:
+        await stage.send(speech(5.0))
+        await stage.settle(8.5)
+        room = await arrived(stage)
+        room.freeze_video()
+        for _ in range(50):
+            await room.write(tone(0.02))
+            room._sound(tone(0.02))
+        await stage.settle()
+        assert stage.plain == tone(5.0)
+        assert stage.voice == b""
+
+
+# Steering.
+
+
+@virtual_time
+async def test_orders_are_given_when_the_speech_before_them_has_been_spoken_and_travel_on() -> None:
+    """In their order, and each only once."""
+    async with Stage() as stage:
+        await arrived(stage)
+        await stage.send(speech(1.0), AvatarImageFrame(image_url="https://x.test/b.png"), AvatarActionFrame("wave"))
+        await stage.settle(0.5)
+        assert stage.vendor.controls == []
+        await stage.settle(0.6)
+        assert stage.vendor.controls == [UpdateImage(image_url="https://x.test/b.png"), PoseTrigger("wave")]
+        assert stage.down(AvatarActionFrame)[0].action == "wave"
+        assert len(stage.down(AvatarImageFrame)) == len(stage.down(AvatarActionFrame)) == 1
+
+
+@pytest.mark.parametrize("frame", [AvatarActionFrame(" "), AvatarImageFrame(image_url="ftp://x.test/a")])
+@virtual_time
+async def test_an_order_that_cannot_be_meant_is_told_and_harms_nothing(frame: Any) -> None:
+    """One ErrorFrame; the speech behind it is spoken."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        await stage.send(frame, speech(1.0), TTSStoppedFrame("a"))
+        await stage.settle(2.0)
+        assert room.speech == tone(1.0)
+        assert len(stage.up(ErrorFrame)) == 1
+
+
+@virtual_time
+async def test_an_order_that_is_refused_is_told_and_harms_nothing() -> None:
+    """Also one that comes when there is no session yet."""
+    vendor = MemoryVendor(latency=1.0, control_refusal=ApiStatusError(404, "no such pose"))
+    async with Stage(vendor) as stage:
+        await stage.send(AvatarActionFrame("early"))
+        await stage.settle(2.0)
+        await arrived(stage)
+        await stage.send(AvatarActionFrame("wave"), AvatarKeepAliveFrame())
+        await stage.settle(1.0)
+        assert [("no session" in frame.error, "no such pose" in frame.error) for frame in stage.up(ErrorFrame)] == [
+            (True, False),
+            (False, True),
+            (False, True),
+        ]
+
+
+@virtual_time
+async def test_a_keep_alive_frame_resets_the_timeout_now() -> None:
+    """For bots that keep keep_alive off."""
+    async with Stage(keep_alive=False) as stage:
+        await arrived(stage)
+        await stage.send(AvatarKeepAliveFrame())
+        await stage.settle()
+        assert stage.vendor.controls == [ResetIdleTimeout()]
+
+
+@virtual_time
+async def test_settings_reach_the_running_session_and_the_next_one() -> None:
+    """Prompts and pictures by control events now, and in the request of a session that replaces it."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        await stage.send(update(stage, agent_prompt="happy", agent_image_url="https://x.test/b.png"))
+        await stage.settle()
+        assert stage.vendor.controls == [UpdateAgentPrompt("happy"), UpdateImage(image_url="https://x.test/b.png")]
+        room.lose("gone")
+        await stage.until(lambda: len(stage.vendor.requests) == 2)
+        first, second = stage.vendor.requests
+        assert (first.agent_id, first.agent_prompt) == ("agent", None)
+        assert (second.agent_id, second.agent_image_url, second.agent_prompt) == (
+            None,
+            "https://x.test/b.png",
+            "happy",
+        )
+
+
+@virtual_time
+async def test_timeouts_apply_to_the_response_under_way() -> None:
+    """Without a word to the vendor."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        await stage.send(speech(1.0))
+        await stage.settle(0.99)
+        await stage.send(update(stage, response_done_timeout=2.0))
+        await stage.settle(3.0)
+        assert room.time_of("response_finished") == pytest.approx(room.played_until + 2.0)
+        assert stage.vendor.controls == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ready_timeout": -1.0},
+        {"agent_prompt": " "},
+        {"agent_image_url": "ftp://x.test/a"},
+        {"agent_image": b"no picture"},
+        {"model": "flash"},
+    ],
+)
+@virtual_time
+async def test_settings_that_cannot_be_meant_change_nothing(fields: dict[str, Any]) -> None:
+    """One ErrorFrame; neither this session nor the next is spoilt; what was right beside them is not taken either."""
+    async with Stage() as stage:
+        room = await arrived(stage)
+        await stage.send(update(stage, agent_idle_prompt="calm", **fields))
+        await stage.settle(0.1)
+        assert len(stage.up(ErrorFrame)) == 1
+        assert stage.vendor.controls == []
+        room.lose("gone")
+        await stage.until(lambda: len(stage.vendor.requests) == 2)
+        assert stage.vendor.requests[0] == stage.vendor.requests[1]
+
+
+@virtual_time
+async def test_settings_for_another_service_pass_by() -> None:
+    """They are not ours to take."""
+    async with Stage() as stage:
+        await arrived(stage)
+        other = Stage().service
+        await stage.send(ServiceUpdateSettingsFrame(settings={"voice": "x"}, service=other))
+        await stage.settle()
+        assert stage.up(ErrorFrame) == []
+        assert len(stage.down(ServiceUpdateSettingsFrame)) == 1
+        await other.cleanup()
+
+
+# Secrets.
+
+
+@virtual_time
+async def test_no_secret_is_seen_in_logs_frames_events_or_errors() -> None:
+    """Key, tokens and a signed picture's query appear nowhere, whatever goes wrong."""
+    secrets = ("test-key-0123", "avatar-token-77", "bot-token-88", "signature-99")
+    said: list[str] = []
+    sink = logger.add(said.append, level=0, backtrace=True, diagnose=True, format="{message} {exception}")
+    vendor = MemoryVendor()
+    vendor.refuse(ApiStatusError(503, "busy"))
+    vendor.refuse(ApiStatusError(429, "slow"))
+    try:
+        async with Stage(
+            vendor,
+            agent_id=None,
+            agent_image_url="https://x.test/a.png?sig=signature-99",
+            daily_room_url="https://x.daily.co/room",
+            daily_token="avatar-token-77",
+            bot_token="bot-token-88",
+        ) as stage:
+            stage.join_refusals.append(RuntimeError("https://x.daily.co/room?t=bot-token-88"))
+            await stage.settle(10.0)
+            room = await arrived(stage)
+            await stage.send(speech(1.0), AvatarActionFrame(" "))
+            room.say({"type": "video_generation_error", "error": "https://u:bot-token-88@x.test/?t=signature-99"})
+            await stage.settle(0.5)
+            room.lose("wss://x.daily.co/?token=bot-token-88")
+            await stage.settle(5.0)
+            frames = [frame for _, frame in (*stage.sink.frames, *stage.source.frames) if type(frame) is not StartFrame]
+            errors = [error.exception for error in stage.up(ErrorFrame) if error.exception]
+            assert len(errors) >= 4
+            said += [repr(frame) for frame in frames] + [repr(event) for event in stage.events]
+            said += ["".join(traceback.format_exception(error)) for error in errors]
+            said += [repr(stage.service), repr(stage.service._config), repr(vendor.requests)]
+            assert len(stage.down(AvatarResponseDoneFrame)) == 2
+    finally:
+        logger.remove(sink)
+    found = [(secret, text) for secret in secrets for text in said if secret in text]
+    assert found == []
