@@ -96,7 +96,7 @@ class AvatarSession:
         created: CreatedSession | None = None
         room: Room | None = None
         try:
-            self._to(SessionState.CREATING, "calling the avatar" if not self._failures else "calling the avatar again")
+            self._to(SessionState.CREATING, "once more" if self._failures else "")
             created = await self._create()
             self._to(SessionState.JOINING, "joining the avatar's room")
             room = await self._join(created)
@@ -146,7 +146,7 @@ class AvatarSession:
     def visit_ready(self, link: SessionLink) -> None:
         """The avatar can be seen."""
         self._ready_at = asyncio.get_running_loop().time()
-        self._to(SessionState.READY, "the avatar is here")
+        self._to(SessionState.READY, "")
         self._listener.avatar_ready(link)
 
     def visit_lost(self, reason: str) -> None:
@@ -242,7 +242,7 @@ class AvatarSession:
         if self._chores:
             _, late = await asyncio.wait(self._chores, timeout=max(0.0, give_up_at - loop.time()))
             await self._abandon(late)
-        self._to(SessionState.ENDED, "the call is over")
+        self._to(SessionState.ENDED, "")
 
     async def _abandon(self, late: set[asyncio.Task[Any]]) -> None:
         for chore in late:

@@ -1,8 +1,9 @@
 """The way of the bot's speech to its listener: one ordered line, played at the speed at which it is heard.
 
 Its laws. Frames leave in the order in which they came. Frames that travel with audio leave when the audio before them
-has been written, words that carry a time of their own when the audio that they are timed by has been. A response keeps the route it started on: the avatar, or the plain voice downstream. When the avatar
-goes in mid-response, what it has not played goes on as plain voice. Nothing is dropped but what an interruption drops.
+has been written, words that carry a time of their own when the audio that they are timed by has been. A response keeps
+the route it started on: the avatar, or the plain voice downstream. When the avatar goes in mid-response, what it has
+not played goes on as plain voice. Nothing is dropped but what an interruption drops.
 
 Owns the movement, and the facts for the tracker of responses; knows nothing of sessions, HTTP or Pipecat's processors.
 """

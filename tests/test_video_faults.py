@@ -386,8 +386,8 @@ async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: floa
 # Bounds.
 
 
-def test_a_day_of_talk_needs_no_more_memory_than_three_hours() -> None:
-    """An answer every half minute for a day, each in its own context: the number of living objects does not grow."""
+def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
+    """An answer every minute for a day, each in its own context: the number of living objects does not grow."""
 
     async def talk(stage: Stage, first: int, count: int) -> int:
         for number in range(first, first + count):
@@ -396,7 +396,7 @@ def test_a_day_of_talk_needs_no_more_memory_than_three_hours() -> None:
             word.context_id, word.pts = context, round(stage.now * 1e9)
             await stage.send(LLMFullResponseStartFrame(), TTSStartedFrame(context), speech(0.02, context), word)
             await stage.send(TTSStoppedFrame(context), LLMFullResponseEndFrame())
-            await asyncio.sleep(30.0)
+            await asyncio.sleep(60.0)
         for told in (stage.events, stage.vendor.controls, stage.vendor.control_times):
             told.clear()
         gc.collect()
@@ -406,8 +406,8 @@ def test_a_day_of_talk_needs_no_more_memory_than_three_hours() -> None:
         async with Stage(room={"forgetful": True}) as stage:
             await arrived(stage)
             stage.sink.forgetful = stage.source.forgetful = True
-            after_three_hours = await talk(stage, 0, 360)
-            assert await talk(stage, 360, 2520) - after_three_hours < 100
+            after_five_hours = await talk(stage, 0, 300)
+            assert await talk(stage, 300, 1140) - after_five_hours < 100
 
     run_virtual(scenario, limit=90_000.0)
 

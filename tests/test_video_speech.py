@@ -205,7 +205,7 @@ def test_thirty_minutes_without_a_pause_are_one_response() -> None:
     """Half an hour of talk that never pauses is one response, whole, and needs no memory of what was said."""
 
     async def scenario() -> None:
-        async with Stage(room={"echo": False, "forgetful": True}) as stage:
+        async with Stage(room={"echo_every": 50, "forgetful": True}) as stage:
             room = await arrived(stage)
             second = speech(1.0)
             for _ in range(1800):
@@ -225,7 +225,7 @@ def test_thirty_minutes_without_a_pause_are_one_response() -> None:
 @virtual_time
 async def test_half_an_hour_in_one_frame_holds_the_pipeline_back_instead_of_dropping() -> None:
     """Beyond the most that may wait, the pipeline waits; an interruption lets it go on at once."""
-    async with Stage(room={"echo": False, "forgetful": True}) as stage:
+    async with Stage(room={"echo_every": 50, "forgetful": True}) as stage:
         room = await arrived(stage)
         hour = audio(bytes(2 * RATE * 1801))
         await stage.send(hour, speech(1.0), TTSStoppedFrame("a"))

@@ -25,7 +25,7 @@ def make_call_client(world: World, classes: Classes) -> type:
             self._room: DailyRoomState | None = None
             self._joining = threading.Event()
             self._joining.set()
-            self._released = False
+            self.released = False
             self._profile: dict[str, Any] = dict.fromkeys(MEDIA, "subscribed")
             self._subscriptions: dict[str, dict[str, Any]] = {}
             self._audio: dict[tuple[str, str], Renderer] = {}
@@ -98,7 +98,7 @@ def make_call_client(world: World, classes: Classes) -> type:
                 for source in member.tracks.values():
                     source.listeners.pop(self, None)
             self._room = None
-            self._released = True
+            self.released = True
             self._audio.clear()
             self._video.clear()
             self._handler = None
@@ -279,7 +279,7 @@ def make_call_client(world: World, classes: Classes) -> type:
             return entry(other, subscribed=states)
 
         def _check(self) -> None:
-            if self._released:
+            if self.released:
                 world.hazard("a call after release")
                 raise RuntimeError("this object has already been released")
 

@@ -143,7 +143,7 @@ async def test_the_bot_speaks_while_the_avatar_does(stage: Stage) -> None:
         told = [type(frame) for _, frame, direction in tap.frames if isinstance(frame, kinds) and direction is way]
         assert [kind for kind, _ in itertools.groupby(told)] == [*kinds, *kinds]
         assert told.count(BotSpeakingFrame) >= 4
-    assert bot.avatar.events[-2:] == ["interrupt", "response_finished"]
+    await until(lambda: bot.avatar.events[-2:] == ["interrupt", "response_finished"])
 
 
 async def test_without_an_avatar_the_plain_voice_is_on_the_transports_normal_track(stage: Stage) -> None:

@@ -1,7 +1,6 @@
 """What is particular to the avatar's own Daily room, on the stand-in."""
 
 import asyncio
-import threading
 import time
 
 import pytest
@@ -66,7 +65,7 @@ async def test_a_join_that_hangs_is_given_up_in_time_and_left_to_itself(native: 
     with pytest.raises(RoomError, match=r"within 0.2 s"):
         await DailyRoom.join(URL, RoomOptions(24000, 24000, timeout=0.2))
     assert time.monotonic() - started < 0.8
-    await until(lambda: not any(thread.name == "lemonslice-daily-leave" for thread in threading.enumerate()))
+    await until(lambda: native.clients[0].released)
 
 
 async def test_a_cancelled_join_releases_the_call(native: Native) -> None:
@@ -77,7 +76,7 @@ async def test_a_cancelled_join_releases_the_call(native: Native) -> None:
     joining.cancel()
     with pytest.raises(asyncio.CancelledError):
         await joining
-    await until(lambda: not any(thread.name == "lemonslice-daily-leave" for thread in threading.enumerate()))
+    await until(lambda: native.clients[0].released)
     assert native.room().members == {}
 
 
