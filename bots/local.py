@@ -17,12 +17,6 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from loguru import logger
-from offline.brain import ScriptedBrainService
-from offline.browser import BrowserTransport
-from offline.conversation import NOT_UNDERSTOOD
-from offline.ears import PocketsphinxSTTService
-from offline.script import PHRASES
-from offline.voice import EspeakTTSService
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import LLMRunFrame
 from pipecat.pipeline.pipeline import Pipeline
@@ -40,6 +34,12 @@ from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
+from offline.brain import ScriptedBrainService
+from offline.browser import BrowserTransport
+from offline.conversation import NOT_UNDERSTOOD
+from offline.ears import PocketsphinxSTTService
+from offline.script import PHRASES
+from offline.voice import EspeakTTSService
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.emulator import Emulator
 
@@ -119,7 +119,9 @@ def make_avatar(api_url: str) -> LemonSliceVideoService:
     )
 
 
-def make_worker(transport: BaseTransport, ears: STTService, voice: TTSService, avatar: FrameProcessor) -> PipelineWorker:
+def make_worker(
+    transport: BaseTransport, ears: STTService, voice: TTSService, avatar: FrameProcessor
+) -> PipelineWorker:
     """Return the bot for one call. It greets as soon as the browser's page is ready."""
     context = LLMContext()
     user, assistant = LLMContextAggregatorPair(

@@ -10,6 +10,7 @@ With LEMONSLICE_API_URL it runs against the emulator, without a line changed:
 """
 
 import os
+from typing import Any
 
 from dotenv import load_dotenv
 from loguru import logger
@@ -39,12 +40,12 @@ TRANSPORTS = {
 GREETING = "Greet the user, say who you are, and ask what they would like to talk about."
 
 
-def make_avatar() -> LemonSliceVideoService:
+def make_avatar(**where: Any) -> LemonSliceVideoService:
     """The avatar of LEMONSLICE_AGENT_ID, or of the picture at LEMONSLICE_IMAGE_URL."""
     agent_id, image_url = os.getenv("LEMONSLICE_AGENT_ID"), os.getenv("LEMONSLICE_IMAGE_URL")
     if not agent_id and not image_url and os.getenv("LEMONSLICE_API_URL"):
         agent_id = "emulated"  # any name will do there
-    return LemonSliceVideoService(agent_id=agent_id or None, agent_image_url=image_url or None)
+    return LemonSliceVideoService(agent_id=agent_id or None, agent_image_url=image_url or None, **where)
 
 
 async def run_bot(transport: BaseTransport, runner_args: RunnerArguments) -> None:
@@ -54,10 +55,7 @@ async def run_bot(transport: BaseTransport, runner_args: RunnerArguments) -> Non
     context = LLMContext()
     user, assistant = LLMContextAggregatorPair(
         context,
-        user_params=LLMUserAggregatorParams(
-            vad_analyzer=SileroVADAnalyzer(),
-            **({"user_turn_strategies": services.turns} if services.turns else {}),
-        ),
+        user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer(), user_turn_strategies=services.turns),
     )
     pipeline = Pipeline(
         [

@@ -4,6 +4,7 @@ import importlib.util
 import os
 from dataclasses import dataclass
 
+from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
@@ -61,6 +62,29 @@ def _hosted() -> Services:
         ),
         tts=CartesiaTTSService(
             api_key=os.environ["CARTESIA_API_KEY"], settings=CartesiaTTSService.Settings(voice=voice)
+        ),
+    )
+
+
+def _offline() -> Services:
+    _require("pocketsphinx", "espeakng_loader", extra="pipecat-lemonslice[local]")
+    from pipecat.turns.user_start import VADUserTurnStartStrategy
+    from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
+
+    from offline.brain import ScriptedBrainService
+    from offline.conversation import NOT_UNDERSTOOD
+    from offline.ears import PocketsphinxSTTService
+    from offline.script import PHRASES
+    from offline.voice import EspeakTTSService
+
+    logger.info("No keys are set: hearing, thinking and speaking are done offline")
+    return Services(
+        stt=PocketsphinxSTTService(phrases=PHRASES, not_understood=NOT_UNDERSTOOD),
+        llm=ScriptedBrainService(),
+        tts=EspeakTTSService(),
+        turns=UserTurnStrategies(
+            start=[VADUserTurnStartStrategy()],
+            stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.4)],
         ),
     )
 

@@ -1,7 +1,7 @@
 """A bot on a realtime model, which hears and speaks by itself: no separate STT or TTS.
 
-    python speech_to_speech.py -t webrtc      # needs OPENAI_API_KEY, and an avatar as in relay.py
-    python speech_to_speech.py -t daily
+python speech_to_speech.py -t webrtc      # needs OPENAI_API_KEY, and an avatar as in relay.py
+python speech_to_speech.py -t daily
 """
 
 import os
@@ -27,8 +27,13 @@ def make_model() -> FrameProcessor:
     key = os.getenv("OPENAI_API_KEY")
     if not key:
         raise SystemExit("Set OPENAI_API_KEY (see env.example): a realtime model cannot be run offline.")
-    from pipecat.services.openai.realtime.events import AudioConfiguration, AudioInput, SemanticTurnDetection
-    from pipecat.services.openai.realtime.events import InputAudioTranscription, SessionProperties
+    from pipecat.services.openai.realtime.events import (
+        AudioConfiguration,
+        AudioInput,
+        InputAudioTranscription,
+        SemanticTurnDetection,
+        SessionProperties,
+    )
     from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 
     properties = SessionProperties(

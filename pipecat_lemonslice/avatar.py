@@ -234,6 +234,7 @@ class Avatar:
 
     def avatar_joined(self) -> None:
         """The avatar is in the room."""
+        self._relay.avatar_joined()
         self._announcer.event("on_avatar_connected")
 
     def avatar_ready(self, link: SessionLink) -> None:

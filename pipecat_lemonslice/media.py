@@ -89,6 +89,10 @@ class VoiceReturn:
         self._buffer.clear()
         self._heard_until = now
 
+    def forget(self) -> None:
+        """Forget the rest of a voice that will not go on: it must not begin what another avatar says."""
+        self._buffer.clear()
+
     def expect(self, at: float) -> None:
         """Keep nothing back any more of what comes from about then on: it belongs to a new response."""
         self._hushed_until = min(self._hushed_until, max(self._hushed_at, at - EARLY_SECONDS))

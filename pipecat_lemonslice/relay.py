@@ -57,6 +57,10 @@ class AvatarRelay:
         self._voice.interrupt(self._loop.time())
         self._answered.set()
 
+    def avatar_joined(self) -> None:
+        """What is heard from now on is another avatar, or the same one anew."""
+        self._voice.forget()
+
     def expect_voice(self, lag: float) -> None:
         """Take note that a response has begun.
 

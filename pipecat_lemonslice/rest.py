@@ -37,6 +37,8 @@ CALL_BUDGET = 45.0
 """Seconds in which the last attempt of a call has to begin."""
 
 _LONGEST_CONNECT = 10.0
+_MOST_MET = 16
+"""Secrets of earlier calls that are remembered, as a server may repeat them later."""
 
 Body = Callable[[], aiohttp.Payload | aiohttp.FormData | None]
 """Makes the body afresh for each attempt: a form can be sent only once."""
@@ -133,6 +135,7 @@ class RestClient:
         self._own: aiohttp.ClientSession | None = None
         self._timeout = timeout
         self._closed = False
+        self._met: tuple[str, ...] = ()
 
     async def close(self) -> None:
         """Close what is owned. A borrowed session stays open."""
@@ -154,13 +157,14 @@ class RestClient:
         Raises:
             ApiError: The last attempt failed.
         """
+        self._met = tuple(dict.fromkeys((*call.secrets, *self._met)))[:_MOST_MET]
         return await persistently(
             lambda: self._once(call), idempotent=call.idempotent, budget=call.budget, what=call.operation
         )
 
     def secrets(self, call: Call) -> tuple[str, ...]:
-        """What no error about `call` may repeat."""
-        return (self._key, *call.secrets)
+        """What no error about `call` may repeat: what it holds, and what calls before it held."""
+        return (self._key, *call.secrets, *self._met)
 
     async def _once(self, call: Call) -> Answer:
         outcome = await self._exchange(call)

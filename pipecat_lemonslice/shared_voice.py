@@ -61,6 +61,9 @@ class SharedVoice:
         """The avatar has been told to fall silent."""
         self._over_at = None
 
+    def avatar_joined(self) -> None:
+        """Of no consequence: nothing of the avatar's voice is kept here."""
+
     def sounds(self) -> bool:
         """Whether the avatar may still be heard after its response is over."""
         return self._over_at is not None and self._loop.time() - self._over_at < TAIL_SECONDS

@@ -223,9 +223,14 @@ class AvatarPerson(Person):
         self._echo_after = echo_after
 
     def arrive(self, *, after: float = 0.0) -> None:
-        """Join with a camera that can be seen, and show a first picture."""
+        """Join with a camera that can be seen, and show pictures until it leaves."""
         self.join(camera=True, after=after)
-        self.world.later(self.show, after + 0.03)
+        self.world.later(self._show_on, after + 0.03)
+
+    def _show_on(self) -> None:
+        if self.id in self.room.members:
+            self.show()
+            self.world.later(self._show_on, 0.04)
 
     def hear(self, piece: Slice) -> None:
         super().hear(piece)

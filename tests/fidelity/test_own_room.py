@@ -64,7 +64,7 @@ async def test_the_avatars_voice_and_picture_come_back(bot: Bot) -> None:
     await bot.speak(0.52)
     await until(lambda: tone(0.52) in bot.voice())
     assert bot.vendor.avatar.speech == tone(0.52)
-    assert [frame.size for frame in bot.running.last.of(OutputImageRawFrame)] == [(2, 3)]
+    assert {frame.size for frame in bot.running.last.of(OutputImageRawFrame)} == {(2, 3)}
     assert bot.running.last.of(TTSAudioRawFrame) == []
 
 

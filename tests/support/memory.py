@@ -188,7 +188,8 @@ class MemoryRoom:
         self.put(VoiceReceived(pcm, self.sample_rate))
 
     def _tick(self) -> None:
-        if self._loop.time() > self._sounding_until:
+        next_sound = self._voices[0].when() if self._voices else float("inf")
+        if self._sounding_until < self._loop.time() <= next_sound - 0.0199:
             self.put(VoiceReceived(bytes(self.sample_rate // 50 * 2), self.sample_rate))
         self._ticker = self._loop.call_later(0.02, self._tick)
 
