@@ -1,7 +1,7 @@
 """App messages: what is said to the avatar word for word, and what is understood of it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipecat_lemonslice.messages import (
@@ -67,6 +67,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(VALUES | st.dictionaries(KEYS, VALUES | st.sampled_from(["daily_error", "bot_ready"])))
 def test_no_message_of_any_shape_raises(message: object) -> None:
     """An avatar cannot bring a call down with a message."""

@@ -41,6 +41,11 @@ def namespaces() -> list[ModuleType]:
 @pytest.fixture
 def native(monkeypatch: pytest.MonkeyPatch) -> Iterator[Native]:
     """A world of its own for each test; hazards fail it."""
+    yield from standing_in(monkeypatch)
+
+
+def standing_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Native]:
+    """The stand-in installed while the generator lives."""
     world = World()
     classes = Classes(world)
     replacements = {**classes.named, "CallClient": make_call_client(world, classes)}
