@@ -14,9 +14,17 @@ export function wakeAudio() {
   return context;
 }
 
-/** A track that is always there and always silent, so that audio is negotiated both ways. */
+/**
+ * A track that is always there and always silent, so that audio goes both ways. A destination that nothing feeds
+ * sends no packets at all, hence a source of zeros.
+ */
 export function silentTrack() {
-  return wakeAudio().createMediaStreamDestination().stream.getAudioTracks()[0];
+  const audio = wakeAudio();
+  const zeros = new ConstantSourceNode(audio, { offset: 0 });
+  const destination = audio.createMediaStreamDestination();
+  zeros.connect(destination);
+  zeros.start();
+  return destination.stream.getAudioTracks()[0];
 }
 
 /** How loud one track is, now. */

@@ -142,6 +142,20 @@ CAPTIONS = """
 """
 
 
+async def test_silence_is_sent_where_there_is_no_microphone(browser: Browser) -> None:
+    """The track that stands in for a microphone really carries sound, all of it silent."""
+    body = """const track = it.silentTrack();
+        const reader = new MediaStreamTrackProcessor({ track }).readable.getReader();
+        const { value } = await reader.read(), samples = new Float32Array(value.numberOfFrames);
+        value.copyTo(samples, { planeIndex: 0, format: "f32-planar" }); value.close();
+        return [samples.length, Math.max(...samples.map(Math.abs))]"""
+    async with visit(browser, URL, files=PAGE) as visitor:
+        await visitor.page.click("h1")
+        length, loudest = await call(visitor, "audio.js", body)
+    assert length > 0
+    assert loudest == 0
+
+
 async def test_an_interruption_strikes_out_what_was_not_said(still: Visitor) -> None:
     """Unspoken words of an interrupted answer are struck out, and words that arrive late change nothing."""
     body = """captions.botSpeaking(true); say(1, "One two", "", true); say(1, "One two", "One");

@@ -1,6 +1,7 @@
 """The finished product in a real browser: `bots/local.py` with the emulator, spoken and typed to through its page."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -11,22 +12,31 @@ from tests.browser.recorder import VOICED, Recording, now, record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+# A busy machine has calm moments: the rate is that of the best of so many windows.
+CALM_WINDOWS = 10
 SOUNDING = f"page.level > {VOICED}"
+
+
+@asynccontextmanager
+async def greeted(browser: Browser, bot: Bot) -> AsyncIterator[Visitor]:
+    """Somebody in a call whose microphone is not open, and who is being greeted."""
+    async with visit(browser, bot.url, bot=bot, microphone=False) as somebody:
+        await somebody.connect()
+        await somebody.until("page.responses[0]?.voiceAt", 20)
+        yield somebody
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visitor(talking_browser: Browser, bot: Bot) -> AsyncIterator[Visitor]:
-    """Somebody in a call whose microphone is not open yet."""
-    async with visit(talking_browser, bot.url, bot=bot, microphone=False) as somebody:
-        await somebody.connect()
+    """Somebody in a call of their own."""
+    async with greeted(talking_browser, bot) as somebody:
         yield somebody
 
 
 @pytest_asyncio.fixture(scope="class", loop_scope="module")
 async def caller(talking_browser: Browser, bot: Bot) -> AsyncIterator[Visitor]:
     """The same, for tests that can share a call."""
-    async with visit(talking_browser, bot.url, bot=bot, microphone=False) as somebody:
-        await somebody.connect()
+    async with greeted(talking_browser, bot) as somebody:
         yield somebody
 
 
@@ -54,7 +64,7 @@ async def test_connecting_with_a_microphone_brings_a_moving_picture(talking_brow
         assert await visitor.look("page.state.mic") == "muted"
         frames = [await visitor.look("[page.frames.width, page.frames.height]")]
         rates: list[float] = []
-        while max(rates, default=0.0) < 20 and len(rates) < 4:
+        while max(rates, default=0.0) < 20 and len(rates) < CALM_WINDOWS:
             rates.append(await visitor.frames_per_second(3))
         assert max(rates) >= 20, f"pictures a second: {rates}"
         assert frames == [[368, 560]]
@@ -128,7 +138,7 @@ async def test_speaking_cuts_a_story_off(visitor: Visitor) -> None:
     await quiet_within(visitor, await now(visitor), 0.3, 3)
     assert await visitor.until(f"{story}.reason") == "interrupted"
     await visitor.until("page.captions.some((one) => one.who === 'user' && !one.typed)", 20)
-    await visitor.until("page.responses[1]?.voiceAt", 20)
+    await visitor.until("page.responses[2]?.voiceAt", 20)
 
 
 async def test_without_a_microphone_the_page_says_so_and_typing_works(visitor: Visitor) -> None:

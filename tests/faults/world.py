@@ -17,6 +17,7 @@ import numpy as np
 from aiohttp import BytesPayload
 from loguru import logger
 from pipecat.frames.frames import (
+    EndFrame,
     ErrorFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
@@ -30,7 +31,7 @@ from yarl import URL
 from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.errors import ApiConnectionError, ApiError, ApiTimeoutError
 from pipecat_lemonslice.rest import Answer, Call, RestClient
-from pipecat_lemonslice.rooms import Room
+from pipecat_lemonslice.rooms import Room, VoiceReceived
 from tests.support.memory import AVATAR_ID, MemoryRoom, MemoryWill
 from tests.support.stage import RATE, Stage, StagedService
 
@@ -123,7 +124,7 @@ class MemoryLemonSlice:
         return [name for name in self.created if name not in self.terminated]
 
     def arm(self, event: str, *faults: Fault) -> None:
-        """Let the next requests of a kind (create, terminate, reset-idle-timeout, cost) go wrong, one after the other."""
+        """Let the next requests of a kind (create, terminate, reset-idle-timeout, cost) go wrong, one by one."""
         self._faults.setdefault(event, deque()).extend(faults)
 
     def fault(self, event: str) -> Fault | None:
@@ -225,6 +226,7 @@ class WorldRoom(MemoryRoom):
     def __init__(self, **options: Any) -> None:
         super().__init__(RATE, **{"obedient": True, **options})
         self.message_error: Exception | None = None
+        self._muted = False
 
     def send(self, message: Any) -> None:
         if self.message_error:
@@ -235,9 +237,22 @@ class WorldRoom(MemoryRoom):
         self.fall_silent()
         super().leave(name, participant_id)
 
+    def _sound(self, pcm: bytes) -> None:
+        """As a track that never ends: what was said is followed by silence."""
+        if self._muted:
+            self._voices.popleft()
+            return
+        super()._sound(pcm)
+        if not self._voices:
+            self._voices.append(self._loop.call_later(SLICE, self._sound_nothing))
+
+    def _sound_nothing(self) -> None:
+        self._voices.popleft()
+        self.put(VoiceReceived(bytes(4 * SLICE_SAMPLES), RATE))
+
     def mute(self) -> None:
         """No sound of the avatar's from now on, though it can be seen."""
-        self._echo = False
+        self._muted = True
         self.fall_silent()
 
     def fall_silent(self) -> None:
@@ -308,6 +323,7 @@ class World(Stage):
         self.coming: float | None = 1.0
         self.on_room: list[Callable[[WorldRoom], None]] = []
         self._codes = itertools.count(FIRST_CODE)
+        self._heard: tuple[int, list[Sounding]] | None = None
         secrets = {
             "agent_id": None,
             "agent_image_url": IMAGE,
@@ -338,6 +354,12 @@ class World(Stage):
     def errors(self) -> list[ErrorFrame]:
         return self.up(ErrorFrame)
 
+    async def end(self) -> None:
+        """End the call and wait until the EndFrame has come through."""
+        await self.send(EndFrame())
+        while not any(isinstance(frame, EndFrame) for _, frame in self.sink.frames[-20:]):  # noqa: ASYNC110
+            await asyncio.sleep(SLICE)
+
     async def say(self, seconds: float, *, chunk: float = 0.2, stop: bool = True, llm: bool = True) -> Utterance:
         """Have the bot say something coded, in chunks that come at once."""
         utterance = Utterance(self.now, self._next_codes(round(seconds / SLICE)))
@@ -357,7 +379,9 @@ class World(Stage):
 
     def heard(self) -> list[Sounding]:
         """What the user hears: an output transport plays what it gets in order, at the speed of sound."""
-        return list(self._play())
+        if self._heard is None or self._heard[0] != len(self.sink.frames):
+            self._heard = (len(self.sink.frames), list(self._play()))
+        return self._heard[1]
 
     def _play(self) -> Iterator[Sounding]:
         playhead = 0.0

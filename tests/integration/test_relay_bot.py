@@ -116,13 +116,13 @@ async def until(condition: Any, what: str, seconds: float = 40.0) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_the_relay_runs_unchanged_against_the_emulator(tmp_path: Path) -> None:
-    """The greeting is spoken by the avatar, seen and heard by the caller; the session ends with the call."""
+    """The avatar speaks the greeting, is seen and heard by the caller; the session ends with the call."""
     async with Emulator(EmulatorOptions(latency=0.1)) as emulator, relay(emulator, tmp_path / "bot.log") as url:
         browser = Browser()
         try:
             await browser.call(url)
             session = await emulator.wait_for_session(timeout=30)
-            await session.avatar.wait_for("response_finished", timeout=60)
+            await session.avatar.wait_for("response_started", timeout=60)
             await until(lambda: browser.pictures > 10, "pictures arrive")
             await until(lambda: browser.loudest > 500, "the voice is heard")
         finally:
