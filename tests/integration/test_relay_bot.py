@@ -28,8 +28,8 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def relay(emulator: Emulator, log: Path) -> AsyncIterator[str]:
-    """The bot's address, once it answers; it is ended by its own id."""
+async def relay_process(emulator: Emulator, log: Path) -> AsyncIterator[tuple[str, int]]:
+    """The bot's address and process id, once it answers; it is ended by that id."""
     port = free_port()
     env = {name: value for name, value in os.environ.items() if name not in KEYS}
     env |= {"LEMONSLICE_API_URL": emulator.api_url, "LEMONSLICE_API_KEY": "any", "PYTHONUNBUFFERED": "1"}
@@ -38,7 +38,7 @@ async def relay(emulator: Emulator, log: Path) -> AsyncIterator[str]:
         bot = await asyncio.create_subprocess_exec(*arguments, env=env, stdout=output, stderr=output, cwd=log.parent)
         try:
             await answering(f"http://localhost:{port}/status", bot)
-            yield f"http://localhost:{port}"
+            yield f"http://localhost:{port}", bot.pid
         finally:
             with suppress(ProcessLookupError):
                 bot.terminate()
@@ -117,7 +117,8 @@ async def until(condition: Any, what: str, seconds: float = 40.0) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_the_relay_runs_unchanged_against_the_emulator(tmp_path: Path) -> None:
     """The avatar speaks the greeting, is seen and heard by the caller; the session ends with the call."""
-    async with Emulator(EmulatorOptions(latency=0.1)) as emulator, relay(emulator, tmp_path / "bot.log") as url:
+    log = tmp_path / "bot.log"
+    async with Emulator(EmulatorOptions(latency=0.1)) as emulator, relay_process(emulator, log) as (url, _):
         browser = Browser()
         try:
             await browser.call(url)
