@@ -62,16 +62,17 @@ async def reference(native: Native) -> list[float]:
         request = LemonSliceNewSessionRequest(agent_id="agent", daily_room_url=URL)
         request.api_url = f"{vendor.url}/liveai/sessions"
         params = LemonSliceParams(audio_out_sample_rate=24000)
-        transport = LemonSliceTransport(
-            "Pipecat", session, "test-key-0123", session_request=request, params=params
-        )
+        transport = LemonSliceTransport("Pipecat", session, "test-key-0123", session_request=request, params=params)
         return await measure(native, vendor, [transport.input(), transport.output()])
 
 
 def run() -> None:
     """Measure both and print the figures."""
     medians: dict[str, float] = {}
-    kinds: dict[str, Callable[[Native], Coroutine[Any, Any, list[float]]]] = {"pipecat": reference, "this package": ours}
+    kinds: dict[str, Callable[[Native], Coroutine[Any, Any, list[float]]]] = {
+        "pipecat": reference,
+        "this package": ours,
+    }
     for name, kind in kinds.items():
         with contextmanager(standing_in)(pytest.MonkeyPatch()) as native:
             times = asyncio.run(kind(native))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ class Sink(FrameProcessor):
 class Call:
     """A running pipeline: the service, a sink, and the worker that runs them."""
 
-    def __init__(self, emulator: Emulator, **kwargs: object) -> None:
+    def __init__(self, emulator: Emulator, **kwargs: Any) -> None:
         self.emulator = emulator
         self.sink = Sink()
         self.service = LemonSliceVideoService(
@@ -110,7 +111,7 @@ class Call:
 
 
 @asynccontextmanager
-async def calling(emulator: Emulator, *, wait: bool = True, **kwargs: object) -> AsyncIterator[Call]:
+async def calling(emulator: Emulator, *, wait: bool = True, **kwargs: Any) -> AsyncIterator[Call]:
     call = Call(emulator, **kwargs)
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(call.worker)

@@ -108,7 +108,7 @@ class Browser:
 async def until(condition: Any, what: str, seconds: float = 40.0) -> None:
     try:
         async with asyncio.timeout(seconds):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"never came true: {what}") from None

@@ -49,9 +49,7 @@ def microphone(
     return heard.clip(-32768, 32767).astype(np.int16)
 
 
-def write_question_wav(
-    path: Path, text: str, *, lead_silence: float, tail_silence: float, rate: int = 48000
-) -> None:
+def write_question_wav(path: Path, text: str, *, lead_silence: float, tail_silence: float, rate: int = 48000) -> None:
     """Write a sentence as a mono 16-bit WAV file, for Chromium's fake microphone.
 
     Args:
