@@ -90,6 +90,8 @@ class Recognizer:
         self._decoder.add_jsgf_string("phrases", grammar(phrases))
         self._decoder.activate_search("phrases")
         self._mean = self._decoder.get_cmn(False)
+        # The decoder's own noise tracking misleads it until it has heard some.
+        self._decode(_noise(SAMPLE_RATE).astype("<i2").tobytes(), self._mean)
 
     def recognize(self, pcm: bytes) -> Hearing:
         """Return what was said.
@@ -100,15 +102,17 @@ class Recognizer:
         speech = prepared(np.frombuffer(pcm, dtype="<i2"))
         if speech is None:
             return Nothing()
-        said = self._decode(speech.tobytes())
-        if said not in self._phrases:
-            return Unclear()
-        # Adapt to voices that were understood only: noise would spoil the mean for good.
-        self._mean = self._decoder.get_cmn(True)
-        return Understood(said)
+        for mean in (self._mean, None):
+            said = self._decode(speech.tobytes(), mean)
+            if said in self._phrases:
+                # Adapt to voices that were understood only: noise would spoil the mean for good.
+                self._mean = self._decoder.get_cmn(True)
+                return Understood(said)
+        return Unclear()
 
-    def _decode(self, pcm: bytes) -> str:
-        self._decoder.set_cmn(self._mean)
+    def _decode(self, pcm: bytes, mean: str | None) -> str:
+        """The most likely words, with a cepstral mean; None takes the mean of the speech decoded before."""
+        self._decoder.set_cmn(mean or self._decoder.get_cmn(True))
         self._decoder.start_utt()
         for start in range(0, len(pcm), _BLOCK_BYTES):
             self._decoder.process_raw(pcm[start : start + _BLOCK_BYTES])
@@ -167,5 +171,8 @@ def prepared(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16] | None:
     start = max(0, voiced[0] * _FRAME - _PADDING)
     end = (voiced[-1] + 1) * _FRAME + _PADDING
     speech = samples[start:end].astype(np.float32) * (_LEVEL / peak)
-    speech += np.random.default_rng(0).normal(0, _FLOOR, len(speech))
-    return speech.clip(-32768, 32767).astype("<i2")
+    return (speech + _noise(len(speech))).clip(-32768, 32767).astype("<i2")
+
+
+def _noise(count: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(0).normal(0, _FLOOR, count)

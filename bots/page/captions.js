@@ -20,6 +20,7 @@ const NEAR_BOTTOM_PX = 60;
  */
 
 const element = (tag, className, text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
+const finish = (segment) => Object.assign(segment, { spoken: segment.text, remaining: "" });
 
 export class Captions {
   #list;
@@ -69,9 +70,12 @@ export class Captions {
     this.#add({ who: "note", segments: [{ id: null, text, spoken: text, remaining: "" }] });
   }
 
-  /** What the user typed, shown at once; returns the entry, to be told when it has been sent. */
+  /**
+   * What the user typed, shown at once; returns the entry, to be told when it has been sent. The bot's bubble stays
+   * open: until the server has heard of it, what comes still belongs to the old answer.
+   */
   typed(text, id = null) {
-    this.#bot = this.#speech = null;
+    this.#speech = null;
     const segments = [{ id: null, text, spoken: text, remaining: "" }];
     return this.#add({ who: "user", typed: true, pending: true, id, segments });
   }
@@ -87,19 +91,18 @@ export class Captions {
     else this.#heard(text, final);
   }
 
+  /**
+   * A segment, or how far it has been spoken. Its first message waits on the server until the bot is heard, and may
+   * come behind news of its words: it takes nothing back. Speech is in order: what comes before spoken words was said.
+   */
   botText({ id, text, spoken, remaining, first }) {
     const known = this.#segments.get(id);
-    if (known?.entry.interrupted) return;
-    if (!known && text.trim() === "") return;
+    if (known ? known.entry.interrupted || first : text.trim() === "") return;
     const entry = known?.entry ?? this.#botEntry();
-    const segment = known?.segment ?? { id };
+    const segment = known?.segment ?? this.#begin(entry, id, text);
     Object.assign(segment, { text, spoken, remaining });
-    if (!known) {
-      entry.segments.push(segment);
-      if (id !== null) this.#segments.set(id, { entry, segment });
-      this.#announce(`Avatar: ${text}`);
-    }
-    if (first || !known) this.#speech = null;
+    if (spoken !== "") entry.segments.slice(0, entry.segments.indexOf(segment)).forEach(finish);
+    this.#speech = null;
     if (entry.response !== this.#response) Object.assign(entry, { response: this.#response, over: false });
     this.#draw(entry);
   }
@@ -149,6 +152,14 @@ export class Captions {
     const entry = this.#entries.findLast((one) => one.typed && one.id === id) ?? this.typed(text, id);
     entry.pending = false;
     this.#draw(entry);
+  }
+
+  #begin(entry, id, text) {
+    const segment = { id };
+    entry.segments.push(segment);
+    if (id !== null) this.#segments.set(id, { entry, segment });
+    this.#announce(`Avatar: ${text}`);
+    return segment;
   }
 
   /** Finals of one turn share a bubble; an interim text stands behind them until its final comes. */

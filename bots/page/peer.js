@@ -1,6 +1,6 @@
 /**
  * Owns one peer connection, from its offer to its end: tracks in the order that the server expects (audio,
- * video), the data channel with its keep-alive, renegotiation, and noticing that the other side is gone.
+ * video, screen), the data channel with its keep-alive, renegotiation, and noticing that the other side is gone.
  * It tries once and never again: coming back is call.js's business.
  */
 
@@ -74,6 +74,8 @@ export class Peer {
     this.#pc = pc;
     pc.addTransceiver(audioTrack, { direction: "sendrecv" });
     pc.addTransceiver("video", { direction: "recvonly" });
+    // The third place is the screen's. Nothing is shared here, but the server warns when it is missing.
+    pc.addTransceiver("video", { direction: "inactive" });
     this.#channel = pc.createDataChannel("rtvi", { ordered: true });
     this.#channel.onmessage = (event) => this.#receive(event.data);
     this.#channel.onclose = () => this.#end("lost", "The connection was closed.");

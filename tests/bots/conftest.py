@@ -1,0 +1,14 @@
+"""Makes the bots' modules importable as the scripts see them: `offline.voice`, `local`."""
+
+import sys
+import warnings
+from pathlib import Path
+
+BOTS = Path(__file__).resolve().parents[2] / "bots"
+if str(BOTS) not in sys.path:
+    sys.path.insert(0, str(BOTS))
+
+# Pipecat warns of its own deprecated classes while it defines them.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import pipecat.services.tts_service  # noqa: F401

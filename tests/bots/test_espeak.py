@@ -1,0 +1,82 @@
+import asyncio
+import threading
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+from offline.espeak import EspeakError, Event, Samples, Voice, WordBegins, engine, speech, stream
+
+SENTENCE = "The parrot knew three words, and all of them were fish."
+
+
+async def test_speech_is_streamed_while_it_is_made() -> None:
+    """The first samples arrive before the last are made, and the words come with the sound, in order."""
+    events: list[Event] = []
+    async with aclosing(stream(SENTENCE, Voice())) as made:
+        async for event in made:
+            events.append(event)
+    sounds = [event for event in events if isinstance(event, Samples)]
+    words = [event for event in events if isinstance(event, WordBegins)]
+    assert len(sounds) > 10
+    assert isinstance(events[-1], Samples)
+    assert [SENTENCE[word.position :].split()[0] for word in words[:3]] == ["The", "parrot", "knew"]
+    assert [word.seconds for word in words] == sorted(word.seconds for word in words)
+
+
+def test_it_speaks_words_not_noise() -> None:
+    """A sentence lasts seconds, is loud, and its middle is no silence."""
+    samples = np.frombuffer(speech(SENTENCE), dtype="<i2").astype(float)
+    assert 2 < len(samples) / engine().sample_rate < 6
+    assert np.sqrt(np.mean(samples**2)) > 1000
+
+
+def test_a_faster_voice_takes_less_time() -> None:
+    """The rate is obeyed."""
+    slow, fast = speech(SENTENCE, Voice(rate=120)), speech(SENTENCE, Voice(rate=240))
+    assert len(fast) < 0.7 * len(slow)
+
+
+def test_an_unknown_voice_is_named() -> None:
+    """The error says which voice there is not."""
+    with pytest.raises(EspeakError, match="no-such-voice"):
+        speech("hello", Voice("no-such-voice"))
+
+
+def test_nothing_more_comes_after_a_stop() -> None:
+    """The engine stops at the first event that is not wanted."""
+    events: list[Event] = []
+
+    def take(event: Event) -> bool:
+        events.append(event)
+        return len(events) < 3
+
+    engine().speak(SENTENCE * 20, Voice(), take)
+    assert len(events) == 3
+
+
+async def test_closing_the_stream_frees_the_engine() -> None:
+    """A long text that is given up after its first sound leaves no work behind."""
+    async with aclosing(stream(SENTENCE * 50, Voice())) as made:
+        await anext(made)
+    assert not engine()._lock.locked()
+    assert len(speech("hello")) > 0
+
+
+async def test_two_texts_at_once_do_not_mix() -> None:
+    """Calls share the engine, one after the other: each gets the speech that it gets alone."""
+
+    async def said(text: str) -> bytes:
+        parts = [event.pcm async for event in stream(text, Voice()) if isinstance(event, Samples)]
+        return b"".join(parts)
+
+    alone = [speech(text) for text in ("one two three", "something else")]
+    together = await asyncio.gather(said("one two three"), said("something else"))
+    # Lengths differ by a fraction of a vibration from one time to the next.
+    assert [len(pcm) for pcm in together] == pytest.approx([len(pcm) for pcm in alone], rel=0.01)
+
+
+async def test_there_is_one_engine_for_all_threads() -> None:
+    """However many ask for it first."""
+    found = await asyncio.gather(*(asyncio.to_thread(engine) for _ in range(8)))
+    assert all(one is engine() for one in found)
+    assert threading.active_count() < 60
