@@ -7,11 +7,14 @@ real; the avatar comes from the emulator of this package, unless LEMONSLICE_API_
 """
 
 import argparse
+import asyncio
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
@@ -44,6 +47,8 @@ from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.emulator import Emulator
 
 PAGE = Path(__file__).parent / "page"
+
+calls: set[WorkerRunner] = set()
 
 # The ears need the whole utterance and then a tenth of a second, so a turn may end soon after the voice does.
 SPEECH_TIMEOUT = 0.4
@@ -163,7 +168,26 @@ async def bot(runner_args: RunnerArguments) -> None:
     worker = make_worker(transport, make_ears(args.ears), make_voice(args.voice, args), avatar)
     runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
     await runner.add_workers(worker)
-    await runner.run()
+    calls.add(runner)
+    try:
+        await runner.run()
+    finally:
+        calls.discard(runner)
+
+
+def end_calls_first(number: signal.Signals) -> None:
+    """Let a signal end the calls before the server, which would wait for them."""
+    loop, ending, serving = asyncio.get_running_loop(), set[asyncio.Task[None]](), signal.getsignal(number)
+
+    def end_calls() -> None:
+        ending.update(loop.create_task(runner.cancel()) for runner in calls)
+
+    def on_signal(received: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(end_calls)
+        if callable(serving):
+            serving(received, frame)
+
+    signal.signal(number, on_signal)
 
 
 @app.get("/", include_in_schema=False)
@@ -186,6 +210,8 @@ async def lifespan(served: FastAPI) -> AsyncIterator[None]:
     """Keep one emulator for all calls, and serve the page's files after all other routes."""
     served.mount("/", StaticFiles(directory=PAGE))
     logging.getLogger("uvicorn").addHandler(Announcement())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        end_calls_first(number)
     if url := os.getenv("LEMONSLICE_API_URL"):
         served.state.lemonslice_url = url
         yield

@@ -130,7 +130,8 @@ class Announcer:
         self._message(status_message(status, detail))
 
     def error(self, error: LemonSliceError) -> None:
-        """Note a failure: one ErrorFrame."""
+        """Note a failure: one ErrorFrame. Its traceback stays here, as it leads through addresses and tokens."""
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         self._note(lambda: self._service.push_error(str(error), error, category=error.category))
 
     def started(self, response: ResponseStarted) -> None:

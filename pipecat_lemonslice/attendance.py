@@ -3,7 +3,7 @@
 Its law. The avatar is the participant with the avatar's name that was seen first, known by its id from then on, in
 whichever order people join; it is ready when its first picture has come, or when the others can see it in a room where
 the bot takes no pictures. Joining and ``bot_ready`` prove nothing. An avatar that leaves may come back within a grace;
-nobody else's messages count.
+one that came back before it left takes its place at once. Nobody else's messages count.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,9 @@ from pipecat_lemonslice.rooms import (
     RoomLost,
     VoiceReceived,
 )
+
+MAX_TWINS = 16
+"""Others of the avatar's name that are remembered; anybody may choose that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,19 @@ class AvatarGone:
 
 
 @dataclass(frozen=True, slots=True)
+class AvatarReplaced:
+    """Decision: the avatar is not there any more, but another of its name has been; watch that one.
+
+    Parameters:
+        reason: What became of the one before.
+        participant: The avatar from now on.
+    """
+
+    reason: str
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
 class AvatarOver:
     """Decision: this session will show no avatar (any more).
 
@@ -75,7 +91,7 @@ class AvatarTroubled:
     trouble: AvatarTrouble
 
 
-Change = AvatarJoined | AvatarReady | AvatarGone | AvatarOver | AvatarTroubled
+Change = AvatarJoined | AvatarReady | AvatarGone | AvatarReplaced | AvatarOver | AvatarTroubled
 
 
 class _State(Enum):
@@ -102,6 +118,7 @@ class Attendance:
         self._timeouts = timeouts
         self._state = _State.EXPECTED
         self._avatar: Participant | None = None
+        self._twins: dict[str, Participant] = {}
         self._since = now
 
     @property
@@ -149,21 +166,44 @@ class Attendance:
             case _State.EXPECTED:
                 return self._over(f"the avatar has not joined within {self._timeouts.join:g} s")
             case _State.JOINED | _State.SHOWN:
-                return self._over(f"the avatar has sent no picture for {self._timeouts.picture:g} s")
+                frozen = f"the avatar has sent no picture for {self._timeouts.picture:g} s"
+                return self._replace(frozen, now) or self._over(frozen)
             case _:
                 return self._over("the avatar has left and not come back")
 
     def _joined(self, participant: Participant, now: float) -> Change | None:
-        if participant.name != self._name or self._state not in (_State.EXPECTED, _State.LEFT):
+        if participant.name != self._name or self._state is _State.OVER:
             return None
-        self._state, self._avatar, self._since = _State.JOINED, participant, now
+        if self._avatar:
+            self._remember(participant, self._avatar)
+            return None
+        self._expect_picture(participant, now)
         return AvatarJoined(participant)
 
+    def _remember(self, twin: Participant, avatar: Participant) -> None:
+        if twin.id != avatar.id and len(self._twins) < MAX_TWINS:
+            self._twins[twin.id] = twin
+
+    def _expect_picture(self, avatar: Participant, now: float) -> None:
+        self._state, self._avatar, self._since = _State.JOINED, avatar, now
+
+    def _replace(self, reason: str, now: float) -> Change | None:
+        """The one of its name that has been there longest takes its place, if there is one."""
+        if not self._twins:
+            return None
+        twin = self._twins.pop(next(iter(self._twins)))
+        self._expect_picture(twin, now)
+        return AvatarReplaced(reason, twin)
+
     def _left(self, participant: Participant, reason: str, now: float) -> Change | None:
+        self._twins.pop(participant.id, None)
         if self._avatar is None or participant.id != self._avatar.id:
             return None
+        left = f"the avatar has left the room ({reason or 'no reason given'})"
+        if replaced := self._replace(left, now):
+            return replaced
         self._state, self._avatar, self._since = _State.LEFT, None, now
-        return AvatarGone(f"the avatar has left the room ({reason or 'no reason given'})")
+        return AvatarGone(left)
 
     def _seen(self, now: float) -> Change | None:
         if self._state not in (_State.JOINED, _State.SHOWN):
@@ -193,4 +233,5 @@ class Attendance:
 
     def _over(self, reason: str) -> Change:
         self._state, self._avatar = _State.OVER, None
+        self._twins.clear()
         return AvatarOver(reason)

@@ -29,6 +29,7 @@ from pipecat_lemonslice.settings import Timeouts
 from pipecat_lemonslice.shared_voice import SharedVoice
 from pipecat_lemonslice.speech import SpeechLine
 from pipecat_lemonslice.speech_ports import Notice, SpeechPorts, WaitedInVain
+from pipecat_lemonslice.still import StillPicture
 from pipecat_lemonslice.visit import SessionLink
 
 Fallback = Literal["voice", "silent", "fatal"]
@@ -66,6 +67,7 @@ class AvatarOptions:
         fallback: What becomes of speech without it.
         pipeline_time: The pipeline clock, in nanoseconds.
         shared: Whether people have the avatar straight from its room.
+        still: What is seen while the plain voice is heard; None for nothing.
     """
 
     session: SessionOptions
@@ -74,6 +76,7 @@ class AvatarOptions:
     fallback: Fallback
     pipeline_time: Callable[[], int]
     shared: bool = False
+    still: StillPicture | None = None
 
 
 class Avatar:
@@ -85,13 +88,14 @@ class Avatar:
         self._announcer = announcer
         self._fallback = options.fallback
         self._timeouts = options.timeouts
+        self._still = options.still
         self._missing = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[None]] = set()
         self._one_errand = asyncio.Lock()
         self._line = SpeechLine(
             ResponseTracker(done_timeout=options.timeouts.response_done, hold_timeout=options.timeouts.response_hold),
-            SpeechPorts(self._forward, self._notice, options.pipeline_time, self._sounds),
+            SpeechPorts(self._forward, self._notice, options.pipeline_time, self._sounds, self._heard_until),
             sample_rate=options.sample_rate,
             ready_timeout=options.timeouts.ready,
         )
@@ -127,7 +131,10 @@ class Avatar:
 
     def order(self, event: Callable[[], ControlEvent]) -> None:
         """Have a control event made and sent beside the pipeline; a failure is reported, and harms nothing."""
-        errand = self._host.create_task(self._send(event))
+        self._run_errand(self._send(event))
+
+    def _run_errand(self, work: Coroutine[Any, Any, None]) -> None:
+        errand = self._host.create_task(work)
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
 
@@ -205,9 +212,19 @@ class Avatar:
             self._announcer.status(AvatarStatus.VOICE_ONLY, self._missing)
             self._announcer.event("on_fallback", self._missing)
             self._missing = ""
+            if self._still:
+                self._run_errand(self._show(self._still))
+
+    async def _show(self, still: StillPicture) -> None:
+        frame = await still.frame()
+        if frame and not self._line.has_avatar:
+            await self._host.push_frame(frame)
 
     def _sounds(self) -> bool:
         return self._relay.sounds()
+
+    def _heard_until(self, sounding_since: float) -> float:
+        return self._relay.heard_until(sounding_since)
 
     def _voice_wanted(self) -> bool:
         return self._line.route is not Route.VOICE

@@ -151,6 +151,11 @@ class WordClock:
             progress.spoken += seconds
             progress.late_ns = None
 
+    def taken_back(self, context_id: str | None, seconds: float) -> None:
+        """Take note that so much of what was written, of this context or just before it, will be heard once more."""
+        if progress := self._contexts.get(context_id or ""):
+            progress.spoken -= seconds
+
     def voiced(self, context_id: str | None, seconds: float, heard_from_ns: int) -> list[Frame]:
         """Take note of audio that goes on as plain voice.
 
@@ -175,7 +180,7 @@ class WordClock:
 
     def overdue(self) -> list[Frame]:
         """Return what waits for audio that does not seem to come: of contexts that have been spoken in part."""
-        return self._take(lambda timed: bool((known := self._contexts.get(timed.context_id)) and known.spoken))
+        return self._take(lambda timed: bool((known := self._contexts.get(timed.context_id)) and known.spoken > 0))
 
     def finish(self, context_id: str | None) -> list[Frame]:
         """Return what still waits of a context, or of all of them for None."""

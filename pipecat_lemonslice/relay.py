@@ -7,6 +7,7 @@ from contextlib import suppress
 from loguru import logger
 from pipecat.frames.frames import Frame
 
+from pipecat_lemonslice.hearing import Hearing
 from pipecat_lemonslice.media import HUSH_LEAST_SECONDS, PictureGate, VoiceReturn
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.rooms.inbox import RoomInbox
@@ -42,6 +43,7 @@ class AvatarRelay:
         self._loop = asyncio.get_running_loop()
         self._inbox = RoomInbox()
         self._voice = VoiceReturn()
+        self._hearing = Hearing()
         self._gate = PictureGate(self._picture_finished)
         self._held: PictureReceived | None = None
         self._blocked_since: float | None = None
@@ -60,6 +62,7 @@ class AvatarRelay:
     def avatar_joined(self) -> None:
         """What is heard from now on is another avatar, or the same one anew."""
         self._voice.forget()
+        self._hearing = Hearing()
 
     def expect_voice(self, lag: float) -> None:
         """Take note that a response has begun.
@@ -68,15 +71,26 @@ class AvatarRelay:
             lag: Seconds after which its voice should come back, as far as known; else 0.
         """
         self._voice.expect(self._loop.time() + (lag or HUSH_LEAST_SECONDS))
+        self._hearing.began(self._loop.time())
         if self._voice_wanted():
             self._answered.clear()
 
     def response_over(self) -> None:
         """A response is over; the output transport tells by what it plays when the bot has stopped speaking."""
+        self._hearing.over(self._loop.time())
 
     def sounds(self) -> bool:
         """Whether the avatar is being heard."""
         return self._voice.sounds(self._loop.time())
+
+    def heard_until(self, sounding_since: float) -> float:
+        """Return until when, on the loop's clock, speech must have been played to have been heard.
+
+        Args:
+            sounding_since: When the first sound of the response was played.
+        """
+        now = self._loop.time()
+        return self._hearing.until(sounding_since, now - self._voice.quiet_for(now))
 
     async def wait_until_quiet(self, lag: float) -> None:
         """Wait until the avatar has finished speaking, in bounded time.
@@ -114,6 +128,7 @@ class AvatarRelay:
                 continue
             if piece.first:
                 self._answered.set()
+                self._hearing.answered(self._loop.time())
                 self._on_voice()
             await self._push(piece.frame)
 

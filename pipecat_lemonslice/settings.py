@@ -156,6 +156,10 @@ class SessionConfig:
             extra=self.extra or {},
         )
 
+    def picture(self, settings: ServiceSettings) -> PictureSource | None:
+        """Return the picture of the avatar, where it is at hand and not only its address."""
+        return self._source(settings.given_fields()).get("agent_image")
+
     def check(self, settings: ServiceSettings) -> None:
         """Refuse what cannot be meant, before anything is started.
 

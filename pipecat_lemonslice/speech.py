@@ -3,9 +3,9 @@
 Its laws. Frames leave in the order in which they came. Frames that travel with audio leave when the audio before them
 has been written, words that carry a time of their own when the audio that they are timed by has been. A response keeps
 the route it started on: the avatar, or the plain voice downstream. When the avatar goes in mid-response, what it has
-not played goes on as plain voice. Nothing is dropped but what an interruption drops.
+not been heard saying goes on as plain voice. Nothing is dropped but what an interruption drops.
 
-Owns the movement, and the facts for the tracker of responses; knows nothing of sessions, HTTP or Pipecat's processors.
+Owns the movement; knows nothing of sessions, HTTP or Pipecat's processors.
 """
 
 import asyncio
@@ -20,23 +20,8 @@ from pipecat.frames.frames import (
 )
 
 from pipecat_lemonslice.contexts import WordClock
-from pipecat_lemonslice.messages import SpeechEvent
-from pipecat_lemonslice.response import (
-    Aborted,
-    AllPlayed,
-    AudioWritten,
-    BacklogChanged,
-    Decision,
-    DoneReason,
-    Interrupted,
-    LLMClosed,
-    LLMOpened,
-    ResponseDone,
-    ResponseStarted,
-    ResponseTracker,
-    StopReached,
-)
-from pipecat_lemonslice.response_clock import ResponseClock
+from pipecat_lemonslice.response import AudioWritten, LLMClosed, LLMOpened, ResponseTracker, StopReached
+from pipecat_lemonslice.response_teller import ResponseTeller
 from pipecat_lemonslice.routes import Route, RouteChooser
 from pipecat_lemonslice.speech_ports import SpeechPorts, WaitedInVain
 from pipecat_lemonslice.speech_queue import Drained, Item, SpeechQueue, TakenBack
@@ -60,13 +45,15 @@ class SpeechLine:
         """
         self._ports = ports
         self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
         self._rate = sample_rate
-        self._responses = ResponseClock(tracker, self._decide)
         self._routes = RouteChooser(ready_timeout)
         self._queue = SpeechQueue(sample_rate)
-        self._stream = AvatarStream(sample_rate, self._played)
+        self._stream = AvatarStream(sample_rate, lambda: self._responses.played())
+        self._responses = ResponseTeller(
+            tracker, ports, queue=self._queue, stream=self._stream, routes=self._routes, wake=self._wake.set
+        )
         self._words = WordClock()
-        self._wake = asyncio.Event()
 
     @property
     def route(self) -> Route | None:
@@ -100,7 +87,7 @@ class SpeechLine:
         self._note(frame)
         if not self._words.hold(frame):
             self._queue.put(frame)
-        self._settle_backlog()
+        self._responses.settle_backlog()
         self._wake.set()
 
     def interrupt(self) -> bool:
@@ -114,12 +101,8 @@ class SpeechLine:
         self._words.interrupt()
         plays_on = self._stream.in_flight_seconds
         if not keeps_playing:
-            self._hush()
-        cut = self._responses.apply(Interrupted(keeps_playing, plays_on))
-        if not keeps_playing:
-            self._routes.current = None
-            self._quieten(cut)
-        self._settle_backlog()
+            (self._stream.hush if self._routes.link else self._stream.forget)()
+        self._responses.interrupt(plays_on, keeps_playing=keeps_playing)
         self._wake.set()
         return not keeps_playing
 
@@ -132,7 +115,6 @@ class SpeechLine:
 
     def close(self) -> None:
         """End the response under way; nothing is decided after that."""
-        self._responses.apply(Aborted(DoneReason.ENDED))
         self._responses.close()
         self._stream.forget()
         self._queue.release()
@@ -145,10 +127,10 @@ class SpeechLine:
         self._wake.set()
 
     def avatar_gone(self) -> None:
-        """No avatar speaks until there is one again; what it has not played is heard as plain voice."""
+        """No avatar speaks until there is one again; what it was not heard saying is heard as plain voice."""
         if self._routes.avatar_gone():
-            self._queue.mark(TakenBack())
-            self._responses.apply(Aborted(DoneReason.AVATAR_LOST))
+            self._queue.mark(TakenBack(self._ports.heard_until(self._stream.sounding_since)))
+            self._responses.avatar_lost()
         self._wake.set()
 
     # The movement.
@@ -174,7 +156,7 @@ class SpeechLine:
         self._responses.apply(AudioWritten(self._stream.next_seconds))
         seconds = self._stream.write(link)
         self._words.written(context_id, seconds)
-        self._settle_backlog()
+        self._responses.settle_backlog()
 
     async def _advance(self, head: Item) -> None:
         match head:
@@ -194,18 +176,24 @@ class SpeechLine:
         match self._routes.choose():
             case None:
                 await self._await_avatar()
+            case Route.AVATAR if frame.interruptible and self._stream.uninterruptible:
+                await self._finish_stretch()
             case Route.AVATAR:
                 self._queue.pop()
                 await self._stream.feed(frame)
-                self._settle_backlog()
+                self._responses.settle_backlog()
             case Route.VOICE:
                 self._queue.pop()
                 await self._pass_voice(frame)
 
+    async def _finish_stretch(self) -> None:
+        """What may be interrupted does not mix with what may not: the one has been played before the other begins."""
+        await (self._seal() if self._stream.has_tail else self._sleep())
+
     async def _pass_voice(self, frame: TTSAudioRawFrame) -> None:
         seconds, heard_in = duration(frame, self._rate), self._responses.ahead
         self._responses.apply(AudioWritten(seconds))
-        self._settle_backlog()
+        self._responses.settle_backlog()
         heard_from_ns = self._ports.pipeline_time() + round(heard_in * 1e9)
         words = self._words.voiced(frame.context_id, seconds, heard_from_ns)
         await self._ports.forward(frame)
@@ -234,10 +222,12 @@ class SpeechLine:
             self._responses.apply(StopReached())
 
     async def _take_back(self, mark: TakenBack) -> None:
-        frame = await self._stream.take_back()
+        written = self._stream.written_since(mark.heard_until)
+        frame = await self._stream.take_back(mark.heard_until)
         if self._queue.head is mark:  # no interruption came in between
             self._queue.replace_head(frame)
-            self._settle_backlog()
+            self._words.taken_back(frame.context_id if frame else None, written)
+            self._responses.settle_backlog()
 
     async def _drain_to(self, mark: Drained) -> None:
         if self._stream.has_tail:
@@ -247,8 +237,7 @@ class SpeechLine:
         else:
             self._queue.pop()
             await self._forward_words(self._words.finish(None))
-            self._responses.apply(LLMClosed())
-            self._responses.apply(StopReached())
+            self._responses.drained()
             if not mark.done.done():
                 mark.done.set_result(None)
 
@@ -292,49 +281,9 @@ class SpeechLine:
             frame.pts = None
             await self._ports.forward(frame)
 
-    def _played(self) -> None:
-        if not self._audio_waits():
-            self._responses.apply(AllPlayed())
-        self._wake.set()
-
-    def _audio_waits(self) -> bool:
-        stream = self._stream
-        return self._queue.holds_audio or stream.has_tail or stream.in_flight_seconds > 0
-
-    def _settle_backlog(self) -> None:
-        self._responses.apply(BacklogChanged(self._audio_waits()))
-
     async def _seal(self) -> None:
         await self._stream.seal()
-        self._settle_backlog()
-
-    def _hush(self) -> None:
-        if self._routes.link:
-            self._stream.hush()
-        else:
-            self._stream.forget()
-
-    def _decide(self, decision: Decision) -> None:
-        match decision:
-            case ResponseStarted():
-                self._tell(SpeechEvent.RESPONSE_STARTED)
-            case ResponseDone(reason=reason):
-                if reason is DoneReason.INTERRUPTED:
-                    self._tell(SpeechEvent.INTERRUPT)
-                self._tell(SpeechEvent.RESPONSE_FINISHED)
-                self._routes.current = None
-                self._wake.set()
-        self._ports.notify(decision)
-
-    def _tell(self, event: SpeechEvent) -> None:
-        if self._routes.link and self._routes.current is Route.AVATAR:
-            self._routes.link.tell(event)
-
-    def _quieten(self, cut: tuple[Decision, ...]) -> None:
-        """Interrupt an avatar that is still being heard although its response is over here."""
-        told = any(isinstance(made, ResponseDone) and made.reason is DoneReason.INTERRUPTED for made in cut)
-        if not told and self._routes.link and self._ports.avatar_sounds():
-            self._routes.link.tell(SpeechEvent.INTERRUPT)
+        self._responses.settle_backlog()
 
     async def _sleep(self, until: float | None = None) -> bool:
         """Sleep until something happens; False if only time passed."""

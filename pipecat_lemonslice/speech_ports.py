@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 
 from pipecat.frames.frames import Frame
 
@@ -31,9 +32,12 @@ class SpeechPorts:
         notify: Told of every decision, at once; must not block.
         pipeline_time: The pipeline clock in nanoseconds; words are timed by it.
         avatar_sounds: Whether the avatar's voice is still being heard.
+        heard_until: Until when, on the loop's clock, speech must have been played for the avatar to have been heard
+            saying it; given when the first sound of the response was played.
     """
 
     forward: Callable[[Frame], Awaitable[None]]
     notify: Callable[[Notice], None]
     pipeline_time: Callable[[], int]
     avatar_sounds: Callable[[], bool] = lambda: False
+    heard_until: Callable[[float], float] = lambda sounding_since: inf

@@ -16,7 +16,13 @@ MAX_QUEUED_SECONDS = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class TakenBack:
-    """A mark: what the avatar has not played goes here."""
+    """A mark: what the avatar has not been heard saying goes here.
+
+    Parameters:
+        heard_until: Until when speech must have been played to have been heard, on the loop's clock.
+    """
+
+    heard_until: float
 
 
 @dataclass(frozen=True, slots=True)

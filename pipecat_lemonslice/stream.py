@@ -1,4 +1,4 @@
-"""Speech on its way into a room: converted, cut into short writes, and remembered until it has been played.
+"""Speech on its way into a room: converted, cut into short writes, and remembered until it must have been heard.
 
 Holds one stretch of audio at a time and knows nothing of queues or responses.
 """
@@ -6,9 +6,11 @@ Holds one stretch of audio at a time and knows nothing of queues or responses.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 from loguru import logger
+from pipecat.audio.utils import is_silence
 from pipecat.frames.frames import TTSAudioRawFrame
 
 from pipecat_lemonslice.audio import SAMPLE_BYTES, AudioConverter, AudioFormat
@@ -25,6 +27,9 @@ WRITES_IN_FLIGHT = 2
 
 STALLED_SECONDS = 3.0
 """A write that has not been played after so long means that the room takes no more audio."""
+
+REMEMBERED_SECONDS = 6.0
+"""Of what has been played, so much can be taken back: more than the time after which a mute avatar is given up."""
 
 
 class AvatarLink(Protocol):
@@ -64,6 +69,8 @@ class AvatarStream:
         self._buffer = bytearray()
         self._sealed = False
         self._in_flight: deque[tuple[asyncio.Future[None], bytes]] = deque()
+        self._past: deque[tuple[float, bytes]] = deque()
+        self._sounding_since: float | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
     @property
@@ -97,10 +104,20 @@ class AvatarStream:
         return self._seconds(min(len(self._buffer), self._write_bytes))
 
     @property
+    def sounding_since(self) -> float:
+        """When the first sound of the response was played, on the loop's clock; now if none has been."""
+        return self._loop.time() if self._sounding_since is None else self._sounding_since
+
+    @property
     def uninterruptible(self) -> bool:
         """Whether what is playing or about to play must be played to its end."""
         busy = self._in_flight or self.has_tail
         return bool(busy and self.frame and not self.frame.interruptible)
+
+    def begin(self) -> None:
+        """A response begins; what was played before is not wanted back any more."""
+        self._past.clear()
+        self._sounding_since = None
 
     async def feed(self, frame: TTSAudioRawFrame) -> None:
         """Take audio in. A new TTS context begins a new stretch; what the last one held back comes first."""
@@ -131,10 +148,14 @@ class AvatarStream:
         self._watch(link)
         return self._seconds(len(pcm))
 
-    async def take_back(self) -> TTSAudioRawFrame | None:
-        """Return everything that has not been played, as one frame, and begin afresh."""
+    def written_since(self, heard_until: float) -> float:
+        """Return the duration of what was written and not played until then, in seconds."""
+        return self._seconds(len(self._written_since(heard_until)))
+
+    async def take_back(self, heard_until: float = inf) -> TTSAudioRawFrame | None:
+        """Return everything that had not been played by a time on the loop's clock, as one frame, and begin afresh."""
         template = self.frame
-        pcm = b"".join(pcm for _, pcm in self._in_flight) + bytes(self._buffer) + await self._converter.flush()
+        pcm = self._written_since(heard_until) + bytes(self._buffer) + await self._converter.flush()
         self.forget()
         return _voice_frame(pcm, self.sample_rate, template) if pcm and template else None
 
@@ -144,6 +165,7 @@ class AvatarStream:
         self._converter.reset()
         self.frame, self._sealed = None, False
         self._in_flight = deque((played, b"") for played, _ in self._in_flight)
+        self.begin()
 
     def forget(self) -> None:
         """Drop everything, also what is in flight."""
@@ -151,6 +173,10 @@ class AvatarStream:
         self._in_flight.clear()
         if self._watchdog:
             self._watchdog.cancel()
+
+    def _written_since(self, heard_until: float) -> bytes:
+        past = (pcm for at, pcm in self._past if at > heard_until)
+        return b"".join((*past, *(pcm for _, pcm in self._in_flight)))
 
     async def _flush(self) -> None:
         said = self.frame
@@ -164,8 +190,19 @@ class AvatarStream:
         in_flight = deque(entry for entry in self._in_flight if entry[0] is not played or (failed and entry[1]))
         # What was forgotten meanwhile is of no concern to what is heard now.
         if len(in_flight) < len(self._in_flight):
+            self._remember(next(pcm for one, pcm in self._in_flight if one is played))
             self._in_flight = in_flight
             self._on_played()
+
+    def _remember(self, pcm: bytes) -> None:
+        if not pcm:  # it has been hushed
+            return
+        now = self._loop.time()
+        if self._sounding_since is None and not is_silence(pcm):
+            self._sounding_since = now - self._seconds(len(pcm))
+        self._past.append((now, pcm))
+        while self._past[0][0] < now - REMEMBERED_SECONDS:
+            self._past.popleft()
 
     def _watch(self, link: AvatarLink) -> None:
         if self._watchdog:

@@ -4,8 +4,7 @@ Frames that are speech, or travel with it, go to the :class:`~pipecat_lemonslice
 """
 
 import asyncio
-import difflib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
@@ -29,9 +28,9 @@ from pipecat_lemonslice.avatar import Avatar, AvatarOptions, Fallback
 from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.frames import AvatarKeepAliveFrame
-from pipecat_lemonslice.lifecycle import SessionOptions
 from pipecat_lemonslice.pictures import PictureSource
-from pipecat_lemonslice.rooms import Room, RoomOptions
+from pipecat_lemonslice.plan import AvatarPlan, check_keywords
+from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.settings import (
     LemonSliceVideoSettings,
     SessionConfig,
@@ -44,15 +43,12 @@ from pipecat_lemonslice.settings import (
     with_one_picture,
 )
 from pipecat_lemonslice.venue import make_venue
-from pipecat_lemonslice.visit import VOICE_SECONDS, VisitOptions
 
 if TYPE_CHECKING:
     from pipecat.transports.daily.transport import DailyTransport
 
 END_SECONDS = 5.0
 """How long a session in a shared room may take to end before the transport leaves it."""
-
-BASE_KEYWORDS = frozenset({"name", "enable_direct_mode", "metrics"})
 
 
 class LemonSliceVideoService(AIService):
@@ -114,7 +110,8 @@ class LemonSliceVideoService(AIService):
             api_url: Address of the API; ``LEMONSLICE_API_URL`` if None, else the real one.
             agent_id: The avatar, by the id of an agent. Exactly one of this and the next two is given.
             agent_image_url: The avatar, by the address of a picture.
-            agent_image: The avatar, by a picture (PIL image, bytes of a PNG or JPEG, or a path).
+            agent_image: The avatar, by a picture (PIL image, bytes of a PNG or JPEG, or a path). It is also shown as
+                a still while the plain voice is heard; a picture known by its address only is not.
             idle_timeout: Seconds without speech after which LemonSlice ends the session; negative for never.
             model: ``flash``, ``lite`` or ``pro``; None for the default model.
             aspect_ratio: ``2x3``, ``1x1`` or ``9x16``; None for ``2x3``.
@@ -140,9 +137,7 @@ class LemonSliceVideoService(AIService):
         Raises:
             ConfigurationError: Something cannot be meant; names the field and the remedy.
         """
-        _refuse_unknown(kwargs)
-        if fallback not in ("voice", "silent", "fatal"):
-            raise ConfigurationError(f"fallback must be 'voice', 'silent' or 'fatal', not {fallback!r}")
+        check_keywords(kwargs, _own_keywords(), fallback=fallback)
         complete = default_settings()
         if settings is not None:
             check_settings(settings)
@@ -168,10 +163,7 @@ class LemonSliceVideoService(AIService):
         self._config = self._venue.config
         self._config.check(complete)
         self._api = LemonSliceApi(api_key=api_key, api_url=api_url, session=session)
-        self._bot_token = bot_token
-        self._avatar_name = avatar_name
-        self._fallback: Fallback = fallback
-        self._keep_alive = keep_alive
+        self._plan = AvatarPlan(self._venue, avatar_name, bot_token, fallback, keep_alive)
         self._avatar: Avatar | None = None
         self._release: asyncio.Task[None] | None = None
         handlers = cast("Callable[..., Awaitable[None]]", self._call_event_handler)  # pyright: ignore[reportUnknownMemberType]
@@ -277,36 +269,15 @@ class LemonSliceVideoService(AIService):
         return cast("LemonSliceVideoSettings", self._settings)
 
     def _avatar_options(self) -> AvatarOptions:
-        idle_timeout = self._config.idle_timeout
-        session = SessionOptions(
-            request=lambda: self._venue.request(self._settings),
+        return self._plan.options(
+            lambda: self._settings,
             open_room=self._open_room,
-            visit=VisitOptions(
-                self._avatar_name,
-                keep_alive_after=idle_timeout / 3 if self._keep_alive and idle_timeout > 0 else None,
-                voice_timeout=None if self._venue.shared else VOICE_SECONDS,
-            ),
-        )
-        return AvatarOptions(
-            session,
-            timeouts(self._settings),
-            sample_rate=self._speech_rate(),
-            fallback=self._fallback,
+            pipeline_rate=self.processor_setup.audio_out_sample_rate,
             pipeline_time=self.get_clock().get_time,
-            shared=self._venue.shared,
         )
 
     async def _open_room(self, url: str) -> Room:
-        options = RoomOptions(
-            speech_sample_rate=self._speech_rate(),
-            voice_sample_rate=self.processor_setup.audio_out_sample_rate,
-            avatar_name=self._avatar_name,
-            token=self._bot_token,
-        )
-        return await self._venue.open_room(url, options)
-
-    def _speech_rate(self) -> int:
-        return self._venue.speech_rate(self.processor_setup.audio_out_sample_rate)
+        return await self._plan.open_room(url, self.processor_setup.audio_out_sample_rate)
 
 
 def _travels_with_speech(frame: Frame, direction: FrameDirection) -> bool:
@@ -316,11 +287,5 @@ def _travels_with_speech(frame: Frame, direction: FrameDirection) -> bool:
     return not isinstance(frame, OutputImageRawFrame) or frame.sync_with_audio
 
 
-def _refuse_unknown(kwargs: Mapping[str, Any]) -> None:
-    unknown = sorted(set(kwargs) - BASE_KEYWORDS)
-    if not unknown:
-        return
-    known = [name for name in LemonSliceVideoService.__init__.__annotations__ if name not in ("kwargs", "return")]
-    near = difflib.get_close_matches(unknown[0], known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ". Further request fields go into extra={…}."
-    raise ConfigurationError(f"{', '.join(unknown)}: no such keyword{hint}")
+def _own_keywords() -> Iterator[str]:
+    return (name for name in LemonSliceVideoService.__init__.__annotations__ if name not in ("kwargs", "return"))

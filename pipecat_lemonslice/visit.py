@@ -15,6 +15,7 @@ from pipecat_lemonslice.attendance import (
     AvatarJoined,
     AvatarOver,
     AvatarReady,
+    AvatarReplaced,
     AvatarTroubled,
     Change,
 )
@@ -166,6 +167,9 @@ class RoomVisit:
                 self._listener.visit_ready(self._link)
             case AvatarGone(reason):
                 self._listener.visit_lost(reason)
+            case AvatarReplaced(reason, participant):
+                self._listener.visit_lost(reason)
+                self._follow(AvatarJoined(participant))
             case AvatarOver(reason):
                 raise SessionError(reason)
             case AvatarTroubled(trouble):

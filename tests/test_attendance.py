@@ -3,12 +3,14 @@
 import pytest
 
 from pipecat_lemonslice.attendance import (
+    MAX_TWINS,
     Attendance,
     AttendanceTimeouts,
     AvatarGone,
     AvatarJoined,
     AvatarOver,
     AvatarReady,
+    AvatarReplaced,
     AvatarTroubled,
     Change,
 )
@@ -117,6 +119,39 @@ def test_it_may_come_back_with_another_id() -> None:
     assert attendance.handle(PICTURE, 1.5) is None
     assert attendance.handle(ParticipantJoined(TWIN), 2.0) == AvatarJoined(TWIN)
     assert attendance.handle(PICTURE, 2.5) == AvatarReady()
+
+
+def test_one_that_came_back_before_it_left_takes_its_place_at_once() -> None:
+    """Until then it is nobody; from then on it must be seen, and counts."""
+    attendance = shown()
+    assert attendance.handle(ParticipantJoined(TWIN), 1.0) is None
+    replaced = attendance.handle(ParticipantLeft(AVATAR, "leftCall"), 2.0)
+    assert isinstance(replaced, AvatarReplaced)
+    assert (replaced.participant, attendance.avatar) == (TWIN, TWIN)
+    assert "leftCall" in replaced.reason
+    assert attendance.deadline == 17.0
+    assert attendance.handle(PICTURE, 2.5) == AvatarReady()
+    assert isinstance(attendance.handle(ParticipantLeft(TWIN, ""), 3.0), AvatarGone)
+
+
+def test_one_that_freezes_is_replaced_by_one_of_its_name() -> None:
+    """Which has as long to be seen; what becomes of the frozen one is of no concern."""
+    attendance = shown()
+    attendance.handle(ParticipantJoined(TWIN), 1.0)
+    assert isinstance(attendance.handle_timer(15.0), AvatarReplaced)
+    assert attendance.handle(ParticipantLeft(AVATAR, ""), 16.0) is None
+    assert isinstance(attendance.handle_timer(30.0), AvatarOver)
+
+
+def test_only_who_is_still_there_takes_its_place_and_the_first_of_them() -> None:
+    """Also where the same join is told twice, and where there are very many."""
+    twins = [Participant(f"t{number}", "LemonSlice") for number in range(100)]
+    attendance = after(ParticipantJoined(AVATAR), ParticipantJoined(AVATAR), *map(ParticipantJoined, twins))
+    assert len(attendance._twins) == MAX_TWINS
+    attendance.handle(ParticipantLeft(twins[0], ""), 1.0)
+    replaced = attendance.handle(ParticipantLeft(AVATAR, ""), 2.0)
+    assert isinstance(replaced, AvatarReplaced)
+    assert replaced.participant == twins[1]
 
 
 STRANGE: list[RoomEvent] = [

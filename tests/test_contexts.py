@@ -201,6 +201,17 @@ def test_words_of_the_plain_voice_are_stamped_by_how_late_it_is() -> None:
     assert [frame.pts for frame in frames] == [round(110.5 * SECOND)]
 
 
+def test_words_of_speech_that_is_heard_once_more_come_with_it() -> None:
+    """What is taken back counts as not spoken, also where some of it belongs to the context before."""
+    clock = clock_with_audio()
+    clock.hold(word("x", 101.5))
+    clock.written("a", 1.0)
+    clock.taken_back("a", 1.25)
+    clock.taken_back("unheard of", 1.0)
+    frames = clock.voiced("a", 2.0, 104 * SECOND)
+    assert [frame.pts for frame in frames] == [round(105.75 * SECOND)]
+
+
 def test_the_clock_remembers_a_bounded_number_of_contexts() -> None:
     """The oldest are forgotten; their words are due at once rather than never."""
     clock = clock_with_audio()

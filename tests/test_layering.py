@@ -23,10 +23,12 @@ LAYERS = (
     "response contexts audio",
     "response_clock stream",
     "routes speech_queue speech_ports",
+    "response_teller",
     "speech",
-    "settings media announcer venue",
+    "settings media still hearing announcer venue",
     "relay shared_voice",
     "avatar",
+    "plan",
     "video",
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
@@ -118,6 +120,7 @@ def test_the_pure_parts_import_no_io_and_no_clock() -> None:
         "settings",
         "renewal",
         "voice_watch",
+        "hearing",
     ):
         assert {"asyncio", "time", "aiohttp", "threading"}.isdisjoint(imported(ROOT / f"{name}.py"))
 

@@ -1,6 +1,7 @@
 """What the pipeline is told of an avatar that speaks in a shared room."""
 
 import asyncio
+from math import inf
 
 from pipecat.frames.frames import BotSpeakingFrame, BotStartedSpeakingFrame, BotStoppedSpeakingFrame, Frame
 
@@ -83,4 +84,13 @@ async def test_the_avatar_may_be_heard_for_a_moment_after_its_response_unless_in
     pipeline.voice.response_over()
     pipeline.voice.interrupt()
     assert not pipeline.voice.sounds()
+    await pipeline.end()
+
+
+@virtual_time
+async def test_what_was_played_counts_as_heard() -> None:
+    """Nobody knows here what the avatar was heard saying; nothing is said twice on a guess."""
+    pipeline = Pipeline()
+    pipeline.voice.expect_voice(0.0)
+    assert pipeline.voice.heard_until(0.0) == inf
     await pipeline.end()

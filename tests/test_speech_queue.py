@@ -77,7 +77,7 @@ async def test_an_interruption_leaves_what_may_not_be_interrupted_and_the_end() 
     drained = Drained(asyncio.get_running_loop().create_future())
     add(queue, speech(1.0), kept, LLMTextFrame("x"), picture)
     queue.mark(drained)
-    queue.mark(TakenBack())
+    queue.mark(TakenBack(0.0))
     queue.interrupt(None)
     assert queue.seconds == pytest.approx(1.0)
     assert rest(queue) == [kept, picture, drained]
@@ -87,7 +87,7 @@ async def test_an_interruption_leaves_what_may_not_be_interrupted_and_the_end() 
 @virtual_time
 async def test_what_plays_on_is_spared() -> None:
     """The context of audio that may not be interrupted lives on, and what was taken back of it stays."""
-    queue, mark = SpeechQueue(RATE), TakenBack()
+    queue, mark = SpeechQueue(RATE), TakenBack(0.0)
     add(queue, speech(1.0, "a"), speech(1.0, "b"))
     queue.mark(mark)
     queue.interrupt(speech(1.0, "b", interruptible=False))
@@ -100,11 +100,11 @@ async def test_what_was_taken_back_comes_first() -> None:
     """The mark is replaced by the audio, which counts; or by nothing."""
     queue, later, back = SpeechQueue(RATE), speech(1.0, "b"), speech(0.5)
     add(queue, later)
-    queue.mark(TakenBack())
+    queue.mark(TakenBack(0.0))
     assert queue.holds_audio
     queue.replace_head(back)
     assert queue.seconds == pytest.approx(1.5)
-    queue.mark(TakenBack())
+    queue.mark(TakenBack(0.0))
     queue.replace_head(None)
     assert rest(queue) == [back, later]
 

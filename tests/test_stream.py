@@ -9,7 +9,15 @@ from pipecat.frames.frames import TTSAudioRawFrame
 
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.messages import SpeechEvent
-from pipecat_lemonslice.stream import STALLED_SECONDS, WRITES_IN_FLIGHT, AvatarStream, audio_format, duration
+from pipecat_lemonslice.stream import (
+    REMEMBERED_SECONDS,
+    STALLED_SECONDS,
+    WRITES_IN_FLIGHT,
+    AvatarStream,
+    audio_format,
+    duration,
+)
+from pipecat_lemonslice.visit import VOICE_SECONDS
 from tests.support.stage import RATE, speech, tone
 from tests.support.virtual_time import virtual_time
 
@@ -136,6 +144,49 @@ async def test_what_a_lost_room_did_not_play_stays_to_be_taken_back(b: Bench) ->
     back = await b.stream.take_back()
     assert back is not None
     assert back.audio == tone(0.05)
+
+
+@bench
+async def test_what_was_played_and_not_heard_is_taken_back_too(b: Bench) -> None:
+    """From the first write on that was played later than what was heard."""
+    await b.stream.feed(speech(0.1))
+    for _ in range(3):
+        b.write_all()
+        await asyncio.sleep(0.02)
+        await b.link.play()
+    b.write_all()
+    heard_until = b.stream.sounding_since + 0.03
+    assert b.stream.written_since(heard_until) == pytest.approx(0.08)
+    back = await b.stream.take_back(heard_until)
+    assert back is not None
+    assert back.audio == tone(0.1)[WRITE:]
+    assert b.stream.written_since(-1.0) == 0
+
+
+@pytest.mark.parametrize("how", ["begin", "hush"])
+@virtual_time
+async def test_what_was_played_before_is_not_wanted_back(how: str) -> None:
+    """A new response, and an interruption, let it go."""
+    b = Bench()
+    await b.stream.feed(speech(0.04))
+    b.write_all()
+    await b.link.play(2)
+    b.stream.begin() if how == "begin" else b.stream.hush()
+    await b.stream.feed(speech(0.1, "b"))
+    back = await b.stream.take_back(-1.0)
+    assert back is not None
+    assert back.audio == tone(0.1)
+
+
+@bench
+async def test_what_was_played_is_remembered_in_bounds(b: Bench) -> None:
+    """Of a long speech only the last seconds, which is more than an avatar may lag."""
+    await b.stream.feed(speech(20.0))
+    while b.stream.ready:
+        b.write_all()
+        await asyncio.sleep(0.02)
+        await b.link.play()
+    assert VOICE_SECONDS < b.stream.written_since(-1.0) <= REMEMBERED_SECONDS + 0.1
 
 
 @bench

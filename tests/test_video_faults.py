@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from itertools import groupby
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.text.base_text_aggregator import TextType
 
@@ -26,7 +24,7 @@ from pipecat_lemonslice.answers import CreatedSession
 from pipecat_lemonslice.controls import ResetIdleTimeout
 from pipecat_lemonslice.errors import ApiConnectionError, ApiResponseError, ConfigurationError, RoomError
 from tests.support.memory import MemoryRoom, MemoryVendor
-from tests.support.stage import RATE, Stage, speech, tone
+from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
 
 
@@ -163,187 +161,6 @@ async def test_fallback_fatal_ends_the_pipeline_with_one_errorframe(cause: str) 
         await stage.settle(9.0)
         assert len(stage.up(ErrorFrame)) == 1
         assert len(stage.up(EndWorkerFrame)) == 1
-
-
-# Losing the avatar.
-
-
-@pytest.mark.parametrize("how", ["leave", "lose", "fatal", "idle"])
-@pytest.mark.parametrize("at", [0.0, 0.013, 0.02, 0.5, 1.0, 1.99])
-@virtual_time
-async def test_the_handover_loses_nothing_and_doubles_only_what_was_in_flight(how: str, at: float) -> None:
-    """What the room has not played goes on as plain voice, at once, from the sample on where the room stopped."""
-    async with Stage(room={"echo": False}) as stage:
-        room = await arrived(stage)
-        await stage.send(speech(1.0), speech(1.0, "b", 24000), TTSStoppedFrame("b"))
-        await stage.settle(at)
-        lost_at = stage.now
-        match how:
-            case "leave":
-                room.leave()
-            case "lose":
-                room.lose("the socket is gone")
-            case "fatal":
-                room.say({"type": "daily_error", "fatal": True, "error": "broken"})
-            case _:
-                room.say({"type": "idle_timeout"})
-        await stage.settle(0.05)
-        written = room.speech
-        whole = tone(1.0) * 2
-        assert whole.endswith(stage.plain)
-        overlap = len(written) + len(stage.plain) - len(whole)
-        assert 0 <= overlap <= 2 * 2 * 480
-        assert stage.time_of(TTSAudioRawFrame) == pytest.approx(lost_at, abs=1e-6)
-        await stage.settle(5.0)
-        assert room.speech == written
-        assert whole.endswith(stage.plain)
-        # At the very end the stop has been reached already; what is taken back then is a response without one.
-        stopped = at < 1.95
-        reason = "stopped" if stopped else "response_done_timeout"
-        assert reasons(stage) == (["avatar_lost", reason] if written else [reason])
-        ends = lost_at + len(stage.plain) / (2 * RATE) + (0.0 if stopped else 0.5)
-        assert stage.time_of(AvatarResponseDoneFrame, -1) == pytest.approx(ends, abs=1e-6)
-        assert stage.event_names().count("on_fallback") == 1
-        assert stage.event_names().count("on_avatar_disconnected") == 1
-        assert len(stage.up(ErrorFrame)) == 1
-
-
-@virtual_time
-async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
-    """Also what the resampler holds goes on."""
-    async with Stage(room={"echo": False}) as stage:
-        room = await arrived(stage)
-        await stage.send(speech(2.0, "a", 44100))
-        await stage.settle(1.0)
-        room.lose("gone")
-        await stage.settle(2.0)
-        total = len(room.speech) + len(stage.plain)
-        assert 2 * 2 * RATE <= total <= 2 * 2 * RATE + 2 * 2 * 480
-
-
-@virtual_time
-async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
-    """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        await stage.send(LLMFullResponseStartFrame(), speech(10.0))
-        await stage.settle(1.0)
-        room.leave()
-        await stage.until(lambda: len(stage.rooms) == 2)
-        room = await arrived(stage)
-        await stage.send(speech(1.0))
-        await stage.settle(1.0)
-        assert room.speech == b""
-        await stage.send(LLMFullResponseEndFrame())
-        await stage.settle(10.0)
-        await stage.send(speech(1.0, "b"))
-        await stage.settle(3.0)
-        assert room.speech == tone(1.0)
-
-
-@virtual_time
-async def test_an_avatar_that_comes_back_to_its_room_is_followed_again() -> None:
-    """The same session goes on when the avatar rejoins within the grace, with another id."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        room.leave()
-        await stage.settle(1.0)
-        room.join(participant_id="22222222-2222-4222-8222-222222222222")
-        room.show()
-        await stage.settle()
-        await stage.send(speech(1.0))
-        await stage.settle(2.0)
-        assert room.speech == tone(1.0)
-        assert stage.vendor.created == ["session-1"]
-        assert room.watched is not None
-        assert room.watched.id.startswith("2222")
-        assert stage.up(ErrorFrame) == []
-
-
-@virtual_time
-async def test_pictures_that_stop_end_the_session_and_the_voice_goes_on() -> None:
-    """A frozen picture is a lost avatar, after a patience."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        room.freeze_video()
-        await stage.settle(14.0)
-        assert stage.vendor.terminated == []
-        await stage.settle(2.0)
-        assert stage.vendor.terminated == ["session-1"]
-        assert len(stage.up(ErrorFrame)) == 1
-
-
-@virtual_time
-async def test_a_room_that_stops_playing_is_lost_within_three_seconds() -> None:
-    """A write that is never played gives the room up; the rest is heard as plain voice."""
-    async with Stage(room={"echo": False}) as stage:
-        room = await arrived(stage)
-        await stage.send(speech(5.0))
-        await stage.settle(1.0)
-        room.frozen = True
-        frozen = len(room.speech)
-        await stage.settle(3.5)
-        assert tone(5.0).endswith(stage.plain)
-        assert len(stage.plain) >= len(tone(5.0)) - frozen - 2 * 960
-        assert reasons(stage)[0] == "avatar_lost"
-
-
-@virtual_time
-async def test_a_room_whose_write_raises_does_not_silence_the_bot() -> None:
-    """A native layer that refuses a write costs the avatar, not the call."""
-    async with Stage(room={"echo": False}) as stage:
-        room = await arrived(stage)
-        room.write_error = ValueError("released")
-        await stage.send(speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(2.0)
-        assert stage.plain == tone(1.0)
-        assert len(stage.up(ErrorFrame)) == 1
-        await stage.until(lambda: len(stage.rooms) == 2)
-        room = await arrived(stage)
-        await stage.send(speech(1.0, "b"))
-        await stage.settle(2.0)
-        assert room.speech == tone(1.0)
-
-
-@virtual_time
-async def test_strangers_cannot_steer_the_service() -> None:
-    """Messages, pictures and departures of others than the avatar mean nothing."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        room.join("Eve", "33333333-3333-4333-8333-333333333333")
-        room.join("LemonSlice", "44444444-4444-4444-8444-444444444444")
-        for sender in ("33333333-3333-4333-8333-333333333333", "44444444-4444-4444-8444-444444444444"):
-            room.say({"type": "idle_timeout"}, sender)
-            room.say({"type": "daily_error", "fatal": True}, sender)
-            room.leave("LemonSlice", sender)
-        room.show()
-        await stage.send(speech(1.0))
-        await stage.settle(3.0)
-        assert room.speech == tone(1.0)
-        assert stage.up(ErrorFrame) == []
-        assert stage.vendor.terminated == []
-
-
-@virtual_time
-async def test_the_page_is_told_of_a_loss_and_of_a_return() -> None:
-    """Lost, voice only, calling, joining, here: in this order, and each RTVI message as its frame."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        await stage.send(speech(3.0))
-        await stage.settle(1.0)
-        before = len(statuses(stage))
-        room.lose("gone")
-        await stage.until(lambda: len(stage.rooms) == 2)
-        await arrived(stage)
-        assert [status for status, _ in groupby(statuses(stage)[before:])] == [
-            AvatarStatus.LOST,
-            AvatarStatus.VOICE_ONLY,
-            AvatarStatus.CALLING,
-            AvatarStatus.JOINING,
-            AvatarStatus.HERE,
-        ]
-        told = [frame.data["status"] for frame in stage.down(RTVIServerMessageFrame) if "status" in frame.data]
-        assert told == [str(status) for status in statuses(stage)]
 
 
 # Keeping it alive.

@@ -314,3 +314,16 @@ async def test_the_old_voice_is_kept_back_until_it_has_fallen_silent() -> None:
         heard = len(stage.voice.strip(b"\0"))
         await stage.settle(3.0)
         assert len(stage.voice.strip(b"\0")) == heard
+
+
+@virtual_time
+async def test_what_may_be_interrupted_does_not_take_what_may_not_with_it() -> None:
+    """An interruption at the change from one to the other leaves the last samples of what must be heard."""
+    for at in (0.22, 0.24, 0.26, 0.27):
+        async with Stage() as stage:
+            room = await arrived(stage)
+            await stage.send(speech(0.28, "a", interruptible=False), speech(1.0, "b"))
+            await stage.settle(at)
+            await stage.send(InterruptionFrame())
+            await stage.settle(2.0)
+            assert room.speech == tone(0.28)

@@ -76,6 +76,8 @@ def _options(given: argparse.Namespace) -> EmulatorOptions:
         join_delay=given.join_delay,
         never_join=given.never_join,
         leave_after=given.leave_after,
+        freeze_video_after=given.freeze_video_after,
+        mute_after=given.mute_after,
         avatar_name=given.avatar_name,
         api_keys=frozenset(given.key),
         agents=frozenset(given.agent),
@@ -96,6 +98,8 @@ def _misbehave(emulator: Emulator, given: argparse.Namespace) -> None:
         emulator.reset(when=given.reset, times=given.reset_times, path=path)
     if given.malform is not None:
         emulator.malform(times=given.malform, path=path)
+    if given.truncate is not None:
+        emulator.truncate(times=given.truncate, path=path)
     if given.hang is not None:
         emulator.hang(times=given.hang, path=path)
     emulator.drop_keys(*given.drop_key)
@@ -149,6 +153,8 @@ def _avatar_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--avatar-name", default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
     group.add_argument("--never-join", action="store_true", help="the avatar never comes")
     group.add_argument("--leave-after", type=_seconds, metavar="S", help="it leaves after so much speech")
+    group.add_argument("--freeze-video-after", type=_seconds, metavar="S", help="its picture stops after so much")
+    group.add_argument("--mute-after", type=_seconds, metavar="S", help="its voice stops after so much")
 
 
 def _fault_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,7 +169,8 @@ def _fault_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--reset", choices=("before", "after"), help="break the connection, before or after acting")
     group.add_argument("--reset-times", type=int, default=1, metavar="N", help="so often (1)")
     group.add_argument("--hang", type=int, nargs="?", const=1, metavar="N", help="never answer N requests (1)")
-    group.add_argument("--malform", type=int, nargs="?", const=1, metavar="N", help="truncate N answers (1)")
+    group.add_argument("--malform", type=int, nargs="?", const=1, metavar="N", help="cut the JSON of N answers (1)")
+    group.add_argument("--truncate", type=int, nargs="?", const=1, metavar="N", help="break off in N answers (1)")
     group.add_argument("--drop-key", action="append", default=[], metavar="KEY", help="leave out of the answer")
     group.add_argument("--refuse-rooms", metavar="REASON", help="let nobody into any room")
 

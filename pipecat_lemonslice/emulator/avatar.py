@@ -8,7 +8,7 @@ be loaded or drawn first are loaded and drawn in tasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -81,7 +81,10 @@ class Avatar(Member, Witness):
         self._changing = asyncio.Lock()
         self._tasks = Tasks()
         self._stint: asyncio.Task[None] | None = None
-        self._patience = options.leave_after
+        self._countdowns: list[tuple[float, Callable[[], None]]] = []
+        self._count_from(options.leave_after, self.leave)
+        self._count_from(options.freeze_video_after, self.freeze_video)
+        self._count_from(options.mute_after, self.mute)
         self._video = self._audio = True
         self._beats = 0
 
@@ -89,7 +92,7 @@ class Avatar(Member, Witness):
 
     def leave_after(self, seconds: float) -> None:
         """Leave the room once so much more speech has been heard."""
-        self._patience = seconds
+        self._count_from(seconds, self.leave)
 
     def freeze_video(self) -> None:
         """Send no more pictures."""
@@ -186,7 +189,7 @@ class Avatar(Member, Witness):
         seconds = self._stage.hear(sound, now)
         if seconds:
             self._idle.reset(self._stage.response.audio_until or now)
-            self._lose_patience(seconds)
+            self._count_down(seconds)
 
     def on_message(self, sender: Member, message: Mapping[str, Any]) -> None:
         """Obey the bot, if the message is for this session."""
@@ -207,13 +210,16 @@ class Avatar(Member, Witness):
             case _:
                 self._record.note(Kind.APP_MESSAGE, message)
 
-    def _lose_patience(self, seconds: float) -> None:
-        if self._patience is None:
-            return
-        self._patience -= seconds
-        if self._patience < 1e-6:
-            self._patience = None
-            self.leave()
+    def _count_from(self, seconds: float | None, what: Callable[[], None]) -> None:
+        if seconds is not None:
+            self._countdowns.append((seconds, what))
+
+    def _count_down(self, seconds: float) -> None:
+        counted = [(left - seconds, what) for left, what in self._countdowns]
+        self._countdowns = [(left, what) for left, what in counted if left >= 1e-6]
+        for left, what in counted:
+            if left < 1e-6:
+                what()
 
     async def _perform(self) -> None:
         await self._prepared.wait()

@@ -11,7 +11,7 @@ from aiohttp import web
 from loguru import logger
 
 from pipecat_lemonslice.emulator import views
-from pipecat_lemonslice.emulator.faults import Delay, Fault, Faults, Hang, Malform, Path, Reject, Reset, When
+from pipecat_lemonslice.emulator.faults import Delay, Fault, Faults, Hang, Malform, Path, Reject, Reset, Truncate, When
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.room import Room
 from pipecat_lemonslice.emulator.server import SeenRequest, Server
@@ -157,6 +157,10 @@ class Emulator:
     def malform(self, *, times: float = 1, path: Path = "create") -> None:
         """Carry the request out and answer with truncated JSON."""
         self._faults.arm(Malform(), path, times)
+
+    def truncate(self, *, times: float = 1, path: Path = "create") -> None:
+        """Carry the request out and break the connection in the middle of the answer."""
+        self._faults.arm(Truncate(), path, times)
 
     def reset(self, *, when: When = "before", times: float = 1, path: Path = "create") -> None:
         """Break the connection, before or after carrying the request out."""

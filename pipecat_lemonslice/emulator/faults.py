@@ -50,13 +50,18 @@ class Malform:
 
 
 @dataclass(frozen=True)
+class Truncate:
+    """Carry the request out, promise the whole answer, and break the connection in the middle of it."""
+
+
+@dataclass(frozen=True)
 class Reset:
     """Break the connection."""
 
     when: When = "before"
 
 
-Fault = Reject | Delay | Hang | Malform | Reset
+Fault = Reject | Delay | Hang | Malform | Truncate | Reset
 
 
 @dataclass

@@ -22,7 +22,7 @@ from loguru import logger
 from multidict import CIMultiDict
 
 from pipecat_lemonslice.emulator.bodies import BadRequest, create_order
-from pipecat_lemonslice.emulator.faults import Fault, Faults, Hang, Malform, Reject, Reset
+from pipecat_lemonslice.emulator.faults import Fault, Faults, Hang, Malform, Reject, Reset, Truncate
 from pipecat_lemonslice.emulator.net import reset
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.pictures import PictureError, size_of
@@ -154,6 +154,8 @@ class Server:
                 text = response.text or ""
                 half = text[: len(text) // 2]
                 return web.Response(text=half, status=response.status, content_type="application/json")
+            case Truncate() if isinstance(response, web.Response):
+                return await _broken_off(request, response)
             case _:
                 return response
 
@@ -293,6 +295,16 @@ def _rejection(fault: Reject) -> web.Response:
     if fault.body is None:
         return _error(fault.status, fault.detail, headers)
     return web.Response(text=fault.body, status=fault.status, content_type="text/html", headers=headers)
+
+
+async def _broken_off(request: web.Request, response: web.Response) -> web.StreamResponse:
+    body = (response.text or "").encode()
+    answer = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
+    answer.content_length = len(body)
+    await answer.prepare(request)
+    await answer.write(body[: len(body) // 2])
+    _broken(request)
+    return answer
 
 
 def _broken(request: web.Request) -> web.Response:

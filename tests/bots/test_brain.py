@@ -1,6 +1,5 @@
 """The scripted brain as an LLM service."""
 
-from offline.brain import ScriptedBrainService, tokens
 from pipecat.frames.frames import (
     InterruptionFrame,
     LLMContextFrame,
@@ -10,6 +9,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 
+from offline.brain import ScriptedBrainService, tokens
 from pipecat_lemonslice import AvatarActionFrame
 from tests.fidelity.calls import Running
 from tests.support.waiting import until

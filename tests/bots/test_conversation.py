@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from offline.conversation import NOT_UNDERSTOOD, answer, normalized
 from offline.script import GREETING, PHRASES, STORY, TOPICS, Act, ChangePicture, HangUp, Say
 

@@ -1,10 +1,10 @@
 """The offline ears: real recognition of speech that the offline voice made."""
 
 import pytest
+
 from offline.espeak import Voice
 from offline.recognizer import Nothing, Recognizer, Unclear, Understood, UnknownWordsError
 from offline.script import PHRASES
-
 from tests.support.speech import microphone
 
 VOICES = (Voice(), Voice(name="en-us+m3"), Voice(name="en-gb-x-rp"))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import pytest
-from offline.voice import EspeakTTSService, EspeakTTSSettings, StopEvents
 from pipecat.frames.frames import (
     EndFrame,
     Frame,
@@ -24,6 +23,8 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.tests.utils import run_test
 from pipecat.workers.runner import WorkerRunner
+
+from offline.voice import EspeakTTSService, EspeakTTSSettings, StopEvents
 
 TEXT = "Hello there. How are you? Count to three."
 F = TypeVar("F", bound=Frame)

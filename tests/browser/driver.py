@@ -182,7 +182,8 @@ class Visitor:
 
     async def _report(self) -> str:
         seen = await self.look("JSON.stringify([page.state, page.messages, page.captions, page.responses])")
-        return f"the page: {seen}\nthe bot: {self._bot.said() if self._bot else 'none'}"
+        shown = await self.look("['status', 'notices'].map((id) => document.getElementById(id).innerText).join(' | ')")
+        return f"the page: {seen}\nit says: {shown}\nthe bot: {self._bot.said() if self._bot else 'none'}"
 
     async def connect(self) -> None:
         """Press Connect and wait for the avatar's picture."""

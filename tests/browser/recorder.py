@@ -59,6 +59,10 @@ class Recording:
         record: dict[str, Any] = await visitor.look("record")
         return cls(*[[(at, value) for at, value in record[name]] for name in ("sound", "mouth")])
 
+    def since(self, start: float) -> Self:
+        """What came after a time."""
+        return type(self)(*[[one for one in series if one[0] >= start] for series in (self.sound, self.mouth)])
+
     def voiced(self) -> tuple[float, float]:
         """When the voice was first and last heard."""
         times = [at for at, level in self.sound if level > VOICED]

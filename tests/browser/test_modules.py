@@ -165,6 +165,22 @@ async def test_an_interruption_strikes_out_what_was_not_said(still: Visitor) -> 
     assert (entry["interrupted"], entry["spoken"], struck) == (True, "One", "two")
 
 
+async def test_a_late_beginning_takes_no_words_back(still: Visitor) -> None:
+    """Pipecat holds a segment's first message back until the bot is heard; words may be reported before."""
+    body = """say(1, "One two", "One"); say(1, "One two", "", true); const heard = captions.entries[0].spoken;
+        say(2, "Three four", "Three"); return [heard, captions.entries[0].spoken]"""
+    assert await call(still, "captions.js", CAPTIONS + body) == ["One", "One two Three"]
+
+
+async def test_words_under_way_stay_with_the_answer_that_was_cut_off(still: Visitor) -> None:
+    """What arrives between a typed line and the server's interruption belongs to the old answer."""
+    body = """captions.botSpeaking(true); say(1, "One.", "One."); captions.typed("Stop"); say(2, "Two.", "", true);
+        captions.interrupted(); say(3, "Three.", "", true); return captions.entries"""
+    entries = await call(still, "captions.js", CAPTIONS + body)
+    assert [one["text"] for one in entries] == ["One. Two.", "Stop", "Three."]
+    assert [one["interrupted"] for one in entries] == [True, False, False]
+
+
 async def test_silence_cannot_be_interrupted(still: Visitor) -> None:
     """An interruption after everything was said leaves the answer as it is."""
     body = """captions.botSpeaking(true); say(1, "One", "", true); say(1, "One", "One"); captions.botSpeaking(false);

@@ -205,3 +205,26 @@ async def test_sessions_that_leak_are_seen():
     async with Emulator() as emulator, aiohttp.ClientSession() as http:
         await Town(emulator, http).create()
     assert [session.status for session in emulator.running] in (["ACTIVE"], ["QUEUED"])
+
+
+async def test_an_answer_breaks_off(town: Town):
+    """The session exists, and half of the answer comes."""
+    town.emulator.truncate()
+    with pytest.raises((aiohttp.ClientError, ConnectionError)):
+        await town.create()
+    assert town.emulator.created == 1
+    await town.create()
+
+
+@pytest.mark.parametrize("options", [EmulatorOptions(freeze_video_after=0.1, mute_after=0.1, latency=0.05)])
+async def test_every_avatar_may_freeze_and_fall_silent(town: Town):
+    """After so much speech no more pictures and no more sound come, though it stays in the room."""
+    bot, emulator = await meet(town)
+    avatar = emulator.sessions[0].avatar
+    await bot.say(tone(0.2))
+    await avatar.wait_until(lambda: len(avatar.heard) >= 0.2 * 48000)
+    await asyncio.sleep(0.1)
+    pictures, sounds = len(bot.pictures), len(bot.sounds)
+    await asyncio.sleep(0.2)
+    assert (len(bot.pictures), len(bot.sounds)) == (pictures, sounds)
+    assert avatar.present

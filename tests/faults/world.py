@@ -19,6 +19,7 @@ from loguru import logger
 from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
+    Frame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     SpeechOutputAudioRawFrame,
@@ -31,9 +32,18 @@ from yarl import URL
 from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.errors import ApiConnectionError, ApiError, ApiTimeoutError
 from pipecat_lemonslice.rest import Answer, Call, RestClient
-from pipecat_lemonslice.rooms import Room, VoiceReceived
+from pipecat_lemonslice.rooms import Participant, ParticipantLeft, Room, VoiceReceived
 from tests.support.memory import AVATAR_ID, MemoryRoom, MemoryWill
 from tests.support.stage import RATE, Stage, StagedService
+
+LAG = 0.25
+"""By how much the avatar's voice follows its speech, in seconds."""
+
+LOOK = 0.1
+"""Seconds between two looks whether the end has come."""
+
+TURNS = 15
+"""Turns of the loop in which a frame has gone through the pipeline."""
 
 SLICE = 0.02
 SLICE_SAMPLES = round(SLICE * RATE)
@@ -226,6 +236,7 @@ class WorldRoom(MemoryRoom):
     def __init__(self, **options: Any) -> None:
         super().__init__(RATE, **{"obedient": True, **options})
         self.message_error: Exception | None = None
+        self.left = False
         self._muted = False
 
     def send(self, message: Any) -> None:
@@ -234,6 +245,7 @@ class WorldRoom(MemoryRoom):
         super().send(message)
 
     def leave(self, name: str = "LemonSlice", participant_id: str = AVATAR_ID) -> None:
+        self.left = True
         self.fall_silent()
         super().leave(name, participant_id)
 
@@ -259,6 +271,14 @@ class WorldRoom(MemoryRoom):
         while self._voices:
             self._voices.pop().cancel()
 
+    def put_left(self, participant_id: str) -> None:
+        """Somebody else under the avatar's name goes."""
+        self.put(ParticipantLeft(Participant(participant_id, "LemonSlice"), "leftCall"))
+
+    def put_later(self, message: object) -> None:
+        """The avatar says something once it is there."""
+        self._loop.call_later(2.0, self.say, message)
+
     async def close(self) -> None:
         self.fall_silent()
         await super().close()
@@ -274,10 +294,12 @@ class Utterance:
     Parameters:
         at: When it was sent.
         codes: Its slices of 20 ms.
+        interruptible: Whether an interruption ends it.
     """
 
     at: float
     codes: range
+    interruptible: bool = True
 
     @property
     def seconds(self) -> float:
@@ -314,9 +336,9 @@ class WorldService(StagedService):
 
 
 class World(Stage):
-    """A call that can be driven through faults; see the module."""
+    """A call that can be driven through faults; see the module. Logs are kept of one that is ``observed``."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, observed: bool = True, **kwargs: Any) -> None:
         self.lemonslice = MemoryLemonSlice()
         self.journal = Journal()
         self.said: list[Utterance] = []
@@ -333,9 +355,7 @@ class World(Stage):
         }
         super().__init__(cast("Any", MemoryApi(self.lemonslice)), **{**secrets, **kwargs})
         cast("Any", self.service).__class__ = WorldService
-        self._sinks = [
-            logger.add(self._note_log, level="TRACE", diagnose=True, backtrace=True, format="{name} {message}"),
-        ]
+        self._sinks = [self._listen_in()] if observed else []
 
     async def __aenter__(self) -> "World":
         asyncio.get_running_loop().set_exception_handler(self._note_stray)
@@ -354,27 +374,27 @@ class World(Stage):
     def errors(self) -> list[ErrorFrame]:
         return self.up(ErrorFrame)
 
+    async def settle(self, seconds: float = 0.0) -> None:
+        """Let time pass, and everything happen that is due; in fewer turns than the stage takes, as there are many."""
+        await asyncio.sleep(seconds)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
     async def end(self) -> None:
         """End the call and wait until the EndFrame has come through."""
         await self.send(EndFrame())
         while not any(isinstance(frame, EndFrame) for _, frame in self.sink.frames[-20:]):  # noqa: ASYNC110
-            await asyncio.sleep(SLICE)
+            await asyncio.sleep(LOOK)
 
-    async def say(self, seconds: float, *, chunk: float = 0.2, stop: bool = True, llm: bool = True) -> Utterance:
+    async def say(
+        self, seconds: float, *, chunk: float = 0.2, stop: bool = True, llm: bool = True, interruptible: bool = True
+    ) -> Utterance:
         """Have the bot say something coded, in chunks that come at once."""
-        utterance = Utterance(self.now, self._next_codes(round(seconds / SLICE)))
-        context = f"context-{utterance.codes.start}"
+        utterance = Utterance(self.now, self._next_codes(round(seconds / SLICE)), interruptible)
         self.said.append(utterance)
-        if llm:
-            await self.send(LLMFullResponseStartFrame())
-        await self.send(TTSStartedFrame(context))
-        size = max(1, round(chunk / SLICE))
-        for start in range(0, len(utterance.codes), size):
-            await self.send(TTSAudioRawFrame(coded(utterance.codes[start : start + size]), RATE, 1, context_id=context))
-        if stop:
-            await self.send(TTSStoppedFrame(context))
-        if llm:
-            await self.send(LLMFullResponseEndFrame())
+        for frame in _spoken(utterance.codes, max(1, round(chunk / SLICE)), stop, llm):
+            frame.interruptible = interruptible
+            await self.send(frame)
         return utterance
 
     def heard(self) -> list[Sounding]:
@@ -419,6 +439,9 @@ class World(Stage):
         if not room.closed:
             room.arrive()
 
+    def _listen_in(self) -> int:
+        return logger.add(self._note_log, level="TRACE", diagnose=True, backtrace=True, format="{name} {message}")
+
     def _note_log(self, message: Any) -> None:
         self.journal.logs.append(str(message))
         if message.record["exception"] is not None:
@@ -426,6 +449,19 @@ class World(Stage):
 
     def _note_stray(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.journal.strays.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+
+def _spoken(codes: range, chunk: int, stop: bool, llm: bool) -> Iterator[Frame]:
+    context = f"context-{codes.start}"
+    if llm:
+        yield LLMFullResponseStartFrame()
+    yield TTSStartedFrame(context)
+    for start in range(0, len(codes), chunk):
+        yield TTSAudioRawFrame(coded(codes[start : start + chunk]), RATE, 1, context_id=context)
+    if stop:
+        yield TTSStoppedFrame(context)
+    if llm:
+        yield LLMFullResponseEndFrame()
 
 
 def coded(codes: range) -> bytes:

@@ -1,0 +1,115 @@
+"""Calls without end, in one process: what is left of them.
+
+In virtual time, over a LemonSlice in memory, with a fault in every second call. Nothing is asserted here; see
+`tests/faults/test_bounds.py`.
+"""
+
+import gc
+import os
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loguru import logger
+
+from tests.faults.schedules import MISFORTUNES, Expected, Happen, Interrupt, Order, Say, Wait, obey
+from tests.faults.world import World
+from tests.support.virtual_time import run_virtual
+
+SESSIONS = 500
+WARM_UP = 50
+"""Calls until everything that is made once has been made."""
+
+
+@dataclass
+class Figures:
+    """What came of it.
+
+    Parameters:
+        calls: How many there were.
+        sessions: How many sessions were created.
+        terminated: How many of them were terminated.
+        unhandled: Failures that nobody handled.
+        errors: ErrorFrames.
+        faults: What went wrong, how often.
+        objects: Living objects after the warm-up, and at the end.
+        resident: Resident memory then, in MB.
+    """
+
+    calls: int = 0
+    sessions: int = 0
+    terminated: int = 0
+    unhandled: int = 0
+    errors: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    objects: list[int] = field(default_factory=list)
+    resident: list[float] = field(default_factory=list)
+
+    def weigh(self) -> None:
+        """Note how much there is in memory."""
+        gc.collect()
+        self.objects.append(len(gc.get_objects()))
+        pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+        self.resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
+def soak(calls: int, seed: int = 1) -> Figures:
+    """Hold one call after the other.
+
+    Args:
+        calls: How many.
+        seed: Of what happens in them.
+    """
+    chance, figures = random.Random(seed), Figures()
+    logger.disable("pipecat")
+    logger.disable("pipecat_lemonslice")
+    try:
+        for number in range(calls):
+            run_virtual(_call(chance, figures))
+            if number + 1 in (WARM_UP, calls):
+                figures.weigh()
+    finally:
+        logger.enable("pipecat")
+        logger.enable("pipecat_lemonslice")
+    return figures
+
+
+async def _call(chance: random.Random, figures: Figures) -> None:
+    world = World(observed=False)
+    world.lemonslice.latency = 0.25
+    async with world:
+        for order in _orders(chance):
+            if isinstance(order, Happen):
+                figures.faults[order.what] += 1
+            await obey(world, order, Expected(set(), []))
+        await world.end()
+    figures.calls += 1
+    figures.sessions += len(world.lemonslice.created)
+    figures.terminated += len(world.lemonslice.terminated)
+    figures.unhandled += len(world.journal.strays)
+    figures.errors += len(world.errors)
+
+
+def _orders(chance: random.Random) -> list[Order]:
+    speech: list[Order] = [Say(chance.randint(1, 20), 5, chance.random() < 0.5, True, False) for _ in range(3)]
+    fault: list[Order] = [Happen(chance.choice(MISFORTUNES))] if chance.random() < 0.5 else []
+    others: list[Order] = [*speech, *fault, Interrupt()]
+    chance.shuffle(others)
+    return [each for other in others for each in (other, Wait(chance.choice((0.02, 0.5, 2.0, 8.0))))]
+
+
+def run() -> None:
+    """Hold the calls and print the figures."""
+    begun = time.process_time()
+    figures = soak(SESSIONS)
+    spent = time.process_time() - begun
+    faults = ", ".join(f"{name} {count}" for name, count in sorted(figures.faults.items()))
+    print(f"soak: {figures.calls} calls in {spent:.0f} s of processor time")
+    print(f"soak: {figures.sessions} sessions created, {figures.terminated} terminated, ", end="")
+    print(f"{figures.sessions - figures.terminated} leaked")
+    print(f"soak: {figures.faults.total()} faults ({faults})")
+    print(f"soak: {figures.errors} ErrorFrames, {figures.unhandled} unhandled failures")
+    print(f"soak: {figures.objects[0]} objects after {WARM_UP} calls, {figures.objects[-1]} at the end; ", end="")
+    print(f"{figures.resident[0]:.0f} MB, {figures.resident[-1]:.0f} MB")

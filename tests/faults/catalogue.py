@@ -1,0 +1,246 @@
+"""The faults, each with what it may cost the call: stated once, whatever the moment."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipecat_lemonslice.errors import RoomError
+from tests.faults.world import FOREIGN, LAG, Break, Hang, Refuse, Slow, Spoil, World, WorldRoom
+from tests.faults.world import Fault as Wire
+
+READY = 8.0
+"""`ready_timeout`: the most that speech waits for an avatar that is coming."""
+
+SOON = 0.5
+"""Seconds without sound that a change-over may take once it is noticed, or that nobody notices."""
+
+EARLY = ("creating", "joining", "waiting")
+ROOM = ("waiting", "ready", "speaking", "between", "ending")
+CREATION = ("creating", "speaking")
+FROM_JOINING = ("joining", *ROOM)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong, and what follows from it.
+
+    Parameters:
+        name: In words.
+        inject: Makes it happen in a call, from now on.
+        moments: When it can happen.
+        errors: How many ErrorFrames it makes.
+        says: What is in the last of them.
+        silence: Seconds that the user hears nothing although there is something to be heard, besides waiting for an
+            avatar that is coming.
+        lost: Seconds of words that are never heard.
+        back: Whether the avatar speaks again in the end.
+        unseen: Sessions that nobody can terminate, as the vendor never told of them; they end by idle timeout.
+        quiet: Moments at which it remains unnoticed.
+        renewal: Whether it is about the creation of a session, so that the avatar must be lost first.
+        ending: Seconds that the end of the call may take longer.
+    """
+
+    name: str
+    inject: Callable[[World], None]
+    moments: tuple[str, ...]
+    errors: int = 1
+    says: tuple[str, ...] = ()
+    silence: float = SOON
+    lost: float = LAG + 0.1
+    back: bool = True
+    unseen: int = 0
+    quiet: tuple[str, ...] = ()
+    renewal: bool = False
+    ending: float = 0.0
+
+
+# At the API, when a session is created.
+
+
+def creation(name: str, *wire: Wire, **facts: Any) -> Fault:
+    def inject(world: World) -> None:
+        world.lemonslice.arm("create", *wire)
+
+    return Fault(name, inject, CREATION, renewal=True, **facts)
+
+
+def final(status: int, *words: str, **refusal: Any) -> Fault:
+    words = words or (str(status), f"the words for {status}")
+    name = f"{status}, for good" + "".join(f", {key}" for key in refusal if key != "body")
+    name += ", as a web page" if refusal.get("body", "").startswith("<") else ""
+    refusal.setdefault("body", json.dumps({"detail": f"the words for {status}"}))
+    return creation(name, Refuse(status, **refusal), says=words, back=False)
+
+
+def passing(status: int, times: int, errors: int, **refusal: Any) -> Fault:
+    says = (str(status),) if errors else ()
+    name = f"{status} x{times}" + "".join(f", {key}" for key in refusal)
+    return creation(name, *[Refuse(status, **refusal)] * times, errors=errors, says=says)
+
+
+HTML = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+UNREADABLE = ("cannot be understood",)
+
+AT_CREATION = (
+    *(final(status) for status in (400, 401, 402, 403, 404, 405, 410, 413, 415, 422)),
+    final(307, "307", "redirect to https://elsewhere.test/x", location="https://elsewhere.test/x?sig=S3CR3T"),
+    final(403, "Sorry, you have been blocked", body="<h1>Sorry, you have been blocked</h1>"),
+    passing(408, 1, 1),
+    passing(409, 1, 1),
+    passing(429, 2, 0),
+    passing(429, 2, 0, retry_after=2.0),
+    passing(429, 1, 1, retry_after=60.0),
+    passing(500, 1, 1),
+    passing(502, 2, 0, body=HTML),
+    passing(502, 5, 1, body=HTML),
+    passing(503, 2, 0),
+    passing(503, 5, 1, retry_after=1.0),
+    passing(504, 5, 1),
+    passing(520, 1, 1),
+    creation("an answer cut in half", Spoil(lambda text: text[: len(text) // 2]), says=("breaks off",)),
+    creation("an empty answer", Spoil(lambda _: ""), says=UNREADABLE, unseen=1),
+    creation("a list for an answer", Spoil(lambda text: f"[{text}]"), says=UNREADABLE, unseen=0),
+    creation("an answer without session_id", Spoil(lambda _: '{"room_url": "wss://x"}'), says=UNREADABLE, unseen=1),
+    creation("an answer with session_id alone", Spoil(lambda text: _only(text, "session_id")), errors=0),
+    creation("odd types in an answer", Spoil(lambda text: _odd(text)), errors=0),
+    creation("a reset before it was accepted", Break("before"), says=("may have been carried out",)),
+    creation("a reset after it was accepted", Break("after"), says=("may have been carried out",), unseen=1),
+    creation("no connection x2", *[Break("connect")] * 2, errors=0),
+    creation("no connection x5", *[Break("connect")] * 5, says=("Cannot connect", "was not carried out")),
+    creation("a hang before it was accepted", Hang(), says=("no complete answer in 30 s",)),
+    creation("a hang after it was accepted", Hang(acts=True), says=("no complete answer in 30 s",), unseen=1),
+    creation("an answer after 4 s", Slow(4.0), errors=0),
+    creation("an answer after 20 s", Slow(20.0), errors=0),
+)
+
+
+def _only(text: str, *keys: str) -> str:
+    return json.dumps({key: value for key, value in json.loads(text).items() if key in keys})
+
+
+def _odd(text: str) -> str:
+    return json.dumps({**json.loads(text), "room_url": 7, "control_url": ["x"], "session_status": None, "new": {}})
+
+
+# At the API, when a session is terminated.
+
+
+def termination(name: str, *wire: Wire, **facts: Any) -> Fault:
+    def inject(world: World) -> None:
+        world.lemonslice.arm("terminate", *wire)
+
+    return Fault(name, inject, ("speaking", "ending"), renewal=True, **{"errors": 0, **facts})
+
+
+def _expire(world: World) -> None:
+    world.lemonslice.terminated.extend(world.lemonslice.running)
+
+
+STILL_THERE = ("could not be terminated", "ends 60 s after the last speech")
+
+AT_TERMINATION = (
+    Fault("a session that has ended already", _expire, ("speaking", "ending"), errors=0, renewal=True),
+    termination("terminate: 503 x2", *[Refuse(503)] * 2),
+    termination("terminate: 500 x2", *[Refuse(500)] * 2, errors=1, says=(*STILL_THERE, "500"), unseen=1),
+    termination("terminate: 401", Refuse(401), errors=1, says=(*STILL_THERE, "401"), unseen=1),
+    termination("terminate: a reset after it was accepted", Break("after")),
+    termination("terminate: no success", Refuse(200, '{"success": false}'), errors=1, says=STILL_THERE, unseen=1),
+    termination("terminate: a hang that passes", Hang()),
+)
+
+
+# In the room.
+
+
+def room(name: str, change: Callable[[WorldRoom], None], moments: tuple[str, ...] = ROOM, **facts: Any) -> Fault:
+    """A fault of the room, as soon as there is one."""
+
+    def inject(world: World) -> None:
+        if world.rooms and not world.rooms[-1].closed:
+            change(world.rooms[-1])  # type: ignore[arg-type]
+        else:
+            world.on_room.append(change)
+
+    return Fault(name, inject, moments, **facts)
+
+
+def avatar(name: str, change: Callable[[WorldRoom], None], **facts: Any) -> Fault:
+    """A fault of the avatar, as soon as it is there."""
+
+    def later(target: WorldRoom) -> None:
+        asyncio.get_running_loop().call_later(0.0 if target.watched else 1.5, change, target)
+
+    return room(name, later, FROM_JOINING, **facts)
+
+
+def _return(target: WorldRoom, participant_id: str | None = None) -> None:
+    def again() -> None:
+        target.join(**({"participant_id": participant_id} if participant_id else {}))
+        target._show_again()
+
+    target.leave()
+    asyncio.get_running_loop().call_later(1.0, again)
+
+
+def _refuse_messages(target: WorldRoom) -> None:
+    target.message_error = RoomError("not joined")
+
+
+def _refuse_writes(target: WorldRoom) -> None:
+    target.write_error = ValueError("released")
+
+
+def _stall(target: WorldRoom) -> None:
+    target.frozen = True
+
+
+def _join_fails(world: World) -> None:
+    world.join_refusals.append(RoomError("the room refused the bot: no such meeting"))
+
+
+def _join_breaks(world: World) -> None:
+    world.join_refusals.append(TypeError("unforeseen S3CR3T"))
+
+
+def _never_comes(world: World) -> None:
+    world.coming = None
+
+
+def _comes_late(world: World) -> None:
+    world.coming = 20.0
+
+
+def _foreign_control(world: World) -> None:
+    world.lemonslice.control_url = FOREIGN
+
+
+SOMEBODY = "99999999-9999-4999-8999-999999999999"
+FATAL = {"type": "daily_error", "fatal": True, "error": "meeting expired"}
+TROUBLE = {"type": "video_generation_error", "error": "no GPU"}
+
+AT_JOINING = (
+    Fault("the room refuses the bot", _join_fails, CREATION, says=("no such meeting",), renewal=True),
+    Fault("joining breaks", _join_breaks, CREATION, says=("unexpected TypeError",), renewal=True),
+    Fault("the avatar never comes", _never_comes, CREATION, errors=0, back=False, renewal=True),
+    Fault("the avatar comes late", _comes_late, CREATION, errors=0, renewal=True),
+    Fault("a control address elsewhere", _foreign_control, CREATION, errors=0, renewal=True),
+)
+
+IN_THE_ROOM = (
+    avatar("the avatar leaves", WorldRoom.leave, says=("the avatar has left",), quiet=("ending",)),
+    avatar("the avatar leaves and comes back", _return, errors=0),
+    avatar("the avatar is replaced by another", lambda target: _return(target, SOMEBODY), errors=0),
+    avatar("the avatar reports a fatal error", lambda target: target.say(FATAL), says=("meeting expired",)),
+    avatar("the avatar reports trouble", lambda target: target.say(TROUBLE), says=("no GPU",)),
+    avatar("the avatar reports its idle timeout", lambda target: target.say({"type": "idle_timeout"})),
+    avatar("its voice stops, its picture goes on", WorldRoom.mute, says=("not heard",), lost=5.5, quiet=("ending",)),
+    avatar("its picture stops, its voice goes on", WorldRoom.freeze_video, says=("no picture",), quiet=("ending",)),
+    room("the socket dies", lambda target: target.lose("the socket is gone"), FROM_JOINING, says=("socket is gone",)),
+    room("writes never complete", _stall, silence=3.0 + SOON, says=("takes no more audio",)),
+    room("the room refuses writes", _refuse_writes, says=("refuses what it is given",)),
+    room("the room refuses messages", _refuse_messages, says=("refuses what it is given",)),
+)
+
+FAULTS = (*AT_CREATION, *AT_TERMINATION, *AT_JOINING, *IN_THE_ROOM)

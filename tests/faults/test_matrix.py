@@ -1,0 +1,221 @@
+"""Every fault at every moment: a whole call in virtual time, listened to with the user's ears.
+
+A cell of the matrix is one fault at one moment of the same call. What it may cost is stated once per fault, in the
+catalogue; here it is found out. To run the matrix on another topology, add one to `TOPOLOGIES`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from pipecat.frames.frames import EndFrame, StartFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
+
+from tests.faults.catalogue import EARLY, FAULTS, READY, SOON, Fault
+from tests.faults.world import LAG, SECRET, SLICE, SLICE_SAMPLES, Utterance, World, WorldRoom
+from tests.support.stage import RATE
+from tests.support.virtual_time import run_virtual
+
+MOMENTS = {
+    "creating": 0.0,
+    "joining": 1.25,
+    "waiting": 1.75,
+    "ready": 11.0,
+    "speaking": 12.9,
+    "between": 17.0,
+    "ending": 110.7,
+}
+"""Seconds from the start of the call."""
+
+SPEECH = ((0.1, 1.0), (12.0, 2.0), (20.0, 1.5), (100.0, 1.0), (110.0, 1.5))
+"""When the bot says something, and for how long; the last comes together with the EndFrame."""
+
+DOUBLED = 0.04 + 0.02
+"""Seconds of words that may be heard twice: what was in flight when the avatar went, and the slice it went in."""
+
+MARGIN = LAG + 0.1
+"""Seconds until speech is heard when nothing is wrong: the avatar's lag, and a piece of voice."""
+
+ENDING = 3.6
+"""Seconds that the end of the call may take beyond the last words."""
+
+CLEANUP = 12.0 + 2.0
+"""Seconds that the release of everything may take."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Where the avatar is.
+
+    Parameters:
+        name: Its name.
+        make: Makes a call in it.
+        takes: Whether a fault can happen there.
+    """
+
+    name: str
+    make: Callable[[], World]
+    takes: Callable[[Fault], bool] = lambda _: True
+
+
+TOPOLOGIES = (Topology("relay", World),)
+CELLS = [
+    pytest.param(topology, fault, moment, id=f"{topology.name}: {fault.name}, {moment}")
+    for topology in TOPOLOGIES
+    for fault in FAULTS
+    if topology.takes(fault)
+    for moment in fault.moments
+]
+
+
+def test_the_matrix_is_as_large_as_promised() -> None:
+    """At least sixty distinct cells."""
+    assert len({param.id for param in CELLS}) == len(CELLS) >= 60
+
+
+@pytest.mark.parametrize(("topology", "fault", "moment"), CELLS)
+def test_the_call_survives(topology: Topology, fault: Fault, moment: str) -> None:
+    """No dead air, no lost word, no leak and no secret beyond what is stated; one ErrorFrame for each failure."""
+    run_virtual(lambda: _check(topology.make(), fault, moment))
+
+
+async def _check(world: World, fault: Fault, moment: str) -> None:
+    started, ended, left = await play(world, fault, moment)
+    assert world.time_of(StartFrame) == started, "the StartFrame was held back"
+    check_ears(world, fault, moment, started)
+    assert ended - started <= SPEECH[-1][0] + SPEECH[-1][1] + ENDING + fault.silence + fault.ending
+    assert left - ended <= CLEANUP
+    check_errors(world, fault, moment)
+    check_sessions(world, fault)
+    check_quiet(world)
+    by = Counter(sounding.by for sounding in world.heard() if sounding.code in world.said[3].codes)
+    assert by.most_common(1)[0][0] == ("avatar" if fault.back else "voice"), f"the last but one was said by {by}"
+
+
+async def play(world: World, fault: Fault, moment: str) -> tuple[float, float, float]:
+    """One call with one fault; returns when it began, when its EndFrame had come through, and when all was over."""
+    started = asyncio.get_running_loop().time()
+    if moment == "creating":
+        _inject(world, fault, moment)
+    async with world:
+        injection = asyncio.get_running_loop().call_at(started + MOMENTS[moment], _inject, world, fault, moment)
+        if moment == "creating":
+            injection.cancel()
+        for at, seconds in SPEECH:
+            await asyncio.sleep(max(0.0, started + at - world.now))
+            await world.say(seconds)
+        await world.end()
+        ended = world.now
+    return started, ended, world.now
+
+
+def _inject(world: World, fault: Fault, moment: str) -> None:
+    fault.inject(world)
+    if fault.renewal and moment == "speaking":
+        WorldRoom.leave(world.room)  # type: ignore[arg-type]
+
+
+# What the user hears.
+
+
+def check_ears(world: World, fault: Fault, moment: str, started: float) -> None:
+    """Each utterance is heard in order, soon, without more silence, loss or repetition than the fault may cost."""
+    samples = Counter[int]()
+    for sounding in world.heard():
+        samples[sounding.code] += round((sounding.end - sounding.begin) * RATE)
+    missing = sum(max(0, SLICE_SAMPLES - samples[code]) for one in world.said for code in one.codes) / RATE
+    doubled = sum(max(0, samples[code] - SLICE_SAMPLES) for one in world.said for code in one.codes) / RATE
+    assert missing <= _lost(fault, moment), f"{missing:.3f} s were never heard"
+    assert doubled <= DOUBLED + 1e-9, f"{doubled:.3f} s were heard twice"
+    for utterance in world.said:
+        silence = silence_of(world, utterance)
+        assert silence <= _silence(fault, moment, utterance.at - started), f"{silence:.2f} s of silence"
+    check_order(world)
+
+
+def check_order(world: World) -> None:
+    """What comes later was said later, but for what was in flight at a change-over."""
+    newest = 0
+    for sounding in world.heard():
+        assert sounding.code > newest - DOUBLED / SLICE - 1, "words came out of order"
+        newest = max(newest, sounding.code)
+
+
+def silence_of(world: World, utterance: Utterance) -> float:
+    """Seconds without sound from when something was said until it had been heard."""
+    own = [sounding for sounding in world.heard() if sounding.code in utterance.codes]
+    if not own:
+        return 0.0
+    return own[-1].end - utterance.at - _sounding(world, utterance.at, own[-1].end)
+
+
+def _sounding(world: World, begin: float, end: float) -> float:
+    return sum(max(0.0, min(end, one.end) - max(begin, one.begin)) for one in world.heard())
+
+
+def _silence(fault: Fault, moment: str, at: float) -> float:
+    begins = at < MOMENTS["ready"] or (moment in EARLY and at < MOMENTS["ready"])
+    return MARGIN + fault.silence + (READY if begins else 0.0)
+
+
+def _lost(fault: Fault, moment: str) -> float:
+    loses_avatar = not fault.renewal or moment == "speaking"
+    return fault.lost if loses_avatar else 1e-9
+
+
+# What is told, and what is left.
+
+
+def check_errors(world: World, fault: Fault, moment: str) -> None:
+    """One ErrorFrame for each failure, with a category and the words of whoever failed; the page learns of it."""
+    provoked = fault.renewal and moment == "speaking"
+    expected = (0 if moment in fault.quiet else fault.errors) + provoked
+    told = [error.error for error in world.errors]
+    assert len(told) == expected, told
+    assert all(error.category is not None and not error.fatal for error in world.errors)
+    if expected > provoked:
+        assert any(all(word in text for word in fault.says) for text in told), told
+    statuses = [frame.data["status"] for frame in world.down(RTVIServerMessageFrame) if "status" in frame.data]
+    assert statuses[-1] == "ended"
+    assert not told or {"lost", "voice_only", "ended"} & set(statuses)
+
+
+def check_sessions(world: World, fault: Fault) -> None:
+    """Whatever the vendor told of has been terminated, and its room left."""
+    assert len(world.lemonslice.running) == fault.unseen, world.lemonslice.running
+    assert all(room.closed for room in world.rooms)
+
+
+def check_quiet(world: World) -> None:
+    """Nothing unhandled, nothing left running, and no secret anywhere."""
+    assert world.journal.strays == []
+    assert world.journal.tracebacks == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert [text for text in visible(world) if SECRET in text] == []
+    for sent in world.lemonslice.requests:
+        assert ("X-API-Key" in sent.headers) == sent.url.startswith("https://api.test/"), sent.url
+
+
+def visible(world: World) -> Iterator[str]:
+    """Everything that anybody may get to see of a call."""
+    yield from world.journal.logs
+    for end in (world.source, world.sink):
+        frames = (frame for _, frame in end.frames if not hasattr(frame, "audio") and not isinstance(frame, StartFrame))
+        yield from (f"{frame!r} {frame}" for frame in frames)
+    yield from (repr(event) for event in world.events)
+
+
+def test_every_frame_comes_through() -> None:
+    """The call that nothing happens to: said by the avatar from first to last, with the EndFrame behind it."""
+
+    async def scenario() -> None:
+        world = World()
+        nothing = Fault("nothing", lambda _: None, (), errors=0, lost=1e-9)
+        await _check(world, nothing, "between")
+        assert {sounding.by for sounding in world.heard()} == {"avatar"}
+        assert len(world.down(EndFrame)) == 1
+        assert silence_of(world, world.said[1]) <= MARGIN + SOON
+
+    run_virtual(scenario)

@@ -1,0 +1,128 @@
+"""Random calls: habits of speech, interruptions, faults, recoveries and ends in any order, in virtual time.
+
+    FAULT_SCHEDULES=200000 pytest tests/faults/test_schedules.py     # a long run, with a seed of its own
+
+Without the variable it is a fixed set of schedules, the same each time.
+"""
+
+import os
+from collections import Counter
+from itertools import groupby
+from typing import cast
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loguru import logger
+from pipecat.frames.frames import (
+    SpeechOutputAudioRawFrame,
+    TTSAudioRawFrame,
+)
+
+from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarResponseStartedFrame
+from tests.faults.schedules import MISFORTUNES, Expected, Happen, Interrupt, Order, Say, Wait, obey
+from tests.faults.world import LAG, SLICE, SLICE_SAMPLES, World, WorldRoom, runs
+from tests.support.stage import RATE
+from tests.support.virtual_time import run_virtual
+
+LONG_RUN = int(os.environ.get("FAULT_SCHEDULES") or 0)
+SCHEDULES = LONG_RUN or 5_000
+ENDS_WITHIN = 30.0
+"""Seconds from the last order until everything is over, at the most: what is unsaid, ready_timeout, and margins."""
+
+IN_FLIGHT = 3
+"""Slices that cannot be taken back."""
+
+
+orders = st.one_of(
+    st.builds(Say, st.integers(1, 15), st.integers(1, 15), st.booleans(), st.booleans(), st.sampled_from([0, 0, 1])),
+    st.builds(Wait, st.sampled_from([0.0, 0.013, 0.02, 0.1, 0.25, 0.5, 1.0, 4.0, 10.0])),
+    st.builds(Happen, st.sampled_from(MISFORTUNES)),
+    st.just(Interrupt()),
+)
+
+
+async def play(schedule: list[Order], ending: str) -> None:
+    logger.disable("pipecat")
+    logger.disable("pipecat_lemonslice")
+    world = World(observed=False)
+    world.lemonslice.latency = 0.0
+    expected = Expected(set(), [])
+    async with world:
+        for order in schedule:
+            await obey(world, order, expected)
+        started = world.now
+        await (world.end() if ending == "end" else world.cancel())
+    assert world.now - started <= ENDS_WITHIN
+    check_responses(world)
+    check_heard(world, expected, whole=ending == "end")
+    check_unheard(world, expected)
+    assert world.lemonslice.running == []
+    assert world.journal.strays == []
+    assert all(room.closed for room in world.rooms)
+
+
+# What must hold.
+
+
+def check_responses(world: World) -> None:
+    """Each start has its end, before the next one; an avatar that stays is told so."""
+    kinds = (AvatarResponseStartedFrame, AvatarResponseDoneFrame)
+    told = [type(frame) for _, frame in world.sink.frames if isinstance(frame, kinds)]
+    assert told == list(kinds) * (len(told) // 2)
+    for room in (room for room in world.rooms if not cast("WorldRoom", room).left):
+        events = [event for event in room.events if event != "interrupt"]
+        assert all(len(list(same)) == 1 for _, same in groupby(events)), room.events
+        assert not events or events[0] == "response_started"
+
+
+def check_heard(world: World, expected: Expected, *, whole: bool) -> None:
+    """What should be heard is heard, in order and once, but for what an avatar took with it when it was lost."""
+    heard, newest = Counter[int](), 0
+    for _, code, samples in emitted(world):
+        heard[code] += samples
+        assert code > newest - 4, "out of order"
+        newest = max(newest, code)
+    doubled = sum(max(0, count - SLICE_SAMPLES) for count in heard.values()) / RATE
+    assert doubled <= expected.losses * 3 * SLICE + 1e-9, f"{doubled:.3f} s doubled"
+    if whole:
+        missing = sum(max(0, SLICE_SAMPLES - heard[code]) for code in expected.wanted) / RATE
+        # What must be heard has been played, but an avatar that is told to stop does not say the rest.
+        cut = len(expected.unwanted) if any(not said.interruptible for said in world.said) else 0
+        assert missing <= (expected.losses + cut) * (LAG + 4 * SLICE) + 1e-9, f"{missing:.3f} s missing"
+
+
+def check_unheard(world: World, expected: Expected) -> None:
+    """Nothing of what was interrupted is sent on afterwards, but what was in flight before words that must be heard."""
+    lasting = any(not said.interruptible for said in world.said)
+    for at, codes in expected.unwanted:
+        late = {code for sent, code, _ in emitted(world) if sent > at and code in codes}
+        assert len(late) <= (IN_FLIGHT if lasting else 0), f"heard after the interruption: {sorted(late)}"
+
+
+def emitted(world: World) -> list[tuple[float, int, int]]:
+    """When which code was sent on to the user, and how many samples of it."""
+    return [
+        (at, code, samples)
+        for at, frame in world.sink.frames
+        if isinstance(frame, SpeechOutputAudioRawFrame | TTSAudioRawFrame)
+        for code, samples in runs(frame.audio)
+        if code
+    ]
+
+
+@settings(
+    max_examples=SCHEDULES,
+    derandomize=not LONG_RUN,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+@given(schedule=st.lists(orders, min_size=1, max_size=8), ending=st.sampled_from(["end", "end", "cancel"]))
+def test_any_schedule_is_survived(schedule: list[Order], ending: str) -> None:
+    """Starts and ends alternate, what should be heard is heard once and nothing else, and nothing is left over."""
+    try:
+        run_virtual(lambda: play(schedule, ending))
+    finally:
+        logger.enable("pipecat")
+        logger.enable("pipecat_lemonslice")

@@ -1,0 +1,65 @@
+"""The agent's picture as a still: its shape, and when it is made anew."""
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipecat_lemonslice.errors import ConfigurationError
+from pipecat_lemonslice.still import SIZES, StillPicture, fitted
+
+
+def striped(width: int, height: int) -> Image.Image:
+    """Red, with a green middle third."""
+    image = Image.new("RGB", (width, height), "red")
+    image.paste((0, 128, 0), (width // 3, 0, 2 * width // 3, height))
+    return image
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("ratio", "size"), [*SIZES.items(), (None, SIZES["2x3"])])
+async def test_it_has_the_shape_of_the_avatar(ratio: str | None, size: tuple[int, int]) -> None:
+    """Of a broad picture, the middle."""
+    picture = encoded(striped(3000, 500))
+    frame = await StillPicture(lambda: picture, ratio).frame()
+    assert frame is not None
+    assert (frame.size, frame.format) == (size, "RGB")
+    assert len(frame.image) == size[0] * size[1] * 3
+    seen = Image.frombytes("RGB", size, frame.image).getpixel((1, size[1] // 2))
+    assert isinstance(seen, tuple)
+    assert max(abs(a - b) for a, b in zip(seen, (0, 128, 0), strict=True)) < 8
+
+
+def test_what_can_be_seen_through_is_black() -> None:
+    """A transparent picture has no colours of its own."""
+    clear = Image.new("RGBA", (100, 100), (255, 255, 255, 0))
+    assert set(fitted(clear, (16, 16))) == {0}
+
+
+async def test_it_is_made_once_and_anew_when_the_picture_changes() -> None:
+    """And each time it is a frame of its own, for a transport may change it."""
+    pictures = [encoded(striped(90, 90)), encoded(Image.new("RGB", (90, 90), "blue"))]
+    still = StillPicture(lambda: pictures[0], "1x1")
+    first, again = await still.frame(), await still.frame()
+    assert first is not None
+    assert again is not None
+    assert first is not again
+    assert first.image is again.image
+    pictures.pop(0)
+    other = await still.frame()
+    assert other is not None
+    assert other.image != first.image
+
+
+async def test_without_a_picture_nothing_is_shown(tmp_path: Path) -> None:
+    """None at hand, or a file that has gone since."""
+    assert await StillPicture(lambda: None, None).frame() is None
+    assert await StillPicture(lambda: tmp_path / "gone.png", None).frame() is None
+    with pytest.raises(ConfigurationError):
+        fitted(tmp_path / "gone.png", (16, 16))

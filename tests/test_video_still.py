@@ -1,0 +1,103 @@
+"""What is seen while there is no avatar and the plain voice is heard. In virtual time."""
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+from pipecat.frames.frames import ServiceUpdateSettingsFrame
+
+from pipecat_lemonslice import LemonSliceVideoService
+from tests.support.memory import MemoryVendor
+from tests.support.stage import Stage, speech
+from tests.support.virtual_time import virtual_time
+
+Settings = LemonSliceVideoService.Settings
+
+
+def picture(colour: str) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (368, 560), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def stills(stage: Stage) -> list[bytes]:
+    """The first pixel of each still that was shown; the avatar's own pictures are smaller."""
+    return [frame.image[:3] for frame in stage.sink.hoard or [] if frame.size == (368, 560)]
+
+
+def staged(vendor: MemoryVendor | None = None, **kwargs: Any) -> Stage:
+    stage = Stage(vendor, **{"agent_id": None, "agent_image": picture("red"), **kwargs})
+    stage.sink.hoard = []
+    return stage
+
+
+@virtual_time
+async def test_the_agents_picture_is_shown_once_per_fallback() -> None:
+    """With the plain voice, and not before; the avatar's own pictures take over when it is back."""
+    async with staged() as stage:
+        stage.room.arrive()
+        await stage.settle()
+        await stage.send(speech(1.0))
+        await stage.settle(0.5)
+        assert stills(stage) == []
+        stage.room.lose("gone")
+        await stage.settle(0.2)
+        assert stills(stage) == [b"\xff\x00\x00"]
+        await stage.settle(2.0)
+        await stage.send(speech(1.0, "b"))
+        await stage.until(lambda: len(stage.rooms) == 2)
+        await stage.settle(2.0)
+        assert len(stills(stage)) == 1
+        stage.room.arrive()
+        await stage.settle()
+        assert stage.sink.hoard is not None
+        assert stage.sink.hoard[-1].size == (2, 3)
+        await stage.send(speech(1.0, "c"))
+        await stage.settle(0.5)
+        stage.room.leave()
+        await stage.settle(0.1)
+        assert len(stills(stage)) == 2
+
+
+@virtual_time
+async def test_the_agents_picture_is_shown_when_no_avatar_comes() -> None:
+    """Refused for good, it is seen with the first word."""
+    vendor = MemoryVendor()
+    vendor.refuse(401)
+    async with staged(vendor) as stage:
+        await stage.send(speech(1.0))
+        await stage.settle(0.5)
+        assert len(stills(stage)) == 1
+
+
+@virtual_time
+async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
+    """The still is the picture that the next session is asked for; an address is not fetched."""
+    async with staged() as stage:
+        for colours, change in (
+            ([b"\x00\x00\xff"], Settings(agent_image=picture("blue"))),
+            ([], Settings(agent_image_url="https://x.test/a.png")),
+        ):
+            stage.room.arrive()
+            await stage.settle()
+            await stage.send(ServiceUpdateSettingsFrame(delta=change, service=stage.service))
+            await stage.settle(0.1)
+            stage.sink.hoard = []
+            await stage.send(speech(0.5))
+            await stage.settle(0.3)
+            stage.room.lose("gone")
+            await stage.settle(3.0)
+            assert stills(stage) == colours
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"fallback": "silent"}, {"agent_image": None, "agent_id": "agent"}], ids=["silent", "no picture"]
+)
+@virtual_time
+async def test_nothing_is_shown_without_a_picture_or_a_voice(kwargs: dict[str, Any]) -> None:
+    """There is nothing to go with."""
+    async with staged(**kwargs) as stage:
+        await stage.send(speech(1.0))
+        await stage.settle(10.0)
+        assert stills(stage) == []
