@@ -1,48 +1,59 @@
-"""The offline ears: real recognition of speech that the offline voice made."""
-
+import numpy as np
 import pytest
+from offline.ears import PocketsphinxSTTService
+from offline.recognizer import UnknownWordsError
+from pipecat.frames.frames import (
+    Frame,
+    InputAudioRawFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.pipeline.worker import PipelineParams
+from pipecat.tests.utils import run_test
 
-from offline.espeak import Voice
-from offline.recognizer import Nothing, Recognizer, Unclear, Understood, UnknownWordsError
-from offline.script import PHRASES
 from tests.support.speech import microphone
 
-VOICES = (Voice(), Voice(name="en-us+m3"), Voice(name="en-gb-x-rp"))
-OTHERS = (
-    "the invoice was sent to the wrong department",
-    "purple submarines are rather expensive",
-    "my grandmother collects antique typewriters",
-    "seventeen engineers repaired the broken elevator",
-)
+PHRASES = ("hello", "goodbye", "who are you", "tell me a story")
+UNKNOWN = "(what?)"
 
 
-@pytest.fixture(scope="module")
-def ears() -> Recognizer:
-    return Recognizer(PHRASES)
+def utterance(samples: np.ndarray, rate: int) -> list[Frame]:
+    step = rate // 50
+    chunks = [samples[start : start + step].tobytes() for start in range(0, len(samples), step)]
+    audio = [InputAudioRawFrame(chunk, rate, 1) for chunk in chunks]
+    return [*audio[:10], VADUserStartedSpeakingFrame(), *audio[10:], VADUserStoppedSpeakingFrame()]
 
 
-def test_most_phrases_are_understood(ears: Recognizer) -> None:
-    """Of every second phrase, in three voices in turn, more than 85 in 100 are understood as what they are."""
-    right = total = 0
-    for number, voice in enumerate(VOICES):
-        for phrase in PHRASES[number :: 2 * len(VOICES)]:
-            total += 1
-            right += ears.recognize(microphone(phrase, voice).tobytes()) == Understood(phrase)
-    assert right / total > 0.85, f"{right} of {total}"
+async def transcripts(*utterances: np.ndarray, rate: int = 16000) -> list[TranscriptionFrame]:
+    ears = PocketsphinxSTTService(phrases=PHRASES, not_understood=UNKNOWN)
+    frames = [frame for samples in utterances for frame in utterance(samples, rate)]
+    params = PipelineParams(audio_in_sample_rate=rate)
+    down, _ = await run_test(ears, frames_to_send=frames, pipeline_params=params, start_timeout=10)
+    return [frame for frame in down if isinstance(frame, TranscriptionFrame)]
 
 
-def test_other_sentences_are_not_taken_for_phrases(ears: Recognizer) -> None:
-    """What fits no phrase is reported as unclear, nearly always."""
-    hearings = [ears.recognize(microphone(text).tobytes()) for text in OTHERS]
-    assert hearings.count(Unclear()) >= len(hearings) - 1
+@pytest.mark.parametrize("rate", [16000, 24000, 48000])
+async def test_each_utterance_becomes_a_final_transcript(rate: int) -> None:
+    """In the order in which they were said, at any rate of the pipeline."""
+    said = [microphone(text, rate=rate) for text in ("who are you", "tell me a story")]
+    frames = await transcripts(*said, rate=rate)
+    assert [frame.text for frame in frames] == ["who are you", "tell me a story"]
+    assert all(frame.finalized for frame in frames)
 
 
-def test_silence_and_noise_are_nobody(ears: Recognizer) -> None:
-    """Where nobody speaks, nothing is reported."""
-    assert ears.recognize(bytes(32000)) == Nothing()
+async def test_what_is_no_phrase_is_reported_as_such() -> None:
+    """So that the bot can answer with a hint."""
+    frames = await transcripts(microphone("the meeting starts tomorrow at nine in the morning"))
+    assert [frame.text for frame in frames] == [UNKNOWN]
 
 
-def test_words_without_a_pronunciation_are_named() -> None:
-    """A phrase that cannot be recognized is refused, with the words that are missing."""
-    with pytest.raises(UnknownWordsError, match="xyzzy"):
-        Recognizer(["xyzzy"])
+async def test_silence_is_not_reported() -> None:
+    """When the voice detection was wrong there is no transcript."""
+    assert await transcripts(np.zeros(16000, np.int16)) == []
+
+
+def test_a_phrase_that_cannot_be_recognized_is_refused_at_once() -> None:
+    """At construction, not at the first utterance."""
+    with pytest.raises(UnknownWordsError, match="frobnicate"):
+        PocketsphinxSTTService(phrases=("frobnicate",), not_understood=UNKNOWN)

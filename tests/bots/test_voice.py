@@ -145,7 +145,7 @@ async def test_an_interruption_ends_the_speech_at_once() -> None:
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     running = asyncio.create_task(runner.run())
-    await worker.queue_frames([LLMFullResponseStartFrame(), LLMTextFrame(f"{'many words and ' * 400}. ")])
+    await worker.queue_frames([LLMFullResponseStartFrame(), LLMTextFrame(f"{'many words and ' * 400}. More")])
     await asyncio.wait_for(sink.sounding.wait(), 20)
     await worker.queue_frames([InterruptionFrame(), *response("Short."), EndFrame()])
     await asyncio.wait_for(running, 20)
