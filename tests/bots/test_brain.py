@@ -3,8 +3,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from offline.brain import ScriptedBrainService, tokens
-from offline.script import GREETING, STORY, counted
 from pipecat.frames.frames import (
     EndFrame,
     EndWorkerFrame,
@@ -23,6 +21,8 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.tests.utils import run_test
 from pipecat.workers.runner import WorkerRunner
 
+from offline.brain import ScriptedBrainService, tokens
+from offline.script import GREETING, STORY, counted
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame
 
 

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from offline.conversation import NOT_UNDERSTOOD, Topic, answer, find_topic, normalized, rest_of
 from offline.script import GREETING, HINT, NOTHING_LEFT, PHRASES, STORY, Act, ChangePicture, HangUp, Say, counted
 

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from offline.ears import PocketsphinxSTTService
-from offline.recognizer import UnknownWordsError
 from pipecat.frames.frames import (
     Frame,
     InputAudioRawFrame,
@@ -12,6 +10,8 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.worker import PipelineParams
 from pipecat.tests.utils import run_test
 
+from offline.ears import PocketsphinxSTTService
+from offline.recognizer import UnknownWordsError
 from tests.support.speech import microphone
 
 PHRASES = ("hello", "goodbye", "who are you", "tell me a story")

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import local
 import pytest
 from fastapi import FastAPI
 from pipecat.frames.frames import (
@@ -24,6 +23,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
 
+import local
 from pipecat_lemonslice.emulator import Avatar, Emulator, EmulatorOptions, Kind
 from tests.support.speech import microphone
 
@@ -172,6 +172,7 @@ async def test_responses_end_whatever_the_voice_says(stop_events: str, reason: s
 async def test_the_picture_changes_on_request() -> None:
     """The avatar gets a new picture and says something about it."""
     async with call() as (browser, avatar, _, _):
+        await avatar.wait_for(Kind.VOICE)
         await browser.type("change your picture")
         await avatar.wait_for(Kind.IMAGE_CHANGED, timeout=BOUND)
         await browser.until(lambda: "How do I look" in browser.spoken())

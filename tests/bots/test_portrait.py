@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from offline.portrait import FACES, SIZE, Face, draw
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+
 from offline.espeak import Voice
 from offline.recognizer import SAMPLE_RATE, Hearing, Nothing, Recognizer, Unclear, Understood, UnknownWordsError
 from offline.recognizer import prepared as prepare
 from offline.script import PHRASES
-
 from tests.support.speech import microphone
 
 VOICES = (Voice("en-us", 150), Voice("en-us+f3", 165), Voice("en-gb-x-rp", 175))

@@ -1,6 +1,7 @@
 import re
 
 import pytest
+
 from offline.conversation import answer, normalized
 from offline.recognizer import dictionary
 from offline.script import ALL_TOPICS, GREETING, HINT, PHRASES, STORY, Say, counted, number_word
