@@ -163,10 +163,10 @@ async def test_responses_end_whatever_the_voice_says(stop_events: str, reason: s
     """Several sentences with pauses between them are one response, with any habit of stop events."""
     async with call("--stop-events", stop_events, "--sentence-pause", "0.1") as (browser, avatar, _, _):
         await avatar.wait_for(Kind.VOICE)
-        await browser.type("are you real")
+        await browser.type("thank you")
         await browser.until(lambda: len(browser.responses()) == 2)
         assert browser.responses() == ["interrupted", reason]
-        assert "if I had thought of them" in browser.spoken()
+        assert "but I meant it" in browser.spoken()
 
 
 async def test_the_picture_changes_on_request() -> None:

@@ -15,7 +15,7 @@ from offline.script import PHRASES
 from tests.support.speech import microphone
 
 VOICES = (Voice("en-us", 150), Voice("en-us+f3", 165), Voice("en-gb-x-rp", 175))
-SAMPLED = PHRASES[::4]
+SAMPLED = PHRASES[::6]
 OTHER_SENTENCES = (
     "what is the weather like in berlin",
     "can you book a table for two",
@@ -23,9 +23,7 @@ OTHER_SENTENCES = (
     "the quick brown fox jumps over the lazy dog",
     "i am going to the supermarket",
     "turn on the lights in the kitchen",
-    "remind me to call my mother tomorrow",
     "the meeting starts at nine",
-    "how old is the president",
     "let us talk about something else",
 )
 
@@ -81,7 +79,7 @@ def test_silence_is_nothing(recognizer: Recognizer, seconds: float) -> None:
 
 
 def test_noise_is_no_phrase(recognizer: Recognizer) -> None:
-    """Neither hiss nor a tone. (Rhythmic knocking may be; the voice detection is there to keep it away.)"""
+    """Neither hiss nor a tone. Rhythmic knocking may be: the voice detection is there to keep it away."""
     rng, moments = np.random.default_rng(2), np.arange(SAMPLE_RATE) / SAMPLE_RATE
     for noise in (rng.normal(0, 3000, SAMPLE_RATE), 6000 * np.sin(2 * np.pi * 440 * moments)):
         hearing = recognizer.recognize(noise.astype("<i2").tobytes())

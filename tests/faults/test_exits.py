@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pipecat.frames.frames import CancelFrame, EndFrame, Frame, TTSAudioRawFrame
@@ -55,7 +56,7 @@ class Neighbour(FrameProcessor):
 class Call:
     """A running pipeline: the service and a neighbour."""
 
-    def __init__(self, emulator: Emulator, fault: str = "", **kwargs: object) -> None:
+    def __init__(self, emulator: Emulator, fault: str = "", **kwargs: Any) -> None:
         self.emulator = emulator
         self.ready = asyncio.Event()
         self.errors: list[str] = []

@@ -116,7 +116,7 @@ def emitted(world: World) -> list[tuple[float, int, int]]:
     derandomize=not LONG_RUN,
     database=None,
     deadline=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     print_blob=True,
 )
 @given(schedule=st.lists(orders, min_size=1, max_size=8), ending=st.sampled_from(["end", "end", "cancel"]))
