@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -48,6 +49,9 @@ from pipecat_lemonslice.emulator import Emulator
 
 PAGE = Path(__file__).parent / "page"
 
+# The packages of Pipecat's own local services, by the extra that brings them.
+EXTRAS = {"whisper": "faster_whisper", "moonshine": "moonshine_voice", "kokoro": "kokoro_onnx", "piper": "piper"}
+
 calls: set[WorkerRunner] = set()
 
 # The ears need the whole utterance and then a tenth of a second, so a turn may end soon after the voice does.
@@ -73,46 +77,45 @@ def browser_params() -> TransportParams:
     )
 
 
+def check_installed(args: argparse.Namespace) -> None:
+    """Refuse ears and voices whose package is missing, before anybody calls.
+
+    Raises:
+        SystemExit: Says what to install.
+    """
+    for option, name in (("--ears", args.ears), ("--voice", args.voice)):
+        if name in EXTRAS and find_spec(EXTRAS[name]) is None:
+            raise SystemExit(f"{option} {name} needs its package: uv pip install 'pipecat-ai[{name}]'")
+
+
 def make_ears(name: str) -> STTService:
-    """Return the speech recognition of that name.
+    """Return the speech recognition of that name. Loads files: call it in a thread."""
+    match name:
+        case "whisper":
+            from pipecat.services.whisper.stt import WhisperSTTService
 
-    Raises:
-        SystemExit: Its package is not installed.
-    """
-    try:
-        match name:
-            case "whisper":
-                from pipecat.services.whisper.stt import WhisperSTTService
+            return WhisperSTTService()
+        case "moonshine":
+            from pipecat.services.moonshine.stt import MoonshineSTTService
 
-                return WhisperSTTService()
-            case "moonshine":
-                from pipecat.services.moonshine.stt import MoonshineSTTService
-
-                return MoonshineSTTService()
-    except ImportError as error:
-        raise SystemExit(f"--ears {name} needs its package: uv pip install 'pipecat-ai[{name}]'") from error
-    return PocketsphinxSTTService(phrases=PHRASES, not_understood=NOT_UNDERSTOOD)
+            return MoonshineSTTService()
+        case _:
+            return PocketsphinxSTTService(phrases=PHRASES, not_understood=NOT_UNDERSTOOD)
 
 
-def make_voice(name: str, args: argparse.Namespace) -> TTSService:
-    """Return the voice of that name.
+def make_voice(args: argparse.Namespace) -> TTSService:
+    """Return the voice that was asked for. Loads files: call it in a thread."""
+    match args.voice:
+        case "kokoro":
+            from pipecat.services.kokoro.tts import KokoroTTSService
 
-    Raises:
-        SystemExit: Its package is not installed.
-    """
-    try:
-        match name:
-            case "kokoro":
-                from pipecat.services.kokoro.tts import KokoroTTSService
+            return KokoroTTSService(settings=KokoroTTSService.Settings(voice="af_heart"))
+        case "piper":
+            from pipecat.services.piper.tts import PiperTTSService
 
-                return KokoroTTSService(settings=KokoroTTSService.Settings(voice="af_heart"))
-            case "piper":
-                from pipecat.services.piper.tts import PiperTTSService
-
-                return PiperTTSService(settings=PiperTTSService.Settings(voice="en_US-ryan-high"))
-    except ImportError as error:
-        raise SystemExit(f"--voice {name} needs its package: uv pip install 'pipecat-ai[{name}]'") from error
-    return EspeakTTSService(stop_events=args.stop_events, pause_between_sentences=args.sentence_pause)
+            return PiperTTSService(settings=PiperTTSService.Settings(voice="en_US-ryan-high"))
+        case _:
+            return EspeakTTSService(stop_events=args.stop_events, pause_between_sentences=args.sentence_pause)
 
 
 def make_avatar(api_url: str) -> LemonSliceVideoService:
@@ -164,8 +167,8 @@ async def bot(runner_args: RunnerArguments) -> None:
         return
     args = runner_args.cli_args or options().parse_args([])
     transport = BrowserTransport(runner_args.webrtc_connection, browser_params())
-    avatar = make_avatar(app.state.lemonslice_url)
-    worker = make_worker(transport, make_ears(args.ears), make_voice(args.voice, args), avatar)
+    ears, voice = await asyncio.to_thread(make_ears, args.ears), await asyncio.to_thread(make_voice, args)
+    worker = make_worker(transport, ears, voice, make_avatar(app.state.lemonslice_url))
     runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
     await runner.add_workers(worker)
     calls.add(runner)
@@ -221,9 +224,9 @@ async def lifespan(served: FastAPI) -> AsyncIterator[None]:
             yield
 
 
-def options() -> argparse.ArgumentParser:
+def options(*, add_help: bool = True) -> argparse.ArgumentParser:
     """Return the options of this bot; the runner adds its own, such as --host and --port."""
-    parser = argparse.ArgumentParser(description="Talk to an avatar on this machine")
+    parser = argparse.ArgumentParser(description="Talk to an avatar on this machine", add_help=add_help)
     parser.add_argument("--ears", choices=("pocketsphinx", "whisper", "moonshine"), default="pocketsphinx")
     parser.add_argument("--voice", choices=("espeak", "kokoro", "piper"), default="espeak")
     parser.add_argument(
@@ -241,4 +244,5 @@ def options() -> argparse.ArgumentParser:
 app.router.lifespan_context = lifespan
 
 if __name__ == "__main__":
+    check_installed(options(add_help=False).parse_known_args()[0])
     main(options())

@@ -1,8 +1,6 @@
 """The local bot as it is wired, over a transport in memory, with the emulator; in real time."""
 
-import argparse
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -120,7 +118,7 @@ async def call(*arguments: str) -> AsyncIterator[tuple[Browser, Avatar, asyncio.
     async with Emulator(EmulatorOptions(latency=0.05)) as emulator:
         browser, args = Browser(), local.options().parse_args(arguments)
         avatar = local.make_avatar(emulator.api_url)
-        worker = local.make_worker(browser, local.make_ears(args.ears), local.make_voice(args.voice, args), avatar)
+        worker = local.make_worker(browser, local.make_ears(args.ears), local.make_voice(args), avatar)
         running = await started(worker)
         try:
             session = await emulator.wait_for_session()
@@ -186,20 +184,22 @@ async def test_the_call_ends_when_the_browser_goes() -> None:
         assert emulator.terminated == 1
 
 
-@pytest.mark.parametrize("name", ["whisper", "moonshine"])
-def test_missing_ears_name_their_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says what to install."""
-    monkeypatch.setitem(sys.modules, f"pipecat.services.{name}.stt", None)
-    with pytest.raises(SystemExit, match=rf"pipecat-ai\[{name}\]"):
-        local.make_ears(name)
+@pytest.mark.parametrize(
+    "arguments", [("--ears", "whisper"), ("--ears", "moonshine"), ("--voice", "kokoro"), ("--voice", "piper")]
+)
+def test_a_missing_package_is_named_before_anybody_calls(
+    arguments: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what to install, for any of Pipecat's own local services."""
+    monkeypatch.setattr(local, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match=rf"{arguments[0]} {arguments[1]} needs .*pipecat-ai\[{arguments[1]}\]"):
+        local.check_installed(local.options().parse_args(arguments))
 
 
-@pytest.mark.parametrize("name", ["kokoro", "piper"])
-def test_a_missing_voice_names_its_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says what to install."""
-    monkeypatch.setitem(sys.modules, f"pipecat.services.{name}.tts", None)
-    with pytest.raises(SystemExit, match=rf"pipecat-ai\[{name}\]"):
-        local.make_voice(name, argparse.Namespace())
+def test_the_offline_services_need_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The defaults pass on any machine."""
+    monkeypatch.setattr(local, "find_spec", lambda _: None)
+    local.check_installed(local.options().parse_args([]))
 
 
 async def test_the_page_is_served_at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
