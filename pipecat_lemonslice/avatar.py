@@ -29,6 +29,7 @@ from pipecat_lemonslice.settings import Timeouts
 from pipecat_lemonslice.shared_voice import SharedVoice
 from pipecat_lemonslice.speech import SpeechLine
 from pipecat_lemonslice.speech_ports import Notice, SpeechPorts, WaitedInVain
+from pipecat_lemonslice.spoken import Heard
 from pipecat_lemonslice.still import StillPicture
 from pipecat_lemonslice.visit import SessionLink
 
@@ -95,7 +96,7 @@ class Avatar:
         self._one_errand = asyncio.Lock()
         self._line = SpeechLine(
             ResponseTracker(done_timeout=options.timeouts.response_done, hold_timeout=options.timeouts.response_hold),
-            SpeechPorts(self._forward, self._notice, options.pipeline_time, self._sounds, self._heard_until),
+            SpeechPorts(self._forward, self._notice, options.pipeline_time, self._sounds, self._heard),
             sample_rate=options.sample_rate,
             ready_timeout=options.timeouts.ready,
         )
@@ -152,6 +153,9 @@ class Avatar:
             async with asyncio.timeout(patience):
                 await self._line.drain()
                 await self._relay.wait_until_quiet(self._announcer.voice_lag)
+                if self._relay.unanswered(self._line.sounded_until):
+                    self._line.avatar_gone()
+                await self._line.drain()  # once more, for what an avatar left unsaid that is gone, or mute
         except TimeoutError:
             self._announcer.error(SessionError(f"the last words were not spoken within {patience:.1f} s"))
 
@@ -223,8 +227,8 @@ class Avatar:
     def _sounds(self) -> bool:
         return self._relay.sounds()
 
-    def _heard_until(self, sounding_since: float) -> float:
-        return self._relay.heard_until(sounding_since)
+    def _heard(self, sounding_since: float) -> Heard:
+        return self._relay.heard(sounding_since)
 
     def _voice_wanted(self) -> bool:
         return self._line.route is not Route.VOICE
@@ -266,6 +270,7 @@ class Avatar:
         if self._line.has_avatar:
             self._announcer.event("on_avatar_disconnected", reason)
         self._line.avatar_gone()
+        self._relay.avatar_gone()
 
     def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:
         """The avatar is heard or seen."""

@@ -11,6 +11,7 @@ from pipecat_lemonslice.hearing import Hearing
 from pipecat_lemonslice.media import HUSH_LEAST_SECONDS, PictureGate, VoiceReturn
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.rooms.inbox import RoomInbox
+from pipecat_lemonslice.spoken import Heard
 
 BLOCKED_SECONDS = 5.0
 QUIET_SECONDS = 0.4
@@ -64,6 +65,10 @@ class AvatarRelay:
         self._voice.forget()
         self._hearing = Hearing()
 
+    def avatar_gone(self) -> None:
+        """No answer is to be waited for any more."""
+        self._answered.set()
+
     def expect_voice(self, lag: float) -> None:
         """Take note that a response has begun.
 
@@ -83,14 +88,19 @@ class AvatarRelay:
         """Whether the avatar is being heard."""
         return self._voice.sounds(self._loop.time())
 
-    def heard_until(self, sounding_since: float) -> float:
-        """Return until when, on the loop's clock, speech must have been played to have been heard.
+    def heard(self, sounding_since: float) -> Heard:
+        """Return how far the avatar has been heard, on the loop's clock.
 
         Args:
             sounding_since: When the first sound of the response was played.
         """
         now = self._loop.time()
-        return self._hearing.until(sounding_since, now - self._voice.quiet_for(now))
+        return Heard(self._hearing.until(sounding_since, now - self._voice.quiet_for(now)), paused=not self.sounds())
+
+    def unanswered(self, sounded_until: float) -> bool:
+        """Whether the avatar has not been heard since its speech last sounded, at a time on the loop's clock."""
+        now = self._loop.time()
+        return sounded_until > now - self._voice.quiet_for(now)
 
     async def wait_until_quiet(self, lag: float) -> None:
         """Wait until the avatar has finished speaking, in bounded time.

@@ -70,17 +70,19 @@ class ResponseTeller:
         """Report a fact."""
         self._clock.apply(fact)
 
-    def interrupt(self, plays_on: float, *, keeps_playing: bool) -> None:
+    def interrupt(self, plays_on: float, *, keeps_playing: bool, sounding: bool) -> None:
         """Report an interruption.
 
         Args:
             plays_on: Seconds of audio that cannot be taken back any more.
             keeps_playing: Whether what plays now may not be interrupted.
+            sounding: Whether the avatar is being heard, or will be.
         """
         cut = self._clock.apply(Interrupted(keeps_playing, plays_on))
         if not keeps_playing:
             self._routes.current = None
-            self._quieten(cut)
+            if sounding:
+                self._quieten(cut)
         self.settle_backlog()
 
     def settle_backlog(self) -> None:
@@ -129,7 +131,7 @@ class ResponseTeller:
             self._routes.link.tell(event)
 
     def _quieten(self, cut: tuple[Decision, ...]) -> None:
-        """Interrupt an avatar that is still being heard although its response is over here."""
+        """Interrupt an avatar that is still to be heard although its response is over here."""
         told = any(isinstance(made, ResponseDone) and made.reason is DoneReason.INTERRUPTED for made in cut)
-        if not told and self._routes.link and self._ports.avatar_sounds():
+        if not told and self._routes.link:
             self._routes.link.tell(SpeechEvent.INTERRUPT)

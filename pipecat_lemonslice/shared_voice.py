@@ -8,11 +8,11 @@ that the output transport plays itself.
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from math import inf
 
 from pipecat.frames.frames import BotSpeakingFrame, BotStartedSpeakingFrame, BotStoppedSpeakingFrame, Frame
 
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.spoken import ALL_HEARD, Heard
 
 PERIOD = 0.2
 """Seconds between two BotSpeakingFrames, as in Pipecat's output transports."""
@@ -69,9 +69,17 @@ class SharedVoice:
         """Whether the avatar may still be heard after its response is over."""
         return self._over_at is not None and self._loop.time() - self._over_at < TAIL_SECONDS
 
-    def heard_until(self, sounding_since: float) -> float:
+    def avatar_gone(self) -> None:
+        """It says nothing more."""
+        self._over_at = None
+
+    def heard(self, sounding_since: float) -> Heard:
         """Nobody here knows; so everything that was played counts as heard."""
-        return inf
+        return ALL_HEARD
+
+    def unanswered(self, sounded_until: float) -> bool:
+        """Nobody here knows."""
+        return False
 
     def feed(self, media: VoiceReceived | PictureReceived) -> None:
         """Nothing of the avatar is wanted here: people have it from the room."""

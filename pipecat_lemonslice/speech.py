@@ -25,6 +25,7 @@ from pipecat_lemonslice.response_teller import ResponseTeller
 from pipecat_lemonslice.routes import Route, RouteChooser
 from pipecat_lemonslice.speech_ports import SpeechPorts, WaitedInVain
 from pipecat_lemonslice.speech_queue import Drained, Item, SpeechQueue, TakenBack
+from pipecat_lemonslice.spoken import GRAIN_SECONDS, Passage
 from pipecat_lemonslice.stream import AvatarLink, AvatarStream, duration
 
 TAIL_GRACE = 0.1
@@ -70,6 +71,11 @@ class SpeechLine:
         """Speech that has not been played yet, in seconds."""
         return self._queue.seconds + self._stream.waiting_seconds + self._stream.in_flight_seconds
 
+    @property
+    def sounded_until(self) -> float:
+        """Until when the avatar was given sound to say, on the loop's clock; minus infinity if it owes nothing."""
+        return self._stream.sounded_until
+
     def configure(self, *, done_timeout: float, hold_timeout: float, ready_timeout: float) -> None:
         """Change the timeouts, in seconds; the response under way follows them."""
         self._routes.ready_timeout = ready_timeout
@@ -96,13 +102,17 @@ class SpeechLine:
         Returns:
             Whether what was playing is cut off; False if it must be played to its end.
         """
-        keeps_playing = self._stream.uninterruptible
-        self._queue.interrupt(self._stream.frame if keeps_playing else None)
-        self._words.interrupt()
+        heard = self._ports.heard(self._stream.sounding_since)
+        unheard = self._stream.unheard(heard)
+        sounding = bool(unheard) or self._ports.avatar_sounds()
+        keeps_playing = self._keeps_playing(unheard, sounding)
         plays_on = self._stream.in_flight_seconds
         if not keeps_playing:
-            (self._stream.hush if self._routes.link else self._stream.forget)()
-        self._responses.interrupt(plays_on, keeps_playing=keeps_playing)
+            self._stream.interrupt(heard, room_lost=self._routes.link is None)
+            self._await_return()
+        self._queue.interrupt(self._stream.lasting_contexts)
+        self._words.interrupt()
+        self._responses.interrupt(plays_on, keeps_playing=keeps_playing, sounding=sounding)
         self._wake.set()
         return not keeps_playing
 
@@ -128,8 +138,10 @@ class SpeechLine:
 
     def avatar_gone(self) -> None:
         """No avatar speaks until there is one again; what it was not heard saying is heard as plain voice."""
-        if self._routes.avatar_gone():
-            self._queue.mark(TakenBack(self._ports.heard_until(self._stream.sounding_since)))
+        was_speaking = self._routes.avatar_gone()
+        self._stream.let_go(self._ports.heard(self._stream.sounding_since), room_lost=True)
+        self._await_return()
+        if was_speaking:
             self._responses.avatar_lost()
         self._wake.set()
 
@@ -222,12 +234,13 @@ class SpeechLine:
             self._responses.apply(StopReached())
 
     async def _take_back(self, mark: TakenBack) -> None:
-        written = self._stream.written_since(mark.heard_until)
-        frame = await self._stream.take_back(mark.heard_until)
-        if self._queue.head is mark:  # no interruption came in between
-            self._queue.replace_head(frame)
-            self._words.taken_back(frame.context_id if frame else None, written)
-            self._responses.settle_backlog()
+        frames, written = await self._stream.take_back()
+        self._queue.replace(mark, frames)
+        for frame in frames:
+            again = min(written, duration(frame, self._rate))
+            self._words.taken_back(frame.context_id, again)
+            written -= again
+        self._responses.settle_backlog()
 
     async def _drain_to(self, mark: Drained) -> None:
         if self._stream.has_tail:
@@ -251,6 +264,19 @@ class SpeechLine:
             await self._seal()
 
     # Small steps.
+
+    def _keeps_playing(self, unheard: list[Passage], sounding: bool) -> bool:
+        """Whether the avatar must be left alone: all that it is still to be heard saying may not be interrupted."""
+        last = self._stream.frame
+        if last is None or last.interruptible or self._routes.link is None:
+            return False
+        if self._stream.seconds_of(passage for passage in unheard if passage.origin.interruptible) > GRAIN_SECONDS:
+            return False
+        return sounding or self._stream.uninterruptible
+
+    def _await_return(self) -> None:
+        if self._stream.lets_go:
+            self._queue.mark(TakenBack())
 
     def _note(self, frame: Frame) -> None:
         match frame:

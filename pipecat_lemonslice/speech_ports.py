@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from math import inf
 
 from pipecat.frames.frames import Frame
 
 from pipecat_lemonslice.response import Decision
+from pipecat_lemonslice.spoken import ALL_HEARD, Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class SpeechPorts:
         notify: Told of every decision, at once; must not block.
         pipeline_time: The pipeline clock in nanoseconds; words are timed by it.
         avatar_sounds: Whether the avatar's voice is still being heard.
-        heard_until: Until when, on the loop's clock, speech must have been played for the avatar to have been heard
-            saying it; given when the first sound of the response was played.
+        heard: How far the avatar has been heard, on the loop's clock; given when the first sound of the response was
+            played.
     """
 
     forward: Callable[[Frame], Awaitable[None]]
     notify: Callable[[Notice], None]
     pipeline_time: Callable[[], int]
     avatar_sounds: Callable[[], bool] = lambda: False
-    heard_until: Callable[[float], float] = lambda sounding_since: inf
+    heard: Callable[[float], Heard] = lambda sounding_since: ALL_HEARD

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipecat.frames.frames import Frame, LLMFullResponseStartFrame, TTSAudioRawFrame, TTSStartedFrame, TTSTextFrame
@@ -14,15 +14,9 @@ MAX_QUEUED_SECONDS = 1800.0
 """Speech that may wait. Beyond it the pipeline is held back until some has been spoken; nothing is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TakenBack:
-    """A mark: what the avatar has not been heard saying goes here.
-
-    Parameters:
-        heard_until: Until when speech must have been played to have been heard, on the loop's clock.
-    """
-
-    heard_until: float
+    """A mark: what the avatar has not been heard saying goes here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +99,24 @@ class SpeechQueue:
             self._seconds = max(0.0, self._seconds - duration(item, self._rate))
             self._space.set()
 
-    def replace_head(self, frame: TTSAudioRawFrame | None) -> None:
-        """Put a frame in the place of a mark; None just removes the mark."""
-        self._items.popleft()
-        if frame:
-            self._items.appendleft(frame)
+    def replace(self, mark: TakenBack, frames: Sequence[TTSAudioRawFrame]) -> None:
+        """Put frames in the place of a mark."""
+        at = self._items.index(mark)
+        del self._items[at]
+        for frame in reversed(frames):
+            self._items.insert(at, frame)
             self._count(frame)
 
-    def interrupt(self, playing: TTSAudioRawFrame | None) -> None:
+    def interrupt(self, spared: Collection[str | None] = ()) -> None:
         """Drop what may be interrupted, and let no more of it in.
 
         Args:
-            playing: Audio that plays on because it may not be interrupted.
+            spared: Contexts that are on their way to the avatar, and may not be interrupted.
         """
-        self._items = deque(item for item in self._items if _survives(item, playing is not None))
+        self._items = deque(item for item in self._items if _survives(item))
         audio = list(self._audio())
         self._seconds = sum(duration(frame, self._rate) for frame in audio)
-        self._gate.interrupt({frame.context_id for frame in ([*audio, playing] if playing else audio)})
+        self._gate.interrupt({frame.context_id for frame in audio}.union(spared))
         self._space.set()
 
     def release(self) -> None:
@@ -147,11 +142,6 @@ class SpeechQueue:
                 return True
 
 
-def _survives(item: Item, keeps_playing: bool) -> bool:
-    match item:
-        case Frame():
-            return not item.interruptible
-        case TakenBack():
-            return keeps_playing
-        case Drained():
-            return True
+def _survives(item: Item) -> bool:
+    """Marks do: what is taken back is by then what may not be interrupted, and the end comes all the same."""
+    return not item.interruptible if isinstance(item, Frame) else True

@@ -5,16 +5,16 @@ Holds one stretch of audio at a time and knows nothing of queues or responses.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from math import inf
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from loguru import logger
-from pipecat.audio.utils import is_silence
 from pipecat.frames.frames import TTSAudioRawFrame
 
 from pipecat_lemonslice.audio import SAMPLE_BYTES, AudioConverter, AudioFormat
 from pipecat_lemonslice.messages import SpeechEvent
+from pipecat_lemonslice.spoken import Heard, Passage, Spoken, joined, origin_of
 
 WRITE_SECONDS = 0.02
 """Duration of one write."""
@@ -27,9 +27,6 @@ WRITES_IN_FLIGHT = 2
 
 STALLED_SECONDS = 3.0
 """A write that has not been played after so long means that the room takes no more audio."""
-
-REMEMBERED_SECONDS = 6.0
-"""Of what has been played, so much can be taken back: more than the time after which a mute avatar is given up."""
 
 
 class AvatarLink(Protocol):
@@ -46,6 +43,14 @@ class AvatarLink(Protocol):
     def stalled(self) -> None:
         """Take note that the room has stopped taking audio."""
         ...
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    """What was handed over: until when, and what; nothing once that is not wanted back any more."""
+
+    played: "asyncio.Future[None]"
+    passage: Passage | None
 
 
 class AvatarStream:
@@ -68,9 +73,9 @@ class AvatarStream:
         self._write_bytes = round(sample_rate * WRITE_SECONDS) * SAMPLE_BYTES
         self._buffer = bytearray()
         self._sealed = False
-        self._in_flight: deque[tuple[asyncio.Future[None], bytes]] = deque()
-        self._past: deque[tuple[float, bytes]] = deque()
-        self._sounding_since: float | None = None
+        self._in_flight: deque[_Write] = deque()
+        self._spoken = Spoken()
+        self._returning: list[Passage] = []
         self._watchdog: asyncio.TimerHandle | None = None
 
     @property
@@ -91,7 +96,7 @@ class AvatarStream:
     @property
     def in_flight_seconds(self) -> float:
         """Duration of what has been written and not played."""
-        return self._seconds(sum(len(pcm) for _, pcm in self._in_flight))
+        return self.seconds_of(self._handed_over())
 
     @property
     def waiting_seconds(self) -> float:
@@ -106,7 +111,13 @@ class AvatarStream:
     @property
     def sounding_since(self) -> float:
         """When the first sound of the response was played, on the loop's clock; now if none has been."""
-        return self._loop.time() if self._sounding_since is None else self._sounding_since
+        since = self._spoken.sounding_since
+        return self._loop.time() if since is None else since
+
+    @property
+    def sounded_until(self) -> float:
+        """When the last sound was played that is still remembered, on the loop's clock; else minus infinity."""
+        return self._spoken.sounded_until
 
     @property
     def uninterruptible(self) -> bool:
@@ -114,10 +125,19 @@ class AvatarStream:
         busy = self._in_flight or self.has_tail
         return bool(busy and self.frame and not self.frame.interruptible)
 
+    def seconds_of(self, passages: Iterable[Passage]) -> float:
+        """Return the duration of passages."""
+        return self._seconds(sum(len(passage.pcm) for passage in passages))
+
+    @property
+    def lasting_contexts(self) -> set[str | None]:
+        """The contexts of what may not be interrupted, as far as it is to be said, or to be said again."""
+        origins = [passage.origin for passage in self._returning] + ([origin_of(self.frame)] if self.frame else [])
+        return {origin.context_id for origin in origins if not origin.interruptible}
+
     def begin(self) -> None:
-        """A response begins; what was played before is not wanted back any more."""
-        self._past.clear()
-        self._sounding_since = None
+        """A response begins."""
+        self._spoken.begin()
 
     async def feed(self, frame: TTSAudioRawFrame) -> None:
         """Take audio in. A new TTS context begins a new stretch; what the last one held back comes first."""
@@ -125,7 +145,7 @@ class AvatarStream:
             await self._flush()
         self.frame, self._sealed = frame, False
         pcm = await self._converter.feed(frame.audio, audio_format(frame, self.sample_rate))
-        if self.frame is frame:  # nothing was hushed meanwhile
+        if self.frame is frame:  # nothing was dropped meanwhile
             self._buffer += pcm
 
     async def seal(self) -> None:
@@ -143,71 +163,96 @@ class AvatarStream:
         pcm = bytes(self._buffer[: self._write_bytes])
         del self._buffer[: len(pcm)]
         played = link.write(pcm)
-        self._in_flight.append((played, pcm))
+        self._in_flight.append(_Write(played, Passage(pcm, origin_of(self.frame)) if self.frame else None))
         played.add_done_callback(self._played)
         self._watch(link)
         return self._seconds(len(pcm))
 
-    def written_since(self, heard_until: float) -> float:
-        """Return the duration of what was written and not played until then, in seconds."""
-        return self._seconds(len(self._written_since(heard_until)))
+    def unheard(self, heard: Heard) -> list[Passage]:
+        """Return what has been played, and has not been heard of the avatar yet."""
+        goes_on = self.has_tail or any(True for _ in self._handed_over())
+        return self._spoken.unheard(heard, self._loop.time(), followed=goes_on)
 
-    async def take_back(self, heard_until: float = inf) -> TTSAudioRawFrame | None:
-        """Return everything that had not been played by a time on the loop's clock, as one frame, and begin afresh."""
-        template = self.frame
-        pcm = self._written_since(heard_until) + bytes(self._buffer) + await self._converter.flush()
-        self.forget()
-        return _voice_frame(pcm, self.sample_rate, template) if pcm and template else None
+    def let_go(self, heard: Heard, *, room_lost: bool) -> None:
+        """Begin to take back everything that has not been heard, however much of it has been handed over.
 
-    def hush(self) -> None:
-        """Drop what has not been written. What is in flight plays on, but is not wanted back any more."""
-        self._buffer.clear()
-        self._converter.reset()
-        self.frame, self._sealed = None, False
-        self._in_flight = deque((played, b"") for played, _ in self._in_flight)
-        self.begin()
+        Args:
+            heard: How far the avatar has been heard.
+            room_lost: Whether what is in flight will never be played.
+        """
+        self._returning += [*self.unheard(heard), *self._handed_over()]
+        self._spoken.forget()
+        for write in self._in_flight:
+            write.passage = None
+        if room_lost:
+            self._in_flight.clear()
+            self._stop_watching()
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether :meth:`take_back` may have something to give."""
+        return bool(self._returning) or self.has_tail
+
+    async def take_back(self) -> tuple[list[TTSAudioRawFrame], float]:
+        """Return what was let go of, and what had not been written, and begin afresh.
+
+        Returns:
+            The speech in order, a frame for each origin, and how many seconds of it had been written.
+        """
+        await self._flush()
+        rest = [Passage(bytes(self._buffer), origin_of(self.frame))] if self.frame else []
+        written, self._returning = self._returning, []
+        self._drop_unwritten()
+        return [self._frame(passage) for passage in joined((*written, *rest))], self.seconds_of(written)
+
+    def interrupt(self, heard: Heard, *, room_lost: bool) -> None:
+        """Drop what may be interrupted, and begin to take back the rest: the avatar drops both. See :meth:`let_go`."""
+        self.let_go(heard, room_lost=room_lost)
+        self._returning = [passage for passage in self._returning if not passage.origin.interruptible]
+        if self.frame is None or self.frame.interruptible:
+            self._drop_unwritten()
 
     def forget(self) -> None:
         """Drop everything, also what is in flight."""
-        self.hush()
+        self._drop_unwritten()
+        self._returning.clear()
+        self._spoken.forget()
         self._in_flight.clear()
-        if self._watchdog:
-            self._watchdog.cancel()
+        self._stop_watching()
 
-    def _written_since(self, heard_until: float) -> bytes:
-        past = (pcm for at, pcm in self._past if at > heard_until)
-        return b"".join((*past, *(pcm for _, pcm in self._in_flight)))
+    def _drop_unwritten(self) -> None:
+        self._buffer.clear()
+        self._converter.reset()
+        self.frame, self._sealed = None, False
+
+    def _handed_over(self) -> Iterator[Passage]:
+        return (write.passage for write in self._in_flight if write.passage)
 
     async def _flush(self) -> None:
         said = self.frame
         rest = await self._converter.flush()
-        if self.frame is said:  # nothing was hushed meanwhile
+        if self.frame is said:  # nothing was dropped meanwhile
             self._buffer += rest
 
     def _played(self, played: "asyncio.Future[None]") -> None:
+        write = next((write for write in self._in_flight if write.played is played), None)
         failed = played.cancelled() or played.exception() is not None
-        # Where the room is lost, what it did not play stays here to be taken back.
-        in_flight = deque(entry for entry in self._in_flight if entry[0] is not played or (failed and entry[1]))
-        # What was forgotten meanwhile is of no concern to what is heard now.
-        if len(in_flight) < len(self._in_flight):
-            self._remember(next(pcm for one, pcm in self._in_flight if one is played))
-            self._in_flight = in_flight
-            self._on_played()
-
-    def _remember(self, pcm: bytes) -> None:
-        if not pcm:  # it has been hushed
+        # What was forgotten meanwhile is of no concern to what is heard now; what a lost room did not play stays here
+        # to be taken back.
+        if write is None or (failed and write.passage):
             return
-        now = self._loop.time()
-        if self._sounding_since is None and not is_silence(pcm):
-            self._sounding_since = now - self._seconds(len(pcm))
-        self._past.append((now, pcm))
-        while self._past[0][0] < now - REMEMBERED_SECONDS:
-            self._past.popleft()
+        self._in_flight.remove(write)
+        if write.passage:
+            self._spoken.add(write.passage, self._seconds(len(write.passage.pcm)), self._loop.time())
+        self._on_played()
 
     def _watch(self, link: AvatarLink) -> None:
+        self._stop_watching()
+        self._watchdog = self._loop.call_later(STALLED_SECONDS, self._check, link)
+
+    def _stop_watching(self) -> None:
         if self._watchdog:
             self._watchdog.cancel()
-        self._watchdog = self._loop.call_later(STALLED_SECONDS, self._check, link)
 
     def _check(self, link: AvatarLink) -> None:
         if self._in_flight:
@@ -215,6 +260,12 @@ class AvatarStream:
 
     def _seconds(self, byte_count: int) -> float:
         return byte_count / (SAMPLE_BYTES * self.sample_rate)
+
+    def _frame(self, passage: Passage) -> TTSAudioRawFrame:
+        frame = TTSAudioRawFrame(passage.pcm, self.sample_rate, 1, context_id=passage.origin.context_id)
+        frame.interruptible = passage.origin.interruptible
+        frame.transport_destination = passage.origin.destination
+        return frame
 
 
 def audio_format(frame: TTSAudioRawFrame, default_rate: int) -> AudioFormat:
@@ -229,10 +280,3 @@ def duration(frame: TTSAudioRawFrame, default_rate: int) -> float:
     """Return the duration of a frame's audio in seconds."""
     rate = frame.sample_rate if frame.sample_rate > 0 else default_rate
     return AudioFormat(rate, max(1, frame.num_channels)).seconds(len(frame.audio))
-
-
-def _voice_frame(pcm: bytes, sample_rate: int, template: TTSAudioRawFrame) -> TTSAudioRawFrame:
-    frame = TTSAudioRawFrame(pcm, sample_rate, 1, context_id=template.context_id)
-    frame.interruptible = template.interruptible
-    frame.transport_destination = template.transport_destination
-    return frame

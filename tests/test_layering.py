@@ -20,7 +20,7 @@ LAYERS = (
     "voice_watch attendance visit",
     "lifecycle",
     "session",
-    "response contexts audio",
+    "response contexts audio spoken",
     "response_clock stream",
     "routes speech_queue speech_ports",
     "response_teller",
@@ -121,6 +121,7 @@ def test_the_pure_parts_import_no_io_and_no_clock() -> None:
         "renewal",
         "voice_watch",
         "hearing",
+        "spoken",
     ):
         assert {"asyncio", "time", "aiohttp", "threading"}.isdisjoint(imported(ROOT / f"{name}.py"))
 

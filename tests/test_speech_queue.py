@@ -53,7 +53,7 @@ async def test_empty_audio_does_not_enter() -> None:
     text = TTSTextFrame("x", text_type=TextType.WORD)
     text.context_id = "a"
     assert add(queue, speech(0.0), speech(1.0)) == [False, True]
-    queue.interrupt(None)
+    queue.interrupt()
     assert add(queue, speech(1.0), text, TTSStartedFrame("a"), LLMTextFrame("x")) == [False, False, True, True]
     assert add(queue, speech(1.0, interruptible=False)) == [True]
     assert not queue.lives("a")
@@ -65,48 +65,50 @@ async def test_an_llm_response_opens_for_unlabelled_audio() -> None:
     """After an interruption, unlabelled audio of a source that announces waits for the next answer."""
     queue = SpeechQueue(RATE)
     add(queue, TTSStartedFrame(), speech(1.0, None))
-    queue.interrupt(None)
+    queue.interrupt()
     assert add(queue, speech(1.0, None), LLMFullResponseStartFrame(), speech(1.0, None)) == [False, True, True]
 
 
 @virtual_time
 async def test_an_interruption_leaves_what_may_not_be_interrupted_and_the_end() -> None:
-    """Uninterruptible frames, and whoever waits for everything to be heard."""
+    """Uninterruptible frames, what is taken back, and whoever waits for everything to be heard."""
     queue = SpeechQueue(RATE)
     kept, picture = speech(1.0, "k", interruptible=False), AvatarImageFrame(image_url="https://x.test/a.png")
     drained = Drained(asyncio.get_running_loop().create_future())
     add(queue, speech(1.0), kept, LLMTextFrame("x"), picture)
     queue.mark(drained)
-    queue.mark(TakenBack(0.0))
-    queue.interrupt(None)
+    mark = TakenBack()
+    queue.mark(mark)
+    queue.interrupt()
     assert queue.seconds == pytest.approx(1.0)
-    assert rest(queue) == [kept, picture, drained]
+    assert rest(queue) == [mark, kept, picture, drained]
     assert add(queue, speech(1.0, "k"), speech(1.0, "a")) == [True, False]
 
 
 @virtual_time
 async def test_what_plays_on_is_spared() -> None:
-    """The context of audio that may not be interrupted lives on, and what was taken back of it stays."""
-    queue, mark = SpeechQueue(RATE), TakenBack(0.0)
+    """The context of audio that may not be interrupted lives on."""
+    queue = SpeechQueue(RATE)
     add(queue, speech(1.0, "a"), speech(1.0, "b"))
-    queue.mark(mark)
-    queue.interrupt(speech(1.0, "b", interruptible=False))
-    assert rest(queue) == [mark]
+    queue.interrupt({"b"})
+    assert rest(queue) == []
     assert add(queue, speech(1.0, "b"), speech(1.0, "a")) == [True, False]
 
 
 @virtual_time
 async def test_what_was_taken_back_comes_first() -> None:
-    """The mark is replaced by the audio, which counts; or by nothing."""
-    queue, later, back = SpeechQueue(RATE), speech(1.0, "b"), speech(0.5)
+    """The mark is replaced where it stands, by any number of frames, which count."""
+    queue, later = SpeechQueue(RATE), speech(1.0, "b")
+    first, second = speech(0.5), speech(0.5, "d")
     add(queue, later)
-    queue.mark(TakenBack(0.0))
+    marks = [TakenBack(), TakenBack()]
+    queue.mark(marks[0])
     assert queue.holds_audio
-    queue.replace_head(back)
-    assert queue.seconds == pytest.approx(1.5)
-    queue.mark(TakenBack(0.0))
-    queue.replace_head(None)
-    assert rest(queue) == [back, later]
+    queue.mark(marks[1])
+    queue.replace(marks[0], [first, second])
+    queue.replace(marks[1], [])
+    assert queue.seconds == pytest.approx(2.0)
+    assert rest(queue) == [first, second, later]
 
 
 @virtual_time
@@ -116,7 +118,7 @@ async def test_beyond_its_limit_it_holds_the_pipeline_back() -> None:
     await queue.wait_for_space()
     minute = speech(60.0)
     add(queue, *[minute] * round(MAX_QUEUED_SECONDS / 60.0), minute)
-    for make_space in (queue.pop, lambda: queue.interrupt(None)):
+    for make_space in (queue.pop, lambda: queue.interrupt()):
         waiting = asyncio.create_task(queue.wait_for_space())
         await asyncio.sleep(1.0)
         assert not waiting.done()

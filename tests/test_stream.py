@@ -9,8 +9,8 @@ from pipecat.frames.frames import TTSAudioRawFrame
 
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.messages import SpeechEvent
+from pipecat_lemonslice.spoken import ALL_HEARD, REMEMBERED_SECONDS, Heard
 from pipecat_lemonslice.stream import (
-    REMEMBERED_SECONDS,
     STALLED_SECONDS,
     WRITES_IN_FLIGHT,
     AvatarStream,
@@ -22,6 +22,7 @@ from tests.support.stage import RATE, speech, tone
 from tests.support.virtual_time import virtual_time
 
 WRITE = 960
+NOTHING_HEARD = Heard(float("-inf"), paused=False)
 
 
 class Link:
@@ -64,6 +65,11 @@ class Bench:
 
     def _note(self) -> None:
         self.played += 1
+
+    async def back(self, heard: Heard = ALL_HEARD) -> list[TTSAudioRawFrame]:
+        """What comes back when the room is lost."""
+        self.stream.let_go(heard, room_lost=True)
+        return (await self.stream.take_back())[0]
 
     def write_all(self) -> None:
         while self.stream.ready and not self.stream.full:
@@ -124,13 +130,12 @@ async def test_what_was_not_played_is_taken_back(b: Bench) -> None:
     b.write_all()
     await b.link.play()
     b.write_all()
-    back = await b.stream.take_back()
-    assert back is not None
+    [back] = await b.back()
     assert back.audio == tone(1.0)[WRITE:]
     assert (back.context_id, back.interruptible, back.transport_destination) == ("ctx", False, "somewhere")
     assert (back.sample_rate, back.num_channels) == (RATE, 1)
     assert b.stream.in_flight_seconds == 0
-    assert await b.stream.take_back() is None
+    assert await b.back() == []
 
 
 @bench
@@ -141,8 +146,7 @@ async def test_what_a_lost_room_did_not_play_stays_to_be_taken_back(b: Bench) ->
     await b.link.lose()
     assert b.played == 0
     assert b.stream.full
-    back = await b.stream.take_back()
-    assert back is not None
+    [back] = await b.back()
     assert back.audio == tone(0.05)
 
 
@@ -155,27 +159,31 @@ async def test_what_was_played_and_not_heard_is_taken_back_too(b: Bench) -> None
         await asyncio.sleep(0.02)
         await b.link.play()
     b.write_all()
-    heard_until = b.stream.sounding_since + 0.03
-    assert b.stream.written_since(heard_until) == pytest.approx(0.08)
-    back = await b.stream.take_back(heard_until)
-    assert back is not None
+    heard = Heard(b.stream.sounding_since + 0.03, paused=False)
+    b.stream.let_go(heard, room_lost=True)
+    [back], written = await b.stream.take_back()
     assert back.audio == tone(0.1)[WRITE:]
-    assert b.stream.written_since(-1.0) == 0
+    assert written == pytest.approx(0.08)
+    assert b.stream.unheard(NOTHING_HEARD) == []
 
 
-@pytest.mark.parametrize("how", ["begin", "hush"])
-@virtual_time
-async def test_what_was_played_before_is_not_wanted_back(how: str) -> None:
-    """A new response, and an interruption, let it go."""
-    b = Bench()
+@bench
+async def test_what_was_played_before_an_interruption_is_not_wanted_back(b: Bench) -> None:
+    """An interruption lets it go; the response that follows does not."""
     await b.stream.feed(speech(0.04))
     b.write_all()
     await b.link.play(2)
-    b.stream.begin() if how == "begin" else b.stream.hush()
-    await b.stream.feed(speech(0.1, "b"))
-    back = await b.stream.take_back(-1.0)
-    assert back is not None
-    assert back.audio == tone(0.1)
+    b.stream.interrupt(NOTHING_HEARD, room_lost=False)
+    await b.stream.feed(speech(0.02, "b"))
+    await b.stream.seal()
+    b.write_all()
+    await b.link.play()
+    b.stream.begin()
+    await b.stream.feed(speech(0.1, "c"))
+    b.stream.let_go(NOTHING_HEARD, room_lost=True)
+    frames, written = await b.stream.take_back()
+    assert [(frame.context_id, frame.audio) for frame in frames] == [("b", tone(0.02)), ("c", tone(0.1))]
+    assert written == pytest.approx(0.02)
 
 
 @bench
@@ -186,7 +194,40 @@ async def test_what_was_played_is_remembered_in_bounds(b: Bench) -> None:
         b.write_all()
         await asyncio.sleep(0.02)
         await b.link.play()
-    assert VOICE_SECONDS < b.stream.written_since(-1.0) <= REMEMBERED_SECONDS + 0.1
+    b.stream.let_go(NOTHING_HEARD, room_lost=True)
+    _, written = await b.stream.take_back()
+    assert VOICE_SECONDS < written <= REMEMBERED_SECONDS + 0.1
+
+
+@bench
+async def test_speech_of_two_kinds_is_taken_back_as_two(b: Bench) -> None:
+    """What may be interrupted and what may not, each as it was."""
+    await two_kinds(b)
+    assert [(frame.context_id, frame.interruptible) for frame in await b.back(NOTHING_HEARD)] == [
+        ("a", False),
+        ("b", True),
+    ]
+
+
+@bench
+async def test_of_two_kinds_an_interruption_leaves_one(b: Bench) -> None:
+    """What may not be interrupted comes back, though the avatar drops it with the rest."""
+    await two_kinds(b)
+    b.stream.interrupt(NOTHING_HEARD, room_lost=False)
+    assert b.stream.lasting_contexts == {"a"}
+    assert b.stream.full, "what is in flight plays on"
+    [[back], written] = await b.stream.take_back()
+    assert (back.context_id, back.interruptible, back.audio) == ("a", False, tone(0.04))
+    assert written == pytest.approx(0.04)
+
+
+async def two_kinds(b: Bench) -> None:
+    """What may not be interrupted has been played; what may is in flight."""
+    await b.stream.feed(speech(0.04, "a", interruptible=False))
+    b.write_all()
+    await b.link.play(2)
+    await b.stream.feed(speech(0.04, "b"))
+    b.write_all()
 
 
 @bench
@@ -194,12 +235,11 @@ async def test_what_was_hushed_is_not_wanted_back(b: Bench) -> None:
     """Neither what was to be written, nor what is in flight; but that holds its place until it has been played."""
     await b.stream.feed(speech(1.0))
     b.write_all()
-    b.stream.hush()
+    b.stream.interrupt(NOTHING_HEARD, room_lost=False)
     assert b.stream.waiting_seconds == 0
     assert b.stream.full
     await b.stream.feed(speech(0.1, "b"))
-    back = await b.stream.take_back()
-    assert back is not None
+    [back] = await b.back()
     assert back.audio == tone(0.1)
 
 
@@ -210,7 +250,7 @@ async def test_what_was_hushed_makes_way(how: str) -> None:
     b = Bench()
     await b.stream.feed(speech(1.0))
     b.write_all()
-    b.stream.hush()
+    b.stream.interrupt(NOTHING_HEARD, room_lost=False)
     await (b.link.play(2) if how == "play" else b.link.lose())
     assert not b.stream.full
     await b.stream.feed(speech(0.1, "b"))

@@ -4,6 +4,7 @@ from itertools import groupby
 
 import pytest
 from pipecat.frames.frames import (
+    EndFrame,
     ErrorFrame,
     InterruptionFrame,
     LLMFullResponseEndFrame,
@@ -98,6 +99,75 @@ async def test_each_response_is_taken_back_by_itself(latency: float, pause: floa
         room.lose("gone")
         await stage.settle(3.0)
         check_covered(stage, tone(1.0) + tone(2.0))
+
+
+@pytest.mark.parametrize("how", ["leave", "lose", "fatal", "idle"])
+@pytest.mark.parametrize("at", [1.013, 1.26, 1.4, 1.49])
+@virtual_time
+async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, at: float) -> None:
+    """What the avatar was given to the end, and takes along before its voice has come back, is heard as plain voice."""
+    async with Stage(room={"latency": 0.5}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"))
+        await stage.settle(at)
+        assert reasons(stage) == ["stopped"]
+        lose(room, how)
+        await stage.settle(3.0)
+        check_covered(stage, tone(1.0))
+        assert stage.plain
+        assert reasons(stage) == ["stopped", "response_done_timeout"]
+
+
+@pytest.mark.parametrize("after", [0.3, 2.0, 30.0])
+@virtual_time
+async def test_what_was_heard_to_its_end_is_not_repeated(after: float) -> None:
+    """An avatar that goes in a pause leaves no syllable behind, neither soon nor late."""
+    async with Stage(room={"track": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"))
+        await stage.settle(1.25 + after)
+        room.lose("gone")
+        await stage.settle(3.0)
+        assert stage.plain == b""
+        assert reasons(stage) == ["stopped"]
+
+
+@virtual_time
+async def test_a_short_answer_that_a_mute_avatar_took_along_is_heard() -> None:
+    """Also when its response was over long before the avatar was found out, and in order with what came since."""
+    async with Stage(room={"echo": False}) as stage:
+        await arrived(stage)
+        await stage.send(speech(1.5, "a"), TTSStoppedFrame("a"))
+        await stage.settle(4.9)
+        assert reasons(stage) == ["stopped"]
+        await stage.settle(0.2)
+        assert stage.plain == tone(1.5)
+
+
+@virtual_time
+async def test_the_goodbye_of_a_mute_avatar_is_heard() -> None:
+    """At the end there is no time to find out; what it was not heard saying is said all the same, before the end."""
+    async with Stage(room={"echo": False}) as stage:
+        await arrived(stage)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"))
+        await stage.end()
+        assert stage.plain == tone(1.0)
+        kinds = [type(frame) for _, frame in stage.sink.frames]
+        assert kinds.index(TTSAudioRawFrame) < kinds.index(EndFrame)
+
+
+@virtual_time
+async def test_the_goodbye_of_an_avatar_that_goes_is_heard() -> None:
+    """It leaves between the end of its speech and that of its voice, and the EndFrame waits for the rest."""
+    async with Stage(room={"latency": 1.0}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), EndFrame())
+        await stage.settle(1.5)
+        room.leave()
+        await stage.until(lambda: bool(stage.down(EndFrame)))
+        check_covered(stage, tone(1.0))
+        kinds = [type(frame) for _, frame in stage.sink.frames]
+        assert kinds.index(TTSAudioRawFrame) < kinds.index(EndFrame)
 
 
 @virtual_time

@@ -178,6 +178,65 @@ async def test_what_may_not_be_interrupted_is_played_and_heard_to_its_end() -> N
         assert len(heard) == pytest.approx(2 * 2 * RATE, abs=4 * 960)
 
 
+@pytest.mark.parametrize("at", [1.013, 1.2, 1.4])
+@virtual_time
+async def test_the_voice_of_what_may_not_be_interrupted_is_heard_to_its_end(at: float) -> None:
+    """Also while only the avatar's voice still lags behind: it is left alone."""
+    async with Stage(room={"track": True, "latency": 0.5, "obedient": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(1.0, interruptible=False), TTSStoppedFrame("a"))
+        await stage.settle(at)
+        await stage.send(InterruptionFrame())
+        await stage.settle(3.0)
+        assert room.events == ["response_started", "response_finished"]
+        assert stage.voice.strip(b"\0") == tone(1.0).strip(b"\0")
+
+
+@virtual_time
+async def test_what_was_dropped_with_the_rest_is_said_again() -> None:
+    """An avatar that must be told to stop for newer words says once more what may not be interrupted of the older."""
+    async with Stage(room={"track": True, "latency": 1.0, "obedient": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(0.5, "a", interruptible=False), speech(2.0, "b"))
+        await stage.settle(1.2)
+        await stage.send(InterruptionFrame())
+        await stage.settle(4.0)
+        first, again = ["response_started", "interrupt", "response_finished"], ["response_started", "response_finished"]
+        assert room.events == [*first, *again]
+        heard, whole = stage.voice.strip(b"\0"), tone(0.5).strip(b"\0")
+        begun = round(0.2 * RATE) * 2
+        assert heard[: begun - 2] == whole[: begun - 2]
+        doubled = len(heard.replace(b"\0\0", b"")) - len(whole.replace(b"\0\0", b""))
+        assert 0 <= doubled <= 0.06 * RATE * 2
+        assert heard.endswith(whole[begun:])
+
+
+@virtual_time
+async def test_older_words_do_not_outlive_an_interruption_for_newer_ones() -> None:
+    """What may be interrupted is not heard for the sake of what may not, which is said anew."""
+    async with Stage(room={"track": True, "latency": 1.0, "obedient": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(0.5, "a"), speech(1.0, "b", interruptible=False))
+        await stage.settle(0.8)
+        await stage.send(InterruptionFrame())
+        await stage.settle(4.0)
+        assert room.events.count("interrupt") == 1
+        assert stage.voice.strip(b"\0") == tone(1.0).strip(b"\0")
+
+
+@virtual_time
+async def test_an_avatar_that_has_yet_to_be_heard_is_interrupted() -> None:
+    """A response that is over here before its first sound has come back is not heard any more."""
+    async with Stage(room={"track": True, "latency": 1.0, "obedient": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(0.5), TTSStoppedFrame("a"))
+        await stage.settle(0.7)
+        await stage.send(InterruptionFrame())
+        await stage.settle(3.0)
+        assert room.events == ["response_started", "response_finished", "interrupt"]
+        assert stage.voice.strip(b"\0") == b""
+
+
 @virtual_time
 async def test_what_may_not_be_interrupted_survives_in_the_queue() -> None:
     """Uninterruptible speech behind interruptible speech is spoken next."""

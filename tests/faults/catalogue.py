@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipecat_lemonslice.errors import RoomError
-from tests.faults.world import FOREIGN, LAG, Break, Hang, Refuse, Slow, Spoil, World, WorldRoom
+from pipecat_lemonslice.visit import VOICE_SECONDS
+from pipecat_lemonslice.voice_watch import LEAST_WRITES
+from tests.faults.world import FOREIGN, SLICE, Break, Hang, Refuse, Slow, Spoil, World, WorldRoom
 from tests.faults.world import Fault as Wire
 
 READY = 8.0
@@ -217,6 +219,9 @@ def _foreign_control(world: World) -> None:
 
 
 SOMEBODY = "99999999-9999-4999-8999-999999999999"
+MUTE = {"silence": VOICE_SECONDS + SOON, "lost": LEAST_WRITES * SLICE}
+"""It takes so long, and so much speech, to find out that an avatar is mute."""
+
 FATAL = {"type": "daily_error", "fatal": True, "error": "meeting expired"}
 TROUBLE = {"type": "video_generation_error", "error": "no GPU"}
 
@@ -235,12 +240,12 @@ IN_THE_ROOM = (
     avatar("the avatar reports a fatal error", lambda target: target.say(FATAL), says=("meeting expired",)),
     avatar("the avatar reports trouble", lambda target: target.say(TROUBLE), says=("no GPU",)),
     avatar("the avatar reports its idle timeout", lambda target: target.say({"type": "idle_timeout"})),
-    avatar("its voice stops, its picture goes on", WorldRoom.mute, says=("not heard",), lost=5.5, quiet=("ending",)),
+    avatar("its voice stops, its picture goes on", WorldRoom.mute, says=("not heard",), quiet=("ending",), **MUTE),
     avatar("its picture stops, its voice goes on", WorldRoom.freeze_video, says=("no picture",), quiet=("ending",)),
     room("the socket dies", lambda target: target.lose("the socket is gone"), FROM_JOINING, says=("socket is gone",)),
     room("writes never complete", _stall, silence=3.0 + SOON, says=("takes no more audio",)),
     room("the room refuses writes", _refuse_writes, says=("refuses what it is given",)),
-    room("the room refuses messages", _refuse_messages, says=("refuses what it is given",), lost=LAG + 0.1),
+    room("the room refuses messages", _refuse_messages, says=("refuses what it is given",)),
 )
 
 FAULTS = (*AT_CREATION, *AT_TERMINATION, *AT_JOINING, *IN_THE_ROOM)
