@@ -16,15 +16,14 @@ from pipecat.frames.frames import (
     LLMFullResponseStartFrame,
     TTSAudioRawFrame,
     TTSStoppedFrame,
-    TTSTextFrame,
 )
 
-from pipecat_lemonslice.contexts import WordClock
 from pipecat_lemonslice.response import AudioWritten, LLMClosed, LLMOpened, ResponseTracker, StopReached
 from pipecat_lemonslice.response_teller import ResponseTeller
 from pipecat_lemonslice.routes import Route, RouteChooser
 from pipecat_lemonslice.speech_ports import SpeechPorts, WaitedInVain
 from pipecat_lemonslice.speech_queue import Drained, Item, SpeechQueue, TakenBack
+from pipecat_lemonslice.speech_words import SpeechWords
 from pipecat_lemonslice.spoken import GRAIN_SECONDS, Passage
 from pipecat_lemonslice.stream import AvatarLink, AvatarStream, duration
 
@@ -54,7 +53,7 @@ class SpeechLine:
         self._responses = ResponseTeller(
             tracker, ports, queue=self._queue, stream=self._stream, routes=self._routes, wake=self._wake.set
         )
-        self._words = WordClock()
+        self._words = SpeechWords(ports, sample_rate)
 
     @property
     def route(self) -> Route | None:
@@ -91,7 +90,7 @@ class SpeechLine:
         if not self._queue.admit(frame):
             return
         self._note(frame)
-        if not self._words.hold(frame):
+        if not self._words.keep(frame):
             self._queue.put(frame)
         self._responses.settle_backlog()
         self._wake.set()
@@ -151,9 +150,9 @@ class SpeechLine:
         """Move frames along until cancelled."""
         while True:
             link, head = self._routes.link, self._queue.head
-            if words := self._words.due():
-                await self._forward_words(words)
-            elif link and self._routes.current is Route.AVATAR and self._stream.ready:
+            if await self._words.forward_due():
+                continue
+            if link and self._routes.current is Route.AVATAR and self._stream.ready:
                 await self._write(link)
             elif head:
                 await self._advance(head)
@@ -203,14 +202,10 @@ class SpeechLine:
         await (self._seal() if self._stream.has_tail else self._sleep())
 
     async def _pass_voice(self, frame: TTSAudioRawFrame) -> None:
-        seconds, heard_in = duration(frame, self._rate), self._responses.ahead
-        self._responses.apply(AudioWritten(seconds))
+        heard_in = self._responses.ahead
+        self._responses.apply(AudioWritten(duration(frame, self._rate)))
         self._responses.settle_backlog()
-        heard_from_ns = self._ports.pipeline_time() + round(heard_in * 1e9)
-        words = self._words.voiced(frame.context_id, seconds, heard_from_ns)
-        await self._ports.forward(frame)
-        for word in words:
-            await self._ports.forward(word)
+        await self._words.forward_voice(frame, heard_in)
 
     async def _await_avatar(self) -> None:
         give_up_at = self._routes.give_up_at(self._loop.time())
@@ -221,14 +216,8 @@ class SpeechLine:
             self._ports.notify(WaitedInVain(self._routes.ready_timeout))
 
     async def _reach(self, frame: Frame) -> None:
-        match frame:
-            case TTSStoppedFrame():
-                await self._forward_words(self._words.finish(frame.context_id))
-            case LLMFullResponseEndFrame():
-                await self._forward_words(self._words.overdue())
-            case _:
-                pass
-        self._restamp(frame)
+        await self._words.forward_before(frame)
+        self._words.restamp(frame, avatar=self._routes.current is Route.AVATAR)
         await self._ports.forward(frame)
         if isinstance(frame, TTSStoppedFrame) and self._queue.lives(frame.context_id):
             self._responses.apply(StopReached())
@@ -236,10 +225,7 @@ class SpeechLine:
     async def _take_back(self, mark: TakenBack) -> None:
         frames, written = await self._stream.take_back()
         self._queue.replace(mark, frames)
-        for frame in frames:
-            again = min(written, duration(frame, self._rate))
-            self._words.taken_back(frame.context_id, again)
-            written -= again
+        self._words.taken_back(frames, written)
         self._responses.settle_backlog()
 
     async def _drain_to(self, mark: Drained) -> None:
@@ -249,16 +235,16 @@ class SpeechLine:
             await self._sleep()
         else:
             self._queue.pop()
-            await self._forward_words(self._words.finish(None))
+            await self._words.forward_all()
             self._responses.drained()
             if not mark.done.done():
                 mark.done.set_result(None)
 
     async def _rest(self) -> None:
         """With nothing to do: wait, and let a tail that nothing follows go after a grace."""
-        if self._routes.current is None and (words := self._words.overdue()):
-            await self._forward_words(words)
-        elif not self._stream.has_tail or self._stream.in_flight_seconds:
+        if self._routes.current is None and await self._words.forward_overdue():
+            return
+        if not self._stream.has_tail or self._stream.in_flight_seconds:
             await self._sleep()
         elif not await self._sleep(self._loop.time() + TAIL_GRACE):
             await self._seal()
@@ -284,8 +270,6 @@ class SpeechLine:
                 self._responses.apply(LLMOpened())
             case LLMFullResponseEndFrame():
                 self._responses.apply(LLMClosed())
-            case TTSAudioRawFrame() | TTSTextFrame():
-                self._words.arrived(frame, self._ports.pipeline_time())
             case _:
                 pass
 
@@ -294,18 +278,6 @@ class SpeechLine:
         if last is None or not self._stream.has_tail or self._routes.current is not Route.AVATAR:
             return False
         return frame.context_id is None or frame.context_id == last.context_id
-
-    def _restamp(self, frame: Frame) -> None:
-        """Words of speech that waited are late by as much; at the avatar's pace they need no time of their own."""
-        if self._routes.current is Route.AVATAR:
-            frame.pts = None
-        elif frame.pts:
-            frame.pts += self._words.late_ns(getattr(frame, "context_id", None))
-
-    async def _forward_words(self, frames: list[Frame]) -> None:
-        for frame in frames:
-            frame.pts = None
-            await self._ports.forward(frame)
 
     async def _seal(self) -> None:
         await self._stream.seal()

@@ -23,7 +23,7 @@ LAYERS = (
     "response contexts audio spoken",
     "response_clock stream",
     "routes speech_queue speech_ports",
-    "response_teller",
+    "response_teller speech_words",
     "speech",
     "settings media still hearing announcer venue",
     "relay shared_voice",
