@@ -123,7 +123,7 @@ class Attendance:
 
     @property
     def avatar(self) -> Participant | None:
-        """The avatar while it is in the room."""
+        """The avatar while it is in the room, also when it is of no use any more."""
         return self._avatar
 
     @property
@@ -141,6 +141,8 @@ class Attendance:
 
     def handle(self, event: RoomEvent, now: float) -> Change | None:
         """Take note of what happened in the room; returns what follows from it."""
+        if self._state is _State.OVER:
+            return None
         match event:
             case ParticipantJoined(participant):
                 return self._joined(participant, now)
@@ -153,6 +155,7 @@ class Attendance:
             case AvatarSeen(participant):
                 return self._seen_by_others(participant)
             case RoomLost(reason):
+                self._avatar = None
                 return self._over(reason)
             case VoiceReceived():
                 return None
@@ -172,7 +175,7 @@ class Attendance:
                 return self._over("the avatar has left and not come back")
 
     def _joined(self, participant: Participant, now: float) -> Change | None:
-        if participant.name != self._name or self._state is _State.OVER:
+        if participant.name != self._name:
             return None
         if self._avatar:
             self._remember(participant, self._avatar)
@@ -232,6 +235,6 @@ class Attendance:
                 return None
 
     def _over(self, reason: str) -> Change:
-        self._state, self._avatar = _State.OVER, None
+        self._state = _State.OVER
         self._twins.clear()
         return AvatarOver(reason)

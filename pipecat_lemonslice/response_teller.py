@@ -100,9 +100,18 @@ class ResponseTeller:
         self._clock.apply(LLMClosed())
         self._clock.apply(StopReached())
 
-    def avatar_lost(self) -> None:
-        """The avatar has gone in the middle of a response."""
-        self._clock.apply(Aborted(DoneReason.AVATAR_LOST))
+    def avatar_lost(self, *, sounding: bool) -> None:
+        """The avatar is of no use any more. If it is still there, it must not be heard beside the voice that goes on.
+
+        Args:
+            sounding: Whether it is being heard, or will be.
+        """
+        link, was_speaking = self._routes.link, self._routes.avatar_gone()
+        if link and (was_speaking or sounding):
+            link.tell(SpeechEvent.INTERRUPT)
+        if link and was_speaking:
+            link.tell(SpeechEvent.RESPONSE_FINISHED)
+            self._clock.apply(Aborted(DoneReason.AVATAR_LOST))
 
     def close(self) -> None:
         """End the response under way; nothing is decided after that."""

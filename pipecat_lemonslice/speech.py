@@ -137,11 +137,11 @@ class SpeechLine:
 
     def avatar_gone(self) -> None:
         """No avatar speaks until there is one again; what it was not heard saying is heard as plain voice."""
-        was_speaking = self._routes.avatar_gone()
-        self._stream.let_go(self._ports.heard(self._stream.sounding_since), room_lost=True)
+        heard = self._ports.heard(self._stream.sounding_since)
+        sounding = bool(self._stream.unheard(heard)) or self._ports.avatar_sounds()
+        self._stream.let_go(heard, room_lost=True)
         self._await_return()
-        if was_speaking:
-            self._responses.avatar_lost()
+        self._responses.avatar_lost(sounding=sounding)
         self._wake.set()
 
     # The movement.

@@ -55,6 +55,7 @@ class SessionLink:
     spoken_at: float
     on_speech: Callable[[bytes], None]
     on_interrupt: Callable[[], None]
+    there: Callable[[], bool]
 
     def write(self, pcm: bytes) -> "asyncio.Future[None]":
         """Hand speech over to the room; one that refuses it is given up."""
@@ -69,7 +70,9 @@ class SessionLink:
             return refused
 
     def tell(self, event: SpeechEvent) -> None:
-        """Send an app message to the avatar; a room that refuses it is given up."""
+        """Send an app message to the avatar if it is in the room; a room that refuses it is given up."""
+        if not self.there():
+            return
         if event is SpeechEvent.INTERRUPT:
             self.on_interrupt()
         try:
@@ -127,7 +130,13 @@ class RoomVisit:
         self._attendance = Attendance(options.avatar_name, options.timeouts, self._loop.time())
         self._voice = VoiceWatch(options.voice_timeout)
         self._link = SessionLink(
-            room, session_id, self._give_up, self._loop.time(), self._spoken, on_interrupt=self._voice.heard
+            room,
+            session_id,
+            self._give_up,
+            self._loop.time(),
+            self._spoken,
+            on_interrupt=self._voice.heard,
+            there=lambda: self._attendance.avatar is not None,
         )
         self._patience: asyncio.Timeout | None = None
         self._given_up: str | None = None

@@ -184,10 +184,11 @@ ENDS: list[tuple[RoomEvent, type[Change]]] = [
 
 @pytest.mark.parametrize(("event", "change"), ENDS)
 def test_what_ends_it_and_what_is_mere_trouble(event: RoomEvent, change: type[Change]) -> None:
-    """A lost room, the vendor's idle timeout and fatal errors end it; the rest does not."""
+    """A lost room, the idle timeout and fatal errors end it; the rest does not. But in the first, it is still there."""
     attendance = shown()
     assert isinstance(attendance.handle(event, 1.0), change)
-    assert (attendance.avatar is None) == (change is AvatarOver)
+    assert (attendance.avatar is None) == isinstance(event, RoomLost)
+    assert (attendance.handle(event, 1.0) is None) == (change is AvatarOver)
 
 
 def test_nothing_comes_after_the_end() -> None:

@@ -13,7 +13,7 @@ from pipecat.frames.frames import OutputAudioRawFrame
 from pipecat.transports.daily.transport import DailyOutputTransportMessageUrgentFrame, DailyTransport
 
 from pipecat_lemonslice.errors import RoomError, safe_line
-from pipecat_lemonslice.rooms import AvatarSeen, Participant, RoomEvent, RoomLost
+from pipecat_lemonslice.rooms import AvatarSeen, Participant, ParticipantLeft, RoomEvent, RoomLost
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 
 TRACK = "stream"
@@ -75,7 +75,7 @@ class SharedRoom:
             return
         recipient = self._watched.id if self._watched else None
         frame = DailyOutputTransportMessageUrgentFrame(message=dict(message), participant_id=recipient)
-        self._shared.spawn(self._output.send_message(frame))
+        self._shared.spawn(self._send(frame))
 
     def watch(self, participant: Participant) -> None:
         """Know whom to speak to. The people see and hear the avatar by themselves; the bot does not."""
@@ -98,10 +98,15 @@ class SharedRoom:
 
     def note(self, event: RoomEvent) -> None:
         """Take note of what happened in the room."""
-        if isinstance(event, RoomLost):
-            self._lose(event)
-        else:
-            self._inbox.put(event)
+        match event:
+            case RoomLost():
+                self._lose(event)
+                return
+            case ParticipantLeft(participant) if participant.id == self._seen:
+                self._seen = None
+            case _:
+                pass
+        self._inbox.put(event)
 
     def look(self) -> None:
         """Look whether the watched participant can be seen now, and was not before."""
@@ -109,6 +114,13 @@ class SharedRoom:
         if watched and self._seen != watched.id and self._shared.visible(watched.id):
             self._seen = watched.id
             self._inbox.put(AvatarSeen(watched))
+
+    async def _send(self, frame: DailyOutputTransportMessageUrgentFrame) -> None:
+        try:
+            await self._output.send_message(frame)
+        except Exception as error:
+            logger.debug(f"The transport takes no messages: {safe_line(str(error))}")
+            self._lose(RoomLost("the transport takes no messages"))
 
     async def _write(self, pcm: bytes, played: "asyncio.Future[None]") -> None:
         frame = OutputAudioRawFrame(pcm, self._rate, 1)

@@ -42,6 +42,7 @@ class Fault:
         quiet: Moments at which it remains unnoticed.
         renewal: Whether it is about the creation of a session, so that the avatar must be lost first.
         ending: Seconds that the end of the call may take longer.
+        overlap: Seconds for which the avatar's last words may be heard beside the plain voice.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Fault:
     quiet: tuple[str, ...] = ()
     renewal: bool = False
     ending: float = 0.0
+    overlap: float = 0.0
 
 
 # At the API, when a session is created.
@@ -234,7 +236,7 @@ AT_JOINING = (
 )
 
 IN_THE_ROOM = (
-    avatar("the avatar leaves", WorldRoom.leave, says=("the avatar has left",), quiet=("ending",)),
+    avatar("the avatar leaves", lambda target: target.leave(), says=("the avatar has left",), quiet=("ending",)),
     avatar("the avatar leaves and comes back", _return, errors=0),
     avatar("the avatar is replaced by another", lambda target: _return(target, SOMEBODY), errors=0),
     avatar("the avatar reports a fatal error", lambda target: target.say(FATAL), says=("meeting expired",)),

@@ -338,8 +338,10 @@ class WorldService(StagedService):
 class World(Stage):
     """A call that can be driven through faults; see the module. Logs are kept of one that is ``observed``."""
 
+    lemonslice_class = MemoryLemonSlice
+
     def __init__(self, *, observed: bool = True, **kwargs: Any) -> None:
-        self.lemonslice = MemoryLemonSlice()
+        self.lemonslice = self.lemonslice_class()
         self.journal = Journal()
         self.said: list[Utterance] = []
         self.coming: float | None = 1.0

@@ -1,0 +1,232 @@
+"""The same calls in a room that bot, avatar and people share: the real `SharedDaily` over a transport in memory.
+
+The people hear the avatar straight from the room, and the bot's plain voice through its transport. Each session has a
+seat in the room, which can be struck by the same faults as a room of the avatar's own.
+"""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from pipecat.transports.daily.transport import DailyParams
+from yarl import URL
+
+from pipecat_lemonslice import LemonSliceVideoService
+from tests.faults.world import LAG, RATE, MemoryLemonSlice, Sounding, World, runs
+from tests.support.stage import StagedService
+
+ADDRESS = "https://example.daily.co/lobby"
+JOIN_SECONDS = 0.5
+"""From a session's creation until its avatar is on its way into the room."""
+
+
+class SharedWorldService(StagedService):
+    """The staged service; it opens its rooms itself."""
+
+    _open_room = LemonSliceVideoService._open_room
+
+
+class MemoryTransport:
+    """As much of a `DailyTransport` as `SharedDaily` uses, in a room in memory."""
+
+    room_url = ADDRESS
+
+    def __init__(self) -> None:
+        self._params = DailyParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_sample_rate=RATE)
+        self.handlers: dict[str, Callable[..., Any]] = {}
+        self.seat: Seat | None = None
+        self.heard: list[tuple[float, bytes]] = []
+        self.tracks: list[str] = []
+        self.unheard: set[str] = set()
+
+    # What the service uses.
+
+    def add_event_handler(self, event: str, handler: Callable[..., Any]) -> None:
+        self.handlers[event] = handler
+
+    def remove_event_handler(self, event: str, handler: Callable[..., Any]) -> None:
+        assert self.handlers.pop(event) == handler
+
+    def output(self) -> "MemoryTransport":
+        return self
+
+    async def register_audio_destination(self, destination: str) -> None:
+        self.tracks.append(destination)
+
+    async def update_subscriptions(self, settings: dict[str, Any]) -> None:
+        self.unheard.update(settings)
+
+    async def write_audio_frame(self, frame: Any) -> bool:
+        assert frame.transport_destination == "stream"
+        return await self.seat.write(frame.audio) if self.seat else False
+
+    async def send_message(self, frame: Any) -> None:
+        if self.seat:
+            self.seat.send(frame.message, frame.participant_id)
+
+    # What happens in the room.
+
+    def tell(self, event: str, *args: Any) -> None:
+        if handler := self.handlers.get(event):
+            handler(self, *args)
+
+
+class Seat:
+    """One session's avatar in the shared room, with the faults that a room of its own can have."""
+
+    def __init__(self, transport: MemoryTransport, session_id: str, number: int) -> None:
+        self.session_id = session_id
+        self.participant_id = f"{number:08d}-1111-4111-8111-111111111111"
+        self.transport = transport
+        self.ended = False
+        self.frozen = False
+        self.left = False
+        self.write_error: Exception | None = None
+        self.message_error: Exception | None = None
+        self.events: list[str] = []
+        self._loop = asyncio.get_running_loop()
+        self._present: set[str] = set()
+        self._played_until = 0.0
+        self._voices: deque[asyncio.TimerHandle] = deque()
+        transport.seat = self
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over, or the bot follows nothing that happens here."""
+        return self.ended or not self.transport.handlers
+
+    @property
+    def watched(self) -> bool:
+        """Whether the avatar is there."""
+        return bool(self._present)
+
+    async def write(self, pcm: bytes) -> bool:
+        if self.write_error:
+            raise self.write_error
+        self._played_until = max(self._played_until, self._loop.time()) + len(pcm) / (2 * RATE)
+        if self._present:
+            self._voices.append(self._loop.call_at(self._played_until + LAG, self._sound, pcm))
+        await asyncio.sleep(self._played_until - self._loop.time())
+        if self.frozen:
+            await asyncio.Event().wait()
+        return True
+
+    def send(self, message: dict[str, Any], recipient: str | None) -> None:
+        if self.message_error:
+            raise self.message_error
+        if recipient not in self._present or message["session_id"] != self.session_id:
+            return
+        self.events.append(str(message["event"]))
+        if message["event"] == "interrupt":
+            self.fall_silent()
+
+    def fall_silent(self) -> None:
+        while self._voices:
+            self._voices.pop().cancel()
+
+    def _sound(self, pcm: bytes) -> None:
+        self._voices.popleft()
+        self.transport.heard.append((self._loop.time() - len(pcm) / (2 * RATE), pcm))
+
+    # What a test asks for; see `WorldRoom`.
+
+    def join(self, name: str = "LemonSlice", participant_id: str | None = None) -> None:
+        who = participant_id or self.participant_id
+        if name == "LemonSlice":
+            self._present.add(who)
+        media = {"camera": {"state": "sendable"}, "microphone": {"subscribed": "unsubscribed"}}
+        self.transport.tell("on_participant_joined", {"id": who, "info": {"userName": name}, "media": media})
+
+    def arrive(self) -> None:
+        self.join()
+
+    def _show_again(self) -> None:
+        """It has been seen since it joined."""
+
+    def leave(self) -> None:
+        self.left = True
+        self.fall_silent()
+        for who in sorted(self._present):
+            self._present.discard(who)
+            self.transport.tell(
+                "on_participant_left", {"id": who, "info": {"userName": "LemonSlice"}, "media": {}}, "leftCall"
+            )
+
+    def say(self, message: object) -> None:
+        for who in sorted(self._present):
+            self.transport.tell("on_app_message", message, who)
+
+    def end(self) -> None:
+        """The vendor has ended the session."""
+        self.ended = True
+        self.leave()
+
+
+class SharedLemonSlice(MemoryLemonSlice):
+    """The vendor, whose avatars come to the shared room and go with their sessions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_created: Callable[[str], None] = lambda _: None
+        self.on_terminated: Callable[[str], None] = lambda _: None
+
+    def carry_out(self, event: str, url: URL) -> tuple[int, str]:
+        created, terminated = len(self.created), len(self.terminated)
+        answer = super().carry_out(event, url)
+        for session_id in self.created[created:]:
+            self.on_created(session_id)
+        for session_id in self.terminated[terminated:]:
+            self.on_terminated(session_id)
+        return answer
+
+
+class SharedWorld(World):
+    """A call in a shared room; see the module."""
+
+    lemonslice_class = SharedLemonSlice
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.transport = MemoryTransport()
+        self._numbers = itertools.count(1)
+        own = {"transport": self.transport, "daily_room_url": None, "bot_token": None}
+        super().__init__(**{**own, **kwargs})
+        cast("Any", self.service).__class__ = SharedWorldService
+        vendor = cast("SharedLemonSlice", self.lemonslice)
+        vendor.on_created, vendor.on_terminated = self._created, self._terminated
+
+    async def __aenter__(self) -> "SharedWorld":
+        joined = {"participants": {"local": {}}}
+        asyncio.get_running_loop().call_later(0.25, self.transport.tell, "on_joined", joined)
+        await super().__aenter__()
+        return self
+
+    def _created(self, session_id: str) -> None:
+        asyncio.get_running_loop().call_later(JOIN_SECONDS, self._take_a_seat, session_id)
+
+    def _take_a_seat(self, session_id: str) -> None:
+        if session_id in self.lemonslice.terminated:
+            return
+        seat = Seat(self.transport, session_id, next(self._numbers))
+        self.rooms.append(cast("Any", seat))
+        if self.coming is not None:
+            asyncio.get_running_loop().call_later(self.coming, self._arrive, cast("Any", seat))
+        for change in self.on_room:
+            change(cast("Any", seat))
+        self.on_room.clear()
+
+    def _terminated(self, session_id: str) -> None:
+        for seat in cast("list[Seat]", self.rooms):
+            if seat.session_id == session_id and not seat.ended:
+                seat.end()
+
+    def _play(self) -> Iterator[Sounding]:
+        room = (self._sounding(at, pcm) for at, pcm in self.transport.heard)
+        yield from sorted(itertools.chain(super()._play(), *room), key=lambda sounding: sounding.begin)
+
+    def _sounding(self, at: float, pcm: bytes) -> Iterator[Sounding]:
+        for code, samples in runs(pcm):
+            if code:
+                yield Sounding(at, at + samples / RATE, code, "avatar")
+            at += samples / RATE
