@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pipecat_lemonslice.emulator import bodies
+from pipecat_lemonslice.emulator.armed import Armed
 from pipecat_lemonslice.emulator.bodies import BadRequest, CreateOrder
-from pipecat_lemonslice.emulator.faults import Faults
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.pictures import PictureError, base64_bytes
 from pipecat_lemonslice.emulator.room import Room
@@ -36,12 +36,12 @@ class Service:
 
     Args:
         options: The emulator's options.
-        faults: What is to go wrong.
+        armed: What is to go wrong.
     """
 
-    def __init__(self, options: EmulatorOptions, faults: Faults):
+    def __init__(self, options: EmulatorOptions, armed: Armed):
         self._options = options
-        self._faults = faults
+        self._armed = armed
         self._news = asyncio.Condition()
         self.sessions: list[Session] = []
         self.rooms: dict[str, Room] = {}
@@ -61,8 +61,8 @@ class Service:
         Raises:
             Refused: There is no such room, or the token is wrong, or nobody is let in.
         """
-        if self._faults.room_refusal is not None:
-            raise Refused(BAD_TOKEN, self._faults.room_refusal)
+        if (reason := self._armed.refusal()) is not None:
+            raise Refused(BAD_TOKEN, reason)
         room = self.rooms.get(name)
         if room is None:
             raise Refused(NO_ROOM, "no such room")
@@ -82,8 +82,8 @@ class Service:
             raise NotFound(f"agent {order.agent_id} not found")
         if sum(not session.ended for session in self.sessions) >= self._options.max_sessions:
             raise Busy("too many sessions are running")
-        room, comes = self._room_for(order), not self._faults.never_join
-        session = Session(str(uuid4()), request, order, image, room, self._options, comes)
+        room = self._room_for(order)
+        session = Session(str(uuid4()), request, order, image, room, self._options, self._armed.for_session())
         self.created += 1
         self.sessions.append(session)
         self._forget()

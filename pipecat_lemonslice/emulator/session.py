@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,6 +13,7 @@ from pipecat_lemonslice.emulator.avatar import Avatar, AvatarOrder
 from pipecat_lemonslice.emulator.bodies import CreateOrder
 from pipecat_lemonslice.emulator.clock import IdleTimer
 from pipecat_lemonslice.emulator.face import SIZES
+from pipecat_lemonslice.emulator.faults import NeverJoin, SessionFault
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.record import Kind
 from pipecat_lemonslice.emulator.room import Room
@@ -66,7 +67,7 @@ class Session:
         image: The uploaded picture, if there was one.
         room: Where its avatar goes.
         options: The emulator's options.
-        avatar_comes: Whether its avatar joins the room.
+        faults: What befalls it.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Session:
         image: bytes | None,
         room: Room,
         options: EmulatorOptions,
-        avatar_comes: bool,
+        faults: Collection[SessionFault],
     ):
         self.id = session_id
         self.request = request
@@ -94,9 +95,9 @@ class Session:
         self._ended_at: float | None = None
         self._idle = IdleTimer(order.idle_timeout, self._clock())
         self._tasks = Tasks()
-        self.avatar = Avatar(_avatar_order(session_id, order, image), room, self._idle, options)
+        self.avatar = Avatar(_avatar_order(session_id, order, image), room, self._idle, options, faults)
         self._tasks.spawn(self.avatar.prepare())
-        self._tasks.spawn(self._live(avatar_comes))
+        self._tasks.spawn(self._live(NeverJoin() not in faults))
 
     @property
     def status(self) -> Status:

@@ -168,6 +168,15 @@ async def test_rooms_can_refuse(town: Town):
     await town.join(answer["room_url"])
 
 
+async def test_refusals_run_out(town: Town):
+    """So many people are turned away, the next one comes in."""
+    answer = await town.create()
+    town.emulator.fault("2*refuse_rooms=meeting is full")
+    for _ in range(2):
+        assert await refused(town, answer["room_url"], hello()) == ({"type": "error", "error": "meeting is full"}, 4003)
+    await town.join(answer["room_url"])
+
+
 async def test_an_existing_room_is_shared(town: Town):
     """A session created for a room brings its avatar to the people who are there already."""
     room = town.emulator.open_room("lobby")
