@@ -29,6 +29,9 @@ from pipecat_lemonslice.emulator.voice import PACKET_SECONDS
 from pipecat_lemonslice.emulator.wire import Sound, picture_header
 from pipecat_lemonslice.emulator.witness import Witness
 
+MOST_PICTURES = 8
+"""Changes of the picture under way at once; more are refused."""
+
 SPEECH_TRACK = "stream"
 """Name of the track on which a bot publishes the speech for the avatar."""
 
@@ -89,7 +92,7 @@ class Avatar(Member, Witness):
         self._prepared = asyncio.Event()
         self._portrait = Portrait(0, 0)
         self._changing = asyncio.Lock()
-        self._tasks = Tasks()
+        self._tasks, self._changes = Tasks(), Tasks()
         self._stint: asyncio.Task[None] | None = None
         self._ailments = Ailments(faults, self.leave, room.drop_connections)
         self._beats = 0
@@ -154,9 +157,16 @@ class Avatar(Member, Witness):
                     self._record.note(Kind.IMAGE_FAILED, str(error))
         self._prepared.set()
 
-    def change_image(self, source: bytes | str) -> None:
-        """Begin to show another picture; app messages say when it is there, or that it failed."""
-        self._tasks.spawn(self._change_image(source))
+    def change_image(self, source: bytes | str) -> bool:
+        """Begin to show another picture; app messages say when it is there, or that it failed.
+
+        Returns:
+            False if too many are on their way already: this one is not shown.
+        """
+        if len(self._changes) >= MOST_PICTURES:
+            return False
+        self._changes.spawn(self._change_image(source))
+        return True
 
     def prompt(self, text: str) -> None:
         """Another demeanour for speaking."""
@@ -184,6 +194,7 @@ class Avatar(Member, Witness):
     async def close(self) -> None:
         """Leave, and end everything that it does."""
         self.leave()
+        await self._changes.close()
         await self._tasks.close()
         self._portrait = Portrait(0, 0)
 

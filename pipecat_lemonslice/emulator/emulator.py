@@ -104,7 +104,7 @@ class Emulator:
 
     @property
     def sessions(self) -> list[Session]:
-        """The sessions in the order in which they were created."""
+        """The sessions in the order in which they were created; of more than 200, some that are over are missing."""
         return list(self._service.sessions)
 
     @property
@@ -124,7 +124,7 @@ class Emulator:
 
     @property
     def requests(self) -> list[SeenRequest]:
-        """The requests to the REST API, in order."""
+        """The newest 10,000 requests to the REST API, in order."""
         return list(self._server.requests)
 
     async def wait_for_session(self, n: int = 1, timeout: float = 10.0) -> Session:
@@ -132,6 +132,7 @@ class Emulator:
 
         Raises:
             TimeoutError: It was not created within `timeout` seconds.
+            LookupError: It was, and is forgotten.
         """
         return await self._service.wait_for_session(n, timeout)
 

@@ -29,7 +29,10 @@ from pipecat_lemonslice.emulator.visitor import serve
 
 SESSIONS = "/api/liveai/sessions"
 _KEY = "X-API-Key"
-_MOST_REQUESTS = 10_000
+MOST_REQUESTS = 10_000
+"""Requests kept; of more, the oldest are forgotten."""
+MOST_SOCKETS = 500
+"""Connections to rooms, of those that have not joined yet, too; more answer 503."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Server:
         self._saboteur = Saboteur(armed)
         self._options = options
         self._sockets: set[web.WebSocketResponse] = set()
-        self.requests: deque[SeenRequest] = deque(maxlen=_MOST_REQUESTS)
+        self.requests: deque[SeenRequest] = deque(maxlen=MOST_REQUESTS)
 
     def application(self) -> web.Application:
         """The application, to be run."""
@@ -177,6 +180,8 @@ class Server:
         return web.json_response({"success": True})
 
     async def _room(self, request: web.Request) -> web.StreamResponse:
+        if len(self._sockets) >= MOST_SOCKETS:
+            return _error(503, "too many connections to rooms")
         admit = partial(self._service.admit, request.match_info["name"])
         return await serve(request, admit, self._sockets)
 

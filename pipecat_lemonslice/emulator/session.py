@@ -14,10 +14,15 @@ from pipecat_lemonslice.emulator.bodies import CreateOrder
 from pipecat_lemonslice.emulator.clock import IdleTimer
 from pipecat_lemonslice.emulator.face import SIZES
 from pipecat_lemonslice.emulator.faults import NeverJoin, SessionFault
-from pipecat_lemonslice.emulator.options import EmulatorOptions
+from pipecat_lemonslice.emulator.kept import Kept
+from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
 from pipecat_lemonslice.emulator.record import Kind
 from pipecat_lemonslice.emulator.room import Room
 from pipecat_lemonslice.emulator.tasks import Tasks
+
+MOST_CONTROLS = 10_000
+MOST_WEIGHT = 16 * MEBIBYTE
+"""Control requests kept of one session, and characters in them; later ones are obeyed and not kept."""
 
 _LONG = 3600.0
 """Seconds between two looks at a session that lives for ever."""
@@ -85,8 +90,7 @@ class Session:
         self.room = room
         self.picture_size = SIZES[order.aspect_ratio]
         self.created_at = datetime.now(UTC)
-        self.controls: list[Mapping[str, Any]] = []
-        """Bodies of the control requests that it obeyed, in order."""
+        self._controls = Kept[Mapping[str, Any]](MOST_CONTROLS, MOST_WEIGHT)
         self._order = order
         self._options = options
         self._clock = asyncio.get_running_loop().time
@@ -116,6 +120,15 @@ class Session:
             return 0.0
         seconds = (self._ended_at or self._clock()) - self._active_since
         return round(seconds / 60 * self._options.credits_per_minute, 4)
+
+    @property
+    def controls(self) -> list[Mapping[str, Any]]:
+        """Bodies of the control requests that it obeyed, in order."""
+        return list(self._controls.items)
+
+    def obeyed(self, body: Mapping[str, Any]) -> None:
+        """Keep the body of a control request that was carried out."""
+        self._controls.add(body, len(repr(body)))
 
     def reset_idle_timeout(self) -> None:
         """Let it live for another idle timeout from now on."""
