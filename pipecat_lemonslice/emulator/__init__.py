@@ -10,6 +10,7 @@ It is written from the service's description alone and shares no code with the c
 
 from pipecat_lemonslice.emulator.avatar import Avatar
 from pipecat_lemonslice.emulator.emulator import Emulator
+from pipecat_lemonslice.emulator.grammar import FaultError
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.record import AvatarEvent, Kind
 from pipecat_lemonslice.emulator.room import Room
@@ -21,6 +22,7 @@ __all__ = [
     "CreateRequest",
     "Emulator",
     "EmulatorOptions",
+    "FaultError",
     "Kind",
     "Room",
     "Session",

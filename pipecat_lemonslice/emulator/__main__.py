@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from loguru import logger
 
 from pipecat_lemonslice.emulator.emulator import Emulator
+from pipecat_lemonslice.emulator.forms import table
+from pipecat_lemonslice.emulator.grammar import FaultError, parse
 from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
+from pipecat_lemonslice.emulator.terms import seconds
 
 _ABOUT = "LemonSlice on this machine: its REST API, rooms on WebSockets, and an avatar with a drawn face."
 _USE = """
@@ -22,8 +25,12 @@ A bot that uses LemonSliceVideoService talks to it when these are in its environ
 Examples:
   python -m pipecat_lemonslice.emulator
   python -m pipecat_lemonslice.emulator --cold-start 20 --join-delay 1.2
-  python -m pipecat_lemonslice.emulator --reject 503 --reject-times 2 --retry-after 1
-  python -m pipecat_lemonslice.emulator --leave-after 2
+  python -m pipecat_lemonslice.emulator --fault '2*reject=503,retry_after=1' --fault delay=4@control
+  python -m pipecat_lemonslice.emulator --fault leave_after=2 --fault return_after=1
+
+Faults are written [TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]. TIMES is a number, or "always"; PATH says which
+requests are concerned: create (unless told otherwise), list, get, control or any.
+
 """
 
 
@@ -41,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(given: argparse.Namespace) -> int:
     stop = _stop_signal()
     emulator = Emulator(_options(given))
-    _misbehave(emulator, given)
+    for text in given.fault:
+        emulator.fault(text)
     try:
         await emulator.start()
     except OSError as error:
@@ -74,10 +82,6 @@ def _options(given: argparse.Namespace) -> EmulatorOptions:
         latency=given.latency,
         cold_start=given.cold_start,
         join_delay=given.join_delay,
-        never_join=given.never_join,
-        leave_after=given.leave_after,
-        freeze_video_after=given.freeze_video_after,
-        mute_after=given.mute_after,
         avatar_name=given.avatar_name,
         api_keys=frozenset(given.key),
         agents=frozenset(given.agent),
@@ -88,35 +92,15 @@ def _options(given: argparse.Namespace) -> EmulatorOptions:
     )
 
 
-def _misbehave(emulator: Emulator, given: argparse.Namespace) -> None:
-    path = given.fault_path
-    if given.delay is not None:
-        emulator.delay(given.delay, times=given.delay_times, path=path)
-    if given.reject is not None:
-        emulator.reject(given.reject, times=given.reject_times, retry_after=given.retry_after, path=path)
-    if given.reset is not None:
-        emulator.reset(when=given.reset, times=given.reset_times, path=path)
-    if given.malform is not None:
-        emulator.malform(times=given.malform, path=path)
-    if given.truncate is not None:
-        emulator.truncate(times=given.truncate, path=path)
-    if given.hang is not None:
-        emulator.hang(times=given.hang, path=path)
-    emulator.drop_keys(*given.drop_key)
-    if given.refuse_rooms is not None:
-        emulator.refuse_rooms(given.refuse_rooms)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipecat_lemonslice.emulator",
         description=_ABOUT,
-        epilog=_USE,
+        epilog=_USE + table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _server_arguments(parser)
     _avatar_arguments(parser)
-    _fault_arguments(parser)
     return parser
 
 
@@ -140,6 +124,9 @@ def _server_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-body", type=int, default=4 * MEBIBYTE, metavar="BYTES", help="larger requests answer 413 (4 MiB)"
     )
     group.add_argument("--allow-private-images", action="store_true", help="fetch pictures from private addresses, too")
+    group.add_argument(
+        "--fault", action="append", default=[], type=_fault, metavar="SPEC", help="what goes wrong, repeatable (below)"
+    )
     group.add_argument("--verbose", action="store_true", help="log requests")
 
 
@@ -151,35 +138,21 @@ def _avatar_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cold-start", type=_seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
     group.add_argument("--join-delay", type=_seconds, default=0.0, metavar="S", help="then until it joins (0)")
     group.add_argument("--avatar-name", default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
-    group.add_argument("--never-join", action="store_true", help="the avatar never comes")
-    group.add_argument("--leave-after", type=_seconds, metavar="S", help="it leaves after so much speech")
-    group.add_argument("--freeze-video-after", type=_seconds, metavar="S", help="its picture stops after so much")
-    group.add_argument("--mute-after", type=_seconds, metavar="S", help="its voice stops after so much")
-
-
-def _fault_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("misbehaviour")
-    paths = ("create", "list", "get", "control", "any")
-    group.add_argument("--fault-path", choices=paths, default="create", help="requests concerned (%(default)s)")
-    group.add_argument("--reject", type=int, metavar="STATUS", help="answer with this status")
-    group.add_argument("--reject-times", type=int, default=1, metavar="N", help="so often (1)")
-    group.add_argument("--retry-after", metavar="S", help="with this Retry-After header")
-    group.add_argument("--delay", type=_seconds, metavar="S", help="answer so much later")
-    group.add_argument("--delay-times", type=int, default=1, metavar="N", help="so often (1)")
-    group.add_argument("--reset", choices=("before", "after"), help="break the connection, before or after acting")
-    group.add_argument("--reset-times", type=int, default=1, metavar="N", help="so often (1)")
-    group.add_argument("--hang", type=int, nargs="?", const=1, metavar="N", help="never answer N requests (1)")
-    group.add_argument("--malform", type=int, nargs="?", const=1, metavar="N", help="cut the JSON of N answers (1)")
-    group.add_argument("--truncate", type=int, nargs="?", const=1, metavar="N", help="break off in N answers (1)")
-    group.add_argument("--drop-key", action="append", default=[], metavar="KEY", help="leave out of the answer")
-    group.add_argument("--refuse-rooms", metavar="REASON", help="let nobody into any room")
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e6:
-        raise argparse.ArgumentTypeError("must be a number of seconds from 0")
-    return value
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _fault(text: str) -> str:
+    try:
+        parse(text)
+    except FaultError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 if __name__ == "__main__":

@@ -8,15 +8,17 @@ be loaded or drawn first are loaded and drawn in tasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from pipecat_lemonslice.emulator import pictures, views
 from pipecat_lemonslice.emulator.actor import Actor
+from pipecat_lemonslice.emulator.ailments import Ailments
 from pipecat_lemonslice.emulator.clock import IdleTimer, ResponseWatch, Ticks
 from pipecat_lemonslice.emulator.face import Portrait
+from pipecat_lemonslice.emulator.faults import SessionFault
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.pictures import PictureError
 from pipecat_lemonslice.emulator.record import Kind, Record
@@ -26,6 +28,9 @@ from pipecat_lemonslice.emulator.tasks import Tasks
 from pipecat_lemonslice.emulator.voice import PACKET_SECONDS
 from pipecat_lemonslice.emulator.wire import Sound, picture_header
 from pipecat_lemonslice.emulator.witness import Witness
+
+MOST_PICTURES = 8
+"""Changes of the picture under way at once; more are refused."""
 
 SPEECH_TRACK = "stream"
 """Name of the track on which a bot publishes the speech for the avatar."""
@@ -62,9 +67,17 @@ class Avatar(Member, Witness):
         room: The room it belongs in.
         idle: The session's idle timer; speech resets it.
         options: The emulator's options.
+        faults: What befalls it.
     """
 
-    def __init__(self, order: AvatarOrder, room: Room, idle: IdleTimer, options: EmulatorOptions):
+    def __init__(
+        self,
+        order: AvatarOrder,
+        room: Room,
+        idle: IdleTimer,
+        options: EmulatorOptions,
+        faults: Collection[SessionFault] = (),
+    ):
         Member.__init__(self, options.avatar_name)
         self._clock = asyncio.get_running_loop().time
         self._order = order
@@ -79,36 +92,32 @@ class Avatar(Member, Witness):
         self._prepared = asyncio.Event()
         self._portrait = Portrait(0, 0)
         self._changing = asyncio.Lock()
-        self._tasks = Tasks()
+        self._tasks, self._changes = Tasks(), Tasks()
         self._stint: asyncio.Task[None] | None = None
-        self._countdowns: list[tuple[float, Callable[[], None]]] = []
-        self._count_from(options.leave_after, self.leave)
-        self._count_from(options.freeze_video_after, self.freeze_video)
-        self._count_from(options.mute_after, self.mute)
-        self._video = self._audio = True
+        self._ailments = Ailments(faults, self.leave, room.drop_connections)
         self._beats = 0
 
     # Misbehaving
 
     def leave_after(self, seconds: float) -> None:
         """Leave the room once so much more speech has been heard."""
-        self._count_from(seconds, self.leave)
+        self._ailments.leave_after(seconds)
 
     def freeze_video(self) -> None:
         """Send no more pictures."""
-        self._video = False
+        self._ailments.video = False
 
     def thaw_video(self) -> None:
         """Send pictures again."""
-        self._video = True
+        self._ailments.video = True
 
     def mute(self) -> None:
         """Send no more sound."""
-        self._audio = False
+        self._ailments.audio = False
 
     def unmute(self) -> None:
         """Send sound again."""
-        self._audio = True
+        self._ailments.audio = True
 
     @property
     def present(self) -> bool:
@@ -124,12 +133,16 @@ class Avatar(Member, Witness):
             self._stage.drop()
             self._room.leave(self, reason)
             self._record.note(Kind.LEFT, reason)
+            if self._ailments.returns_after is not None:
+                self.rejoin(self._ailments.returns_after)
 
-    def rejoin(self) -> None:
-        """Leave if it is there, and come (back) into the room with a new participant id."""
-        self.leave()
-        self.id = uuid4()
-        self._stint = self._tasks.spawn(self._perform())
+    def rejoin(self, after: float = 0.0) -> None:
+        """Leave if it is there, and come (back) into the room so many seconds later with a new participant id."""
+        if self.present:
+            self.leave()
+        if self._stint is not None:
+            self._stint.cancel()
+        self._stint = self._tasks.spawn(self._perform(after))
 
     # What its session tells it
 
@@ -144,9 +157,16 @@ class Avatar(Member, Witness):
                     self._record.note(Kind.IMAGE_FAILED, str(error))
         self._prepared.set()
 
-    def change_image(self, source: bytes | str) -> None:
-        """Begin to show another picture; app messages say when it is there, or that it failed."""
-        self._tasks.spawn(self._change_image(source))
+    def change_image(self, source: bytes | str) -> bool:
+        """Begin to show another picture; app messages say when it is there, or that it failed.
+
+        Returns:
+            False if too many are on their way already: this one is not shown.
+        """
+        if len(self._changes) >= MOST_PICTURES:
+            return False
+        self._changes.spawn(self._change_image(source))
+        return True
 
     def prompt(self, text: str) -> None:
         """Another demeanour for speaking."""
@@ -174,6 +194,7 @@ class Avatar(Member, Witness):
     async def close(self) -> None:
         """Leave, and end everything that it does."""
         self.leave()
+        await self._changes.close()
         await self._tasks.close()
         self._portrait = Portrait(0, 0)
 
@@ -189,7 +210,7 @@ class Avatar(Member, Witness):
         seconds = self._stage.hear(sound, now)
         if seconds:
             self._idle.reset(self._stage.response.audio_until or now)
-            self._count_down(seconds)
+            self._ailments.hear(seconds)
 
     def on_message(self, sender: Member, message: Mapping[str, Any]) -> None:
         """Obey the bot, if the message is for this session."""
@@ -210,23 +231,16 @@ class Avatar(Member, Witness):
             case _:
                 self._record.note(Kind.APP_MESSAGE, message)
 
-    def _count_from(self, seconds: float | None, what: Callable[[], None]) -> None:
-        if seconds is not None:
-            self._countdowns.append((seconds, what))
-
-    def _count_down(self, seconds: float) -> None:
-        counted = [(left - seconds, what) for left, what in self._countdowns]
-        self._countdowns = [(left, what) for left, what in counted if left >= 1e-6]
-        for left, what in counted:
-            if left < 1e-6:
-                what()
-
-    async def _perform(self) -> None:
+    async def _perform(self, after: float) -> None:
+        await asyncio.sleep(after)
         await self._prepared.wait()
+        self.id = uuid4()
         self._room.enter(self)
         self._idle.reset(self._clock())
         self._record.note(Kind.JOINED, str(self.id))
         self.send("bot_ready")
+        for kind, more in self._ailments.complaints:
+            self.send(kind, **more)
         ticks = Ticks(PACKET_SECONDS, self._clock())
         while True:
             for at in ticks.due(self._clock()):
@@ -235,12 +249,12 @@ class Avatar(Member, Witness):
 
     def _beat(self, at: float) -> None:
         """20 ms of sound, and with every second of them a picture."""
-        if self._video and self._beats % 2 == 0 and self._room.watched(self):
+        if self._ailments.video and self._beats % 2 == 0 and self._room.watched(self):
             header = picture_header(self.id, self._portrait.width, self._portrait.height)
             self._room.show(self, self._stage.picture(at, self._portrait, header))
         self._beats += 1
         speech = self._stage.speak(at)
-        if self._audio:
+        if self._ailments.audio:
             self._record.sound(speech)
             packet = speech.ljust(self._stage.packet_bytes, b"\0")
             self._room.play(self, Sound(packet, self._stage.sample_rate))

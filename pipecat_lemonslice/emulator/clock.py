@@ -1,10 +1,11 @@
-"""Decisions about time, pure: the beat of sound and picture, the idle timeout, the end of a response.
+"""Decisions about time, pure: the beat of sound and picture, countdowns, the idle timeout, the end of a response.
 
 Times are seconds of any clock that only goes forward; they come in as arguments.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 
@@ -56,6 +57,25 @@ class IdleTimer:
     def deadline(self) -> float | None:
         """When the session is over if nothing more is heard; None: never."""
         return None if self._timeout < 0 else self._since + self._timeout
+
+
+class Countdown:
+    """Things that happen once, each after so many seconds of speech."""
+
+    def __init__(self):
+        self._left: list[tuple[float, Callable[[], None]]] = []
+
+    def start(self, seconds: float, what: Callable[[], None]) -> None:
+        """Let something happen when so much more speech has been spent."""
+        self._left.append((seconds, what))
+
+    def spend(self, seconds: float) -> None:
+        """So much speech came; what is due happens at once."""
+        counted = [(left - seconds, what) for left, what in self._left]
+        self._left = [(left, what) for left, what in counted if left >= 1e-6]
+        for left, what in counted:
+            if left < 1e-6:
+                what()
 
 
 class Response(Enum):

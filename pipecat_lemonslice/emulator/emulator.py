@@ -11,12 +11,26 @@ from aiohttp import web
 from loguru import logger
 
 from pipecat_lemonslice.emulator import views
-from pipecat_lemonslice.emulator.faults import Delay, Fault, Faults, Hang, Malform, Path, Reject, Reset, Truncate, When
+from pipecat_lemonslice.emulator.armed import Armed
+from pipecat_lemonslice.emulator.faults import (
+    Delay,
+    Drop,
+    Fault,
+    Hang,
+    Malform,
+    NeverJoin,
+    RefuseRooms,
+    Reject,
+    Reset,
+    Truncate,
+)
+from pipecat_lemonslice.emulator.grammar import Path, Spec, parse
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.room import Room
 from pipecat_lemonslice.emulator.server import SeenRequest, Server
 from pipecat_lemonslice.emulator.service import Service
 from pipecat_lemonslice.emulator.session import Session
+from pipecat_lemonslice.emulator.terms import When
 
 _SHUTDOWN_SECONDS = 2.0
 
@@ -39,10 +53,9 @@ class Emulator:
 
     def __init__(self, options: EmulatorOptions | None = None):
         self.options = options or EmulatorOptions()
-        self._faults = Faults()
-        self._faults.never_join = self.options.never_join
-        self._service = Service(self.options, self._faults)
-        self._server = Server(self._service, self._faults, self.options)
+        self._armed = Armed()
+        self._service = Service(self.options, self._armed)
+        self._server = Server(self._service, self._armed, self.options)
         self._runner = web.AppRunner(self._server.application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._port = self.options.port
 
@@ -91,7 +104,7 @@ class Emulator:
 
     @property
     def sessions(self) -> list[Session]:
-        """The sessions in the order in which they were created."""
+        """The sessions in the order in which they were created; of more than 200, some that are over are missing."""
         return list(self._service.sessions)
 
     @property
@@ -111,7 +124,7 @@ class Emulator:
 
     @property
     def requests(self) -> list[SeenRequest]:
-        """The requests to the REST API, in order."""
+        """The newest 10,000 requests to the REST API, in order."""
         return list(self._server.requests)
 
     async def wait_for_session(self, n: int = 1, timeout: float = 10.0) -> Session:
@@ -119,6 +132,7 @@ class Emulator:
 
         Raises:
             TimeoutError: It was not created within `timeout` seconds.
+            LookupError: It was, and is forgotten.
         """
         return await self._service.wait_for_session(n, timeout)
 
@@ -133,6 +147,16 @@ class Emulator:
 
     # Telling it to misbehave
 
+    def fault(self, text: str) -> None:
+        """Arm a fault, written as on the command line: `2*reject=503,retry_after=1@create`.
+
+        Faults of sessions befall the sessions created from now on.
+
+        Raises:
+            FaultError: The text is no fault.
+        """
+        self._armed.arm(parse(text))
+
     def reject(
         self,
         status: int,
@@ -144,47 +168,48 @@ class Emulator:
         path: Path = "create",
     ) -> None:
         """Answer with an error; `body` is HTML in the place of the JSON, as a gateway answers."""
-        self._faults.arm(Reject(status, detail, retry_after, body), path, times)
+        self.arm(Reject(status, detail, retry_after, body), path=path, times=times)
 
     def delay(self, seconds: float, *, times: float = 1, path: Path = "create") -> None:
         """Answer so much later."""
-        self._faults.arm(Delay(seconds), path, times)
+        self.arm(Delay(seconds), path=path, times=times)
 
     def hang(self, *, times: float = 1, when: When = "before", path: Path = "create") -> None:
         """Never answer, before or after carrying the request out."""
-        self._faults.arm(Hang(when), path, times)
+        self.arm(Hang(when), path=path, times=times)
 
     def malform(self, *, times: float = 1, path: Path = "create") -> None:
         """Carry the request out and answer with truncated JSON."""
-        self._faults.arm(Malform(), path, times)
+        self.arm(Malform(), path=path, times=times)
 
     def truncate(self, *, times: float = 1, path: Path = "create") -> None:
         """Carry the request out and break the connection in the middle of the answer."""
-        self._faults.arm(Truncate(), path, times)
+        self.arm(Truncate(), path=path, times=times)
 
     def reset(self, *, when: When = "before", times: float = 1, path: Path = "create") -> None:
         """Break the connection, before or after carrying the request out."""
-        self._faults.arm(Reset(when), path, times)
+        self.arm(Reset(when), path=path, times=times)
 
     def drop_keys(self, *keys: str) -> None:
         """Leave these keys out of every answer to create."""
-        self._faults.dropped_keys = frozenset(keys)
+        for key in keys:
+            self.arm(Drop(key))
 
     def never_join(self) -> None:
         """Keep the avatars of new sessions away."""
-        self._faults.never_join = True
+        self.arm(NeverJoin())
 
     def refuse_rooms(self, reason: str) -> None:
         """Let nobody into any room, for this reason."""
-        self._faults.room_refusal = reason
+        self.arm(RefuseRooms(reason))
 
     def behave(self) -> None:
         """Forget all of this: everything goes well from now on."""
-        self._faults.clear()
+        self._armed.clear()
 
     def arm(self, fault: Fault, *, path: Path = "create", times: float = math.inf) -> None:
         """Arm any fault, by default for ever."""
-        self._faults.arm(fault, path, times)
+        self._armed.arm(Spec(fault, times, path))
 
     @property
     def _address(self) -> str:

@@ -1,16 +1,39 @@
-"""What is to go wrong, and for how many requests: armed by tests or the command line, taken by the server."""
+"""What can go wrong, each fault declared once, as a frozen dataclass.
+
+In text a fault has the name of its class, the first field is its VALUE and the others are its KEYs (`terms`
+says how they are written); the first line of its docstring explains it in `--help`. Here is nothing but
+declarations: `forms` makes the table of them, `grammar` reads them, `armed` deals them out, `saboteur`,
+`service` and `avatar` carry them out.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
 
-Path = Literal["create", "list", "get", "control", "any"]
-"""Which requests a fault is for."""
+from pipecat_lemonslice.emulator.terms import Body, Html, Key, RetryAfter, Seconds, Status, Text, Url, When
 
-When = Literal["before", "after"]
-"""Whether a fault comes before the request is looked at, or after it has been carried out."""
+# Of requests
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Answer so much later."""
+
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Leave this key out of the answer."""
+
+    key: Key
+
+
+@dataclass(frozen=True)
+class ForeignControl:
+    """Name this control_url in the answer."""
+
+    url: Url
 
 
 @dataclass(frozen=True)
@@ -20,88 +43,139 @@ class Reject:
     Parameters:
         status: HTTP status.
         detail: Text of the JSON answer.
-        retry_after: Value of the Retry-After header, in seconds or as a date.
+        retry_after: Value of the Retry-After header.
         body: HTML to answer with instead of JSON, as a gateway would.
+        when: After carrying the request out: as a gateway that gave up on a service which did not.
     """
 
-    status: int
-    detail: str
-    retry_after: float | str | None = None
-    body: str | None = None
+    status: Status
+    detail: Text = "rejected by the emulator"
+    retry_after: RetryAfter = None
+    body: Html = None
+    when: When = "before"
 
 
 @dataclass(frozen=True)
-class Delay:
-    """Answer later, in seconds."""
+class Redirect:
+    """Answer 307 with this Location."""
 
-    seconds: float
+    url: Url
 
 
 @dataclass(frozen=True)
 class Hang:
-    """Never answer."""
+    """Never answer, before or after carrying the request out."""
 
     when: When = "before"
-
-
-@dataclass(frozen=True)
-class Malform:
-    """Carry the request out and answer with half of the JSON."""
-
-
-@dataclass(frozen=True)
-class Truncate:
-    """Carry the request out, promise the whole answer, and break the connection in the middle of it."""
 
 
 @dataclass(frozen=True)
 class Reset:
-    """Break the connection."""
+    """Break the connection, before or after carrying the request out."""
 
     when: When = "before"
 
 
-Fault = Reject | Delay | Hang | Malform | Truncate | Reset
+@dataclass(frozen=True)
+class Truncate:
+    """Carry the request out and break the connection in the middle of the answer."""
 
 
-@dataclass
-class _Armed:
-    fault: Fault
-    path: Path
-    left: float
+@dataclass(frozen=True)
+class Malform:
+    """Carry the request out and answer with the first half of the JSON."""
 
 
-class Faults:
-    """The armed faults, and the standing ones.
+@dataclass(frozen=True)
+class Answer:
+    """Carry the request out and answer with this instead, as HTML if it begins with "<", else as JSON."""
 
-    A request meets all delays that are armed for its path and the first of the other faults.
-    """
+    body: Body
 
-    def __init__(self):
-        self._armed: list[_Armed] = []
-        self.dropped_keys: frozenset[str] = frozenset()
-        """Keys left out of the answers to create."""
-        self.room_refusal: str | None = None
-        """Why rooms let nobody in; None: they do."""
-        self.never_join = False
-        """Whether the avatars of new sessions stay away."""
 
-    def arm(self, fault: Fault, path: Path = "any", times: float = 1) -> None:
-        """Let a fault happen to the next `times` requests for a path; `math.inf`: to all."""
-        self._armed.append(_Armed(fault, path, times))
+@dataclass(frozen=True)
+class Drip:
+    """Send status and headers at once, and the body spread over so much time."""
 
-    def clear(self) -> None:
-        """Let everything go well from now on."""
-        self._armed.clear()
-        self.dropped_keys, self.room_refusal, self.never_join = frozenset(), None, False
+    seconds: Seconds
 
-    def take(self, path: str) -> tuple[float, Fault | None]:
-        """Seconds to wait, and the fault for this request."""
-        armed = [each for each in self._armed if each.path in (path, "any")]
-        delays = [each for each in armed if isinstance(each.fault, Delay)]
-        others = [each for each in armed if not isinstance(each.fault, Delay)][:1]
-        for each in (*delays, *others):
-            each.left -= 1
-        self._armed = [each for each in self._armed if each.left > 0]
-        seconds = math.fsum(each.fault.seconds for each in delays if isinstance(each.fault, Delay))
-        return seconds, others[0].fault if others else None
+
+Change = Drop | ForeignControl
+"""What alters a correct answer; a request meets all that are armed for it."""
+
+Mishap = Reject | Redirect | Hang | Reset | Truncate | Malform | Answer | Drip
+"""What decides how a request ends; it meets the first that is armed for it."""
+
+RequestFault = Delay | Change | Mishap
+
+# Of sessions: seconds of speech are those that the avatar has heard
+
+
+@dataclass(frozen=True)
+class NeverJoin:
+    """The avatar never comes, though the session becomes ACTIVE."""
+
+
+@dataclass(frozen=True)
+class LeaveAfter:
+    """The avatar leaves the room after so much speech."""
+
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class ReturnAfter:
+    """Whenever the avatar has left, it comes back so much later, as a new participant."""
+
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class FreezeVideo:
+    """The avatar sends no more pictures after so much speech; 0: it never sends one."""
+
+    seconds: Seconds = 0.0
+
+
+@dataclass(frozen=True)
+class Mute:
+    """The avatar is not heard any more after so much speech; 0: it never is."""
+
+    seconds: Seconds = 0.0
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """The avatar reports a fatal daily_error when it has joined."""
+
+    error: Text = "meeting expired"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """The avatar reports a video_generation_error when it has joined."""
+
+    error: Text = "no GPU"
+
+
+@dataclass(frozen=True)
+class CutAfter:
+    """Every connection to the room breaks after so much speech."""
+
+    seconds: Seconds
+
+
+SessionFault = NeverJoin | LeaveAfter | ReturnAfter | FreezeVideo | Mute | Fatal | Trouble | CutAfter
+"""What befalls a session and its avatar; a new session meets all that are armed."""
+
+# Of rooms
+
+
+@dataclass(frozen=True)
+class RefuseRooms:
+    """Nobody is let into any room."""
+
+    reason: Text = "refused by the emulator"
+
+
+Fault = RequestFault | SessionFault | RefuseRooms

@@ -17,10 +17,6 @@ class EmulatorOptions:
         latency: Seconds from hearing speech to sounding it.
         cold_start: Seconds for which a new session is QUEUED.
         join_delay: Seconds from then until the avatar joins its room.
-        never_join: Sessions become ACTIVE, but no avatar ever comes.
-        leave_after: Seconds of speech after which each avatar leaves its room; None: it stays.
-        freeze_video_after: Seconds of speech after which each avatar sends no more pictures; None: it goes on.
-        mute_after: Seconds of speech after which each avatar is not heard any more; None: it goes on.
         avatar_name: User name of the avatar in its room.
         api_keys: Keys that are accepted; empty: any that is not empty.
         agents: Known agent ids; empty: any.
@@ -39,10 +35,6 @@ class EmulatorOptions:
     latency: float = 0.25
     cold_start: float = 0.0
     join_delay: float = 0.0
-    never_join: bool = False
-    leave_after: float | None = None
-    freeze_video_after: float | None = None
-    mute_after: float | None = None
     avatar_name: str = "LemonSlice"
     api_keys: frozenset[str] = frozenset()
     agents: frozenset[str] = frozenset()

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from pipecat_lemonslice.emulator.kept import Kept
+from pipecat_lemonslice.emulator.options import MEBIBYTE
+
 T = TypeVar("T")
 
-_MOST_EVENTS = 200_000
+MOST_EVENTS = 200_000
+MOST_WEIGHT = 16 * MEBIBYTE
+"""Events recorded of one avatar, and characters in their values; later ones happen and are not recorded."""
 
 
 class Kind(StrEnum):
@@ -87,16 +92,20 @@ class Record:
         self._clock = clock
         self._most = most
         self._news = asyncio.Event()
-        self.events: list[AvatarEvent] = []
+        self._events = Kept[AvatarEvent](MOST_EVENTS, MOST_WEIGHT)
         self.heard = bytearray()
         self.sounded = bytearray()
         self.heard_bytes = 0
         self.sounded_bytes = 0
 
+    @property
+    def events(self) -> list[AvatarEvent]:
+        """What is recorded, in order."""
+        return self._events.items
+
     def note(self, kind: Kind, value: Any = None) -> None:
         """Something happened now."""
-        if len(self.events) < _MOST_EVENTS:
-            self.events.append(AvatarEvent(self._clock(), kind, value))
+        self._events.add(AvatarEvent(self._clock(), kind, value), len(repr(value)))
         self._changed()
 
     def hear(self, pcm: bytes) -> None:

@@ -13,6 +13,9 @@ from uuid import UUID, uuid4
 
 from pipecat_lemonslice.emulator.wire import Sound
 
+MOST_PARTICIPANTS = 100
+"""Participants in one room, from which on nobody but avatars is let in."""
+
 
 class Member:
     """A participant, as the room tells it what happens. By default it takes no notice.

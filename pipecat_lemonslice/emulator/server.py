@@ -6,12 +6,9 @@ What a request means is `bodies`' business, what it does `service`'s; here are s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import json
-import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,20 +18,21 @@ from aiohttp.web_request import FileField
 from loguru import logger
 from multidict import CIMultiDict
 
+from pipecat_lemonslice.emulator.armed import Armed
 from pipecat_lemonslice.emulator.bodies import BadRequest, create_order
-from pipecat_lemonslice.emulator.faults import Fault, Faults, Hang, Malform, Reject, Reset, Truncate
-from pipecat_lemonslice.emulator.net import reset
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.pictures import PictureError, size_of
+from pipecat_lemonslice.emulator.saboteur import Handler, Saboteur
 from pipecat_lemonslice.emulator.service import Busy, NotFound, Service
 from pipecat_lemonslice.emulator.session import CreateRequest, Session
 from pipecat_lemonslice.emulator.visitor import serve
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 SESSIONS = "/api/liveai/sessions"
 _KEY = "X-API-Key"
-_MOST_REQUESTS = 10_000
+MOST_REQUESTS = 10_000
+"""Requests kept; of more, the oldest are forgotten."""
+MOST_SOCKETS = 500
+"""Connections to rooms, of those that have not joined yet, too; more answer 503."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,16 @@ class Server:
 
     Args:
         service: What they act on.
-        faults: What is to go wrong.
+        armed: What is to go wrong.
         options: The emulator's options.
     """
 
-    def __init__(self, service: Service, faults: Faults, options: EmulatorOptions):
+    def __init__(self, service: Service, armed: Armed, options: EmulatorOptions):
         self._service = service
-        self._faults = faults
+        self._saboteur = Saboteur(armed)
         self._options = options
-        self._closing = asyncio.Event()
         self._sockets: set[web.WebSocketResponse] = set()
-        self.requests: deque[SeenRequest] = deque(maxlen=_MOST_REQUESTS)
+        self.requests: deque[SeenRequest] = deque(maxlen=MOST_REQUESTS)
 
     def application(self) -> web.Application:
         """The application, to be run."""
@@ -88,7 +85,7 @@ class Server:
 
     async def close(self) -> None:
         """Let go of requests that were made to wait, and of everybody in the rooms."""
-        self._closing.set()
+        self._saboteur.close()
         farewell = WSCloseCode.GOING_AWAY
         await asyncio.gather(*(ws.close(code=farewell, message=b"the emulator ends") for ws in self._sockets))
 
@@ -128,36 +125,7 @@ class Server:
         path = _path(request)
         if path in ("room", "other"):
             return await handler(request)
-        seconds, fault = self._faults.take(path)
-        await self._wait(seconds)
-        match fault:
-            case Reject():
-                return _rejection(fault)
-            case Hang("before"):
-                await self._wait(math.inf)
-                return _broken(request)
-            case Reset("before"):
-                return _broken(request)
-            case _:
-                return await self._spoiled(request, await handler(request), fault)
-
-    async def _spoiled(
-        self, request: web.Request, response: web.StreamResponse, fault: Fault | None
-    ) -> web.StreamResponse:
-        match fault:
-            case Hang():
-                await self._wait(math.inf)
-                return _broken(request)
-            case Reset():
-                return _broken(request)
-            case Malform() if isinstance(response, web.Response):
-                text = response.text or ""
-                half = text[: len(text) // 2]
-                return web.Response(text=half, status=response.status, content_type="application/json")
-            case Truncate() if isinstance(response, web.Response):
-                return await _broken_off(request, response)
-            case _:
-                return response
+        return await self._saboteur.serve(request, path, handler)
 
     @web.middleware
     async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -173,11 +141,6 @@ class Server:
             return bool(key.strip())
         return any(hmac.compare_digest(key.encode(), each.encode()) for each in known)
 
-    async def _wait(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if seconds == math.inf else seconds):
-                await self._closing.wait()
-
     # The requests
 
     async def _create(self, request: web.Request) -> web.Response:
@@ -189,8 +152,7 @@ class Server:
             "room_url": order.room_url or f"ws://{request.host}/rooms/{session.room.name}",
             "control_url": f"http://{request.host}{SESSIONS}/{session.id}/control",
         }
-        kept = {key: value for key, value in answer.items() if key not in self._faults.dropped_keys}
-        return web.json_response(kept, status=201)
+        return web.json_response(answer, status=201)
 
     async def _get(self, request: web.Request) -> web.Response:
         session = self._service.find(request.match_info["session_id"])
@@ -218,6 +180,8 @@ class Server:
         return web.json_response({"success": True})
 
     async def _room(self, request: web.Request) -> web.StreamResponse:
+        if len(self._sockets) >= MOST_SOCKETS:
+            return _error(503, "too many connections to rooms")
         admit = partial(self._service.admit, request.match_info["name"])
         return await serve(request, admit, self._sockets)
 
@@ -286,28 +250,5 @@ def _path(request: web.Request) -> str:
     return request.match_info.route.name or "other"
 
 
-def _error(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.json_response({"detail": detail}, status=status, headers=headers)
-
-
-def _rejection(fault: Reject) -> web.Response:
-    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    if fault.body is None:
-        return _error(fault.status, fault.detail, headers)
-    return web.Response(text=fault.body, status=fault.status, content_type="text/html", headers=headers)
-
-
-async def _broken_off(request: web.Request, response: web.Response) -> web.StreamResponse:
-    body = (response.text or "").encode()
-    answer = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
-    answer.content_length = len(body)
-    await answer.prepare(request)
-    await answer.write(body[: len(body) // 2])
-    _broken(request)
-    return answer
-
-
-def _broken(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        reset(request.transport)
-    return web.Response()
+def _error(status: int, detail: str) -> web.Response:
+    return web.json_response({"detail": detail}, status=status)

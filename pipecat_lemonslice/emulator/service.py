@@ -10,17 +10,17 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pipecat_lemonslice.emulator import bodies
+from pipecat_lemonslice.emulator.armed import Armed
 from pipecat_lemonslice.emulator.bodies import BadRequest, CreateOrder
-from pipecat_lemonslice.emulator.faults import Faults
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.pictures import PictureError, base64_bytes
-from pipecat_lemonslice.emulator.room import Room
+from pipecat_lemonslice.emulator.room import MOST_PARTICIPANTS, Room
 from pipecat_lemonslice.emulator.session import CreateRequest, Session
 from pipecat_lemonslice.emulator.visitor import BAD_TOKEN, NO_ROOM, Refused
 from pipecat_lemonslice.emulator.wire import Join
 
-_KEPT = 200
-"""Sessions remembered; of more, the oldest that are over are forgotten."""
+MOST_SESSIONS = 200
+"""Sessions remembered; of more, the oldest that are over are forgotten, each with the room made for it."""
 
 
 class NotFound(Exception):
@@ -28,7 +28,7 @@ class NotFound(Exception):
 
 
 class Busy(Exception):
-    """Too many sessions run; its text is the detail."""
+    """Too much is under way already; its text is the detail."""
 
 
 class Service:
@@ -36,18 +36,23 @@ class Service:
 
     Args:
         options: The emulator's options.
-        faults: What is to go wrong.
+        armed: What is to go wrong.
     """
 
-    def __init__(self, options: EmulatorOptions, faults: Faults):
+    def __init__(self, options: EmulatorOptions, armed: Armed):
         self._options = options
-        self._faults = faults
+        self._armed = armed
         self._news = asyncio.Condition()
-        self.sessions: list[Session] = []
+        self._numbered: dict[int, Session] = {}
         self.rooms: dict[str, Room] = {}
         self._own_rooms: set[str] = set()
         self.created = 0
         self.terminated = 0
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions remembered, oldest first."""
+        return list(self._numbered.values())
 
     def open_room(self, name: str | None = None, tokens: frozenset[str] = frozenset()) -> Room:
         """A new room; without a name it gets one that cannot be guessed."""
@@ -59,15 +64,17 @@ class Service:
         """The room for somebody who wants to come in.
 
         Raises:
-            Refused: There is no such room, or the token is wrong, or nobody is let in.
+            Refused: There is no such room, or the token is wrong, or it is full, or nobody is let in.
         """
-        if self._faults.room_refusal is not None:
-            raise Refused(BAD_TOKEN, self._faults.room_refusal)
+        if (reason := self._armed.refusal()) is not None:
+            raise Refused(BAD_TOKEN, reason)
         room = self.rooms.get(name)
         if room is None:
             raise Refused(NO_ROOM, "no such room")
         if not room.admits(join.token):
             raise Refused(BAD_TOKEN, "the token does not open this room")
+        if len(room.participants) >= MOST_PARTICIPANTS:
+            raise Refused(BAD_TOKEN, "the room is full")
         return room
 
     async def create(self, request: CreateRequest, order: CreateOrder, image: bytes | None) -> Session:
@@ -82,10 +89,10 @@ class Service:
             raise NotFound(f"agent {order.agent_id} not found")
         if sum(not session.ended for session in self.sessions) >= self._options.max_sessions:
             raise Busy("too many sessions are running")
-        room, comes = self._room_for(order), not self._faults.never_join
-        session = Session(str(uuid4()), request, order, image, room, self._options, comes)
+        room = self._room_for(order)
+        session = Session(str(uuid4()), request, order, image, room, self._options, self._armed.for_session())
         self.created += 1
-        self.sessions.append(session)
+        self._numbered[self.created] = session
         self._forget()
         async with self._news:
             self._news.notify_all()
@@ -108,6 +115,7 @@ class Service:
         Raises:
             BadRequest: The body is wrong.
             NotFound: The session is over.
+            Busy: Too much of it is under way already.
         """
         order = bodies.control_order(body)
         if session.ended:
@@ -119,24 +127,28 @@ class Service:
             case bodies.ResetIdleTimeout():
                 session.reset_idle_timeout()
             case bodies.UpdateImage(url, base64):
-                session.avatar.change_image(url or _picture_bytes(base64 or ""))
+                if not session.avatar.change_image(url or _picture_bytes(base64 or "")):
+                    raise Busy("too many pictures are on their way")
             case bodies.UpdatePrompt(text):
                 session.avatar.prompt(text)
             case bodies.UpdateIdlePrompt(text):
                 session.avatar.idle_prompt(text)
             case bodies.TriggerPose(name):
                 session.avatar.pose(name)
-        session.controls.append(body)
+        session.obeyed(body)
 
     async def wait_for_session(self, n: int, timeout: float) -> Session:
         """The n-th session ever created, waiting for it.
 
         Raises:
             TimeoutError: It was not created within `timeout` seconds.
+            LookupError: It was created and is forgotten.
         """
         async with asyncio.timeout(timeout), self._news:
-            await self._news.wait_for(lambda: len(self.sessions) >= n)
-        return self.sessions[n - 1]
+            await self._news.wait_for(lambda: self.created >= n)
+        if n not in self._numbered:
+            raise LookupError(f"session {n} is forgotten")
+        return self._numbered[n]
 
     async def close(self) -> None:
         """Stop all sessions."""
@@ -155,9 +167,9 @@ class Service:
         return room
 
     def _forget(self) -> None:
-        over = [session for session in self.sessions[:-1] if session.ended]
-        for session in over[: max(0, len(self.sessions) - _KEPT)]:
-            self.sessions.remove(session)
+        over = [number for number, session in self._numbered.items() if session.ended]
+        for number in over[: max(0, len(self._numbered) - MOST_SESSIONS)]:
+            session = self._numbered.pop(number)
             if session.room.name in self._own_rooms:
                 self._own_rooms.discard(session.room.name)
                 self.rooms.pop(session.room.name, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,10 +13,16 @@ from pipecat_lemonslice.emulator.avatar import Avatar, AvatarOrder
 from pipecat_lemonslice.emulator.bodies import CreateOrder
 from pipecat_lemonslice.emulator.clock import IdleTimer
 from pipecat_lemonslice.emulator.face import SIZES
-from pipecat_lemonslice.emulator.options import EmulatorOptions
+from pipecat_lemonslice.emulator.faults import NeverJoin, SessionFault
+from pipecat_lemonslice.emulator.kept import Kept
+from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
 from pipecat_lemonslice.emulator.record import Kind
 from pipecat_lemonslice.emulator.room import Room
 from pipecat_lemonslice.emulator.tasks import Tasks
+
+MOST_CONTROLS = 10_000
+MOST_WEIGHT = 16 * MEBIBYTE
+"""Control requests kept of one session, and characters in them; later ones are obeyed and not kept."""
 
 _LONG = 3600.0
 """Seconds between two looks at a session that lives for ever."""
@@ -66,7 +72,7 @@ class Session:
         image: The uploaded picture, if there was one.
         room: Where its avatar goes.
         options: The emulator's options.
-        avatar_comes: Whether its avatar joins the room.
+        faults: What befalls it.
     """
 
     def __init__(
@@ -77,15 +83,14 @@ class Session:
         image: bytes | None,
         room: Room,
         options: EmulatorOptions,
-        avatar_comes: bool,
+        faults: Collection[SessionFault],
     ):
         self.id = session_id
         self.request = request
         self.room = room
         self.picture_size = SIZES[order.aspect_ratio]
         self.created_at = datetime.now(UTC)
-        self.controls: list[Mapping[str, Any]] = []
-        """Bodies of the control requests that it obeyed, in order."""
+        self._controls = Kept[Mapping[str, Any]](MOST_CONTROLS, MOST_WEIGHT)
         self._order = order
         self._options = options
         self._clock = asyncio.get_running_loop().time
@@ -94,9 +99,9 @@ class Session:
         self._ended_at: float | None = None
         self._idle = IdleTimer(order.idle_timeout, self._clock())
         self._tasks = Tasks()
-        self.avatar = Avatar(_avatar_order(session_id, order, image), room, self._idle, options)
+        self.avatar = Avatar(_avatar_order(session_id, order, image), room, self._idle, options, faults)
         self._tasks.spawn(self.avatar.prepare())
-        self._tasks.spawn(self._live(avatar_comes))
+        self._tasks.spawn(self._live(NeverJoin() not in faults))
 
     @property
     def status(self) -> Status:
@@ -115,6 +120,15 @@ class Session:
             return 0.0
         seconds = (self._ended_at or self._clock()) - self._active_since
         return round(seconds / 60 * self._options.credits_per_minute, 4)
+
+    @property
+    def controls(self) -> list[Mapping[str, Any]]:
+        """Bodies of the control requests that it obeyed, in order."""
+        return list(self._controls.items)
+
+    def obeyed(self, body: Mapping[str, Any]) -> None:
+        """Keep the body of a control request that was carried out."""
+        self._controls.add(body, len(repr(body)))
 
     def reset_idle_timeout(self) -> None:
         """Let it live for another idle timeout from now on."""

@@ -49,7 +49,7 @@ class _Ear:
 
     def packets(self, pcm: bytes) -> list[bytes]:
         if self._same:
-            return [pcm]
+            return [pcm[i : i + self._size] for i in range(0, len(pcm), self._size)]
         self._rest += self._converter.feed(pcm)
         whole = len(self._rest) - len(self._rest) % self._size
         packets = [bytes(self._rest[i : i + self._size]) for i in range(0, whole, self._size)]

@@ -19,6 +19,10 @@ _RATES = range(8000, 96001, 50)
 """Sample rates of which 20 ms are a whole number of samples."""
 
 
+_MOST_TEXT = 64 * 1024
+"""Characters of a text message."""
+
+
 class WireError(Exception):
     """A message that breaks the rules of the wire; its text says which."""
 
@@ -140,6 +144,7 @@ def picture_header(source: UUID, width: int, height: int) -> bytes:
 
 
 def _object(text: str) -> dict[str, Any]:
+    _need(len(text) <= _MOST_TEXT, f"text messages have at most {_MOST_TEXT} characters")
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

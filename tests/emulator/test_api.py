@@ -142,8 +142,9 @@ async def test_get_tells_status_and_cost(town: Town):
 
 async def test_cost_grows_with_time():
     """An active session costs by the minute, and no more once it is over."""
-    options = EmulatorOptions(credits_per_minute=6000, never_join=True)
+    options = EmulatorOptions(credits_per_minute=6000)
     async with Emulator(options) as emulator, aiohttp.ClientSession() as http:
+        emulator.never_join()
         town = Town(emulator, http)
         answer = await town.create(idle_timeout=0)
         session = emulator.sessions[0]

@@ -1,4 +1,4 @@
-from pipecat_lemonslice.emulator.clock import IdleTimer, Response, ResponseWatch, Ticks
+from pipecat_lemonslice.emulator.clock import Countdown, IdleTimer, Response, ResponseWatch, Ticks
 
 
 def test_beats_stay_on_the_clock():
@@ -84,3 +84,27 @@ def test_an_interruption_cuts_what_was_not_played():
     assert (watch.audio_until, watch.state) == (2.0, Response.NONE)
     watch.hear(4.0, 1.0)
     assert watch.audio_until == 5.0
+
+
+def test_a_countdown_counts_speech():
+    """Each thing happens once, when so much speech has been spent since it was started, whatever else happens."""
+    countdown, happened = Countdown(), []
+    countdown.start(0.5, lambda: happened.append("a"))
+    countdown.spend(0.25)
+    countdown.start(0.5, lambda: happened.append("b"))
+    assert happened == []
+    countdown.spend(0.25)
+    assert happened == ["a"]
+    countdown.spend(2.0)
+    countdown.spend(2.0)
+    assert happened == ["a", "b"]
+
+
+def test_a_countdown_may_start_another():
+    """What happens may start what happens later."""
+    countdown, happened = Countdown(), []
+    countdown.start(0.25, lambda: countdown.start(0.25, lambda: happened.append("later")))
+    countdown.spend(0.25)
+    assert happened == []
+    countdown.spend(0.25)
+    assert happened == ["later"]

@@ -1,44 +1,175 @@
+"""Faults as text: what is understood, and what is said of what is not."""
+
+import contextlib
 import math
+import re
 
-from pipecat_lemonslice.emulator.faults import Delay, Faults, Hang, Malform, Reject
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipecat_lemonslice.emulator import Emulator, FaultError
+from pipecat_lemonslice.emulator.faults import (
+    Answer,
+    CutAfter,
+    Delay,
+    Drip,
+    Drop,
+    Fatal,
+    ForeignControl,
+    FreezeVideo,
+    Hang,
+    LeaveAfter,
+    Malform,
+    Mute,
+    NeverJoin,
+    Redirect,
+    RefuseRooms,
+    Reject,
+    Reset,
+    ReturnAfter,
+    Trouble,
+    Truncate,
+)
+from pipecat_lemonslice.emulator.forms import FORMS, table
+from pipecat_lemonslice.emulator.grammar import PATHS, Spec, parse
+
+ALL = math.inf
 
 
-def test_faults_come_in_order_and_run_out():
-    """Each request meets the first armed fault until it has happened often enough."""
-    faults = Faults()
-    rejection = Reject(503, "busy")
-    faults.arm(rejection, "create", times=2)
-    faults.arm(Malform(), "create")
-    assert [faults.take("create")[1] for _ in range(4)] == [rejection, rejection, Malform(), None]
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("reject=503", Spec(Reject(503))),
+        ("2*reject=429,retry_after=1@create", Spec(Reject(429, retry_after="1"), 2)),
+        ("reject=400,detail=no, not today, sorry", Spec(Reject(400, "no, not today, sorry"))),
+        ("reject=502,body=<p>Bad, gateway</p>,when=after", Spec(Reject(502, body="<p>Bad, gateway</p>", when="after"))),
+        ("always*reject=500@any", Spec(Reject(500), ALL, "any")),
+        ("delay=4@control", Spec(Delay(4.0), 1, "control")),
+        ("hang", Spec(Hang())),
+        ("hang=after@control", Spec(Hang("after"), 1, "control")),
+        ("reset=after", Spec(Reset("after"))),
+        ("3*truncate@get", Spec(Truncate(), 3, "get")),
+        ("malform@list", Spec(Malform(), 1, "list")),
+        ("drip=20", Spec(Drip(20.0))),
+        ("redirect=https://elsewhere.test/x", Spec(Redirect("https://elsewhere.test/x"))),
+        ("redirect=https://me@elsewhere.test/x@get", Spec(Redirect("https://me@elsewhere.test/x"), 1, "get")),
+        ('answer={"x":1,"y":[2]}', Spec(Answer('{"x":1,"y":[2]}'))),
+        ("answer=", Spec(Answer(""))),
+        ("answer=a,b=c@create@create", Spec(Answer("a,b=c@create"))),
+        ("inf*drop=control_url", Spec(Drop("control_url"), ALL)),
+        ("foreign_control=http://127.0.0.1:9", Spec(ForeignControl("http://127.0.0.1:9"))),
+        ("never_join", Spec(NeverJoin(), ALL)),
+        ("1*leave_after=2", Spec(LeaveAfter(2.0), 1)),
+        ("return_after=1", Spec(ReturnAfter(1.0), ALL)),
+        ("freeze_video", Spec(FreezeVideo(0.0), ALL)),
+        ("freeze_video=3", Spec(FreezeVideo(3.0), ALL)),
+        ("mute=0.5", Spec(Mute(0.5), ALL)),
+        ("fatal=meeting expired, @create", Spec(Fatal("meeting expired, @create"), ALL)),
+        ("trouble=no GPU", Spec(Trouble("no GPU"), ALL)),
+        ("cut_after=2", Spec(CutAfter(2.0), ALL)),
+        ("2*refuse_rooms=meeting is full", Spec(RefuseRooms("meeting is full"), 2)),
+    ],
+)
+def test_a_fault_is_understood(text: str, spec: Spec):
+    """Each fault, with what may be said of it."""
+    assert parse(text) == spec
 
 
-def test_faults_are_for_their_path():
-    """A fault for one kind of request leaves the others alone; "any" is for all."""
-    faults = Faults()
-    faults.arm(Hang(), "control")
-    assert faults.take("create") == (0.0, None)
-    faults.arm(Malform(), "any")
-    assert faults.take("get") == (0.0, Malform())
-    assert faults.take("control") == (0.0, Hang())
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "unknown fault ''; Known: delay, drop, "),
+        ("rejct=503", "unknown fault 'rejct', did you mean reject? Known: delay, drop, "),
+        ("never-join", "unknown fault 'never-join', did you mean never_join?"),
+        ("reject", "reject needs a value, it is written reject=STATUS[,"),
+        ("reject,detail=x", "reject needs a value"),
+        ("reject=abc", "reject: status must be a number from 200 to 599, not 'abc'"),
+        ("reject=700", "reject: status must be a number from 200 to 599, not '700'"),
+        ("reject=503,retry_aftr=1", "unknown key of reject 'retry_aftr', did you mean retry_after? Known: detail, "),
+        ("reject=503,detail=a,detail=b", "reject: detail is said twice"),
+        ("reject=503,retry_after=a\nb", "reject: retry_after must be one line of text, not 'a\\nb'"),
+        ("hang=later", "hang: when must be before or after, not 'later'"),
+        ("delay=-1", "delay: seconds must be a number of seconds from 0, not '-1'"),
+        ("delay=nan", "delay: seconds must be a number of seconds from 0, not 'nan'"),
+        ("drop=", "drop: key must be one line of text, not ''"),
+        ("malform=x", "'=x' does not belong there, it is written malform"),
+        ("drop,control_url", "',control_url' does not belong there, it is written drop=KEY"),
+        ("0*hang", "TIMES must be a whole number from 1, always or inf, not '0'"),
+        ("*hang", "TIMES must be a whole number from 1, always or inf, not ''"),
+        ("1.5*hang", "TIMES must be a whole number from 1, always or inf, not '1.5'"),
+        ("hang@controll", "unknown path 'controll', did you mean control? Known: create, list, get, control, any"),
+        ("hang@", "unknown path ''; Known: create, list, get, control, any"),
+        ("never_join@create", "'@create' does not belong there, it is written never_join"),
+        ("leave_after=2@create", "leave_after: seconds must be a number of seconds from 0, not '2@create'"),
+        ("x" * 1000, f"unknown fault '{'x' * 60}…'; Known: "),
+    ],
+)
+def test_a_wrong_text_is_explained(text: str, says: str):
+    """The error names what is wrong and what is known, and is short."""
+    with pytest.raises(FaultError, match="^" + re.escape(says)) as caught:
+        parse(text)
+    assert len(str(caught.value)) < 400
 
 
-def test_delays_add_to_other_faults():
-    """A request waits for all its delays and then meets one other fault."""
-    faults = Faults()
-    faults.arm(Delay(0.25), "any", times=2)
-    faults.arm(Delay(0.5), "create")
-    faults.arm(Malform(), "create")
-    assert faults.take("create") == (0.75, Malform())
-    assert faults.take("create") == (0.25, None)
-    assert faults.take("create") == (0.0, None)
+SECONDS = st.floats(0, 999_999)
+TEXTS = st.text(max_size=20)
+LINES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=20)
+WHEN = st.sampled_from(["before", "after"])
+INNER = TEXTS.filter(lambda text: not re.search(",[A-Za-z_]+=", text))
+REQUEST_FAULTS = st.one_of(
+    st.builds(
+        Reject, st.integers(200, 599), INNER, st.none() | LINES.filter(lambda text: "," not in text), INNER, WHEN
+    ),
+    st.builds(Redirect, LINES),
+    st.builds(Answer, TEXTS),
+    st.builds(Drop, LINES),
+    st.builds(ForeignControl, LINES),
+    st.builds(Delay, SECONDS),
+    st.builds(Drip, SECONDS),
+    st.builds(Hang, WHEN),
+    st.just(Malform()),
+)
+OTHER_FAULTS = st.one_of(
+    st.just(NeverJoin()),
+    st.builds(LeaveAfter, SECONDS),
+    st.builds(Mute, SECONDS),
+    st.builds(Fatal, TEXTS),
+    st.builds(RefuseRooms, TEXTS),
+)
+TIMES = st.integers(1, 999_999_999) | st.just(ALL)
 
 
-def test_clearing_ends_standing_faults():
-    """A fault for ever, dropped keys, refusals and absent avatars end with `clear`."""
-    faults = Faults()
-    faults.arm(Malform(), "any", times=math.inf)
-    assert all(faults.take("create")[1] == Malform() for _ in range(10))
-    faults.dropped_keys, faults.room_refusal, faults.never_join = frozenset({"a"}), "no", True
-    faults.clear()
-    assert faults.take("create") == (0.0, None)
-    assert (faults.dropped_keys, faults.room_refusal, faults.never_join) == (frozenset(), None, False)
+@given(st.builds(Spec, REQUEST_FAULTS, TIMES, st.sampled_from(PATHS)) | st.builds(Spec, OTHER_FAULTS, TIMES))
+def test_a_fault_is_written_as_it_is_read(spec: Spec):
+    """As a string, a spec is a text from which it can be read again."""
+    assert parse(str(spec)) == spec
+
+
+@given(st.text())
+def test_any_text_is_a_fault_or_an_error(text: str):
+    """No text does anything else than being understood or refused."""
+    with contextlib.suppress(FaultError):
+        assert isinstance(parse(text), Spec)
+
+
+def test_defaults_are_not_written():
+    """What goes without saying is not said."""
+    texts = ["hang", "2*reject=503", "leave_after=2", "1*never_join", "delay=0.5@any", "always*malform"]
+    assert [str(parse(text)) for text in texts] == texts
+
+
+def test_the_table_tells_of_every_fault():
+    """Each fault has a line with how it is written and what it does."""
+    lines = table().splitlines()
+    for form in FORMS.values():
+        assert form.says
+        assert any(line.strip().startswith(form.usage) for line in lines)
+
+
+async def test_an_emulator_takes_faults_as_text():
+    """What is understood is armed, what is not is an error and arms nothing."""
+    emulator = Emulator()
+    emulator.fault("2*reject=503@create")
+    with pytest.raises(FaultError, match="did you mean"):
+        emulator.fault("rejct=503")

@@ -11,6 +11,7 @@ import pytest
 from loguru import logger
 
 from pipecat_lemonslice.emulator.__main__ import main
+from pipecat_lemonslice.emulator.forms import table
 from tests.emulator.town import CREATE, KEY
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -39,13 +40,13 @@ async def running(*arguments: str) -> AsyncIterator[tuple[str, asyncio.subproces
 
 async def test_it_serves_misbehaves_and_ends():
     """One line when ready, faults as told, and a quiet end at SIGTERM with a session running."""
-    arguments = ("--reject", "503", "--reject-times", "2", "--retry-after", "1", "--never-join", "--room", "lobby")
+    arguments = ("--fault", "2*reject=503,retry_after=1", "--fault", "never_join", "--room", "lobby")
     async with running(*arguments) as (url, process), aiohttp.ClientSession() as http:
-        statuses: list[int] = []
+        answers: list[tuple[int, str | None]] = []
         for _ in range(3):
             async with http.post(url + "/liveai/sessions", json=CREATE, headers=KEY) as response:
-                statuses.append(response.status)
-        assert statuses == [503, 503, 201]
+                answers.append((response.status, response.headers.get("Retry-After")))
+        assert answers == [(503, "1"), (503, "1"), (201, None)]
         socket = await http.ws_connect(url.replace("http", "ws").replace("/api", "/rooms/lobby"))
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
@@ -66,12 +67,33 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    assert all(word in text for word in ("LEMONSLICE_API_URL", "--latency", "--cold-start", "--reject-times"))
+    assert all(word in text for word in ("LEMONSLICE_API_URL", "--latency", "--cold-start", "--fault"))
 
 
-@pytest.mark.parametrize("arguments", [["--latency", "-1"], ["--port", "x"], ["--fault-path", "moon"], ["extra"]])
-def test_nonsense_is_refused(arguments: list[str]):
-    """Wrong arguments end with argparse's status."""
+def test_help_lists_every_fault(capsys: pytest.CaptureFixture[str]):
+    """--help has the table of faults and the grammar that they are written in."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert "[TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]" in text
+    assert table() in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--latency", "-1"], "argument --latency: must be a number of seconds from 0"),
+        (["--port", "x"], "argument --port: invalid int value: 'x'"),
+        (["--fault", "rejct=503"], "argument --fault: unknown fault 'rejct', did you mean reject? Known: "),
+        (["--fault", "malform", "--fault", "delay=x"], "argument --fault: delay: seconds must be a number of seconds"),
+        (["--fault", "hang@moon"], "argument --fault: unknown path 'moon'; Known: create, list, get, control, any"),
+        (["--reject", "503"], "unrecognized arguments: --reject 503"),
+        (["extra"], "unrecognized arguments: extra"),
+    ],
+)
+def test_nonsense_is_refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]):
+    """Wrong arguments are explained and end with argparse's status."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+    assert says in capsys.readouterr().err

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from typing import Any
 
 import aiohttp
 import pytest
 
-from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
+from pipecat_lemonslice.emulator import Emulator
 from tests.emulator.town import CREATE, KEY, Person, Town, tone
 
 
@@ -139,9 +140,9 @@ async def test_an_avatar_leaves_in_mid_sentence(town: Town):
     assert (await town.control(session.id, event="terminate"))[0] == 200
 
 
-@pytest.mark.parametrize("options", [EmulatorOptions(leave_after=0.1)])
 async def test_every_avatar_may_leave(town: Town):
-    """The option arms it for every session."""
+    """A fault of sessions befalls every session created from then on."""
+    town.emulator.fault("leave_after=0.1")
     bot, emulator = await meet(town)
     await bot.say(tone(0.2))
     await emulator.sessions[0].avatar.wait_for("left")
@@ -216,15 +217,193 @@ async def test_an_answer_breaks_off(town: Town):
     await town.create()
 
 
-@pytest.mark.parametrize("options", [EmulatorOptions(freeze_video_after=0.1, mute_after=0.1, latency=0.05)])
-async def test_every_avatar_may_freeze_and_fall_silent(town: Town):
-    """After so much speech no more pictures and no more sound come, though it stays in the room."""
+# Answers
+
+
+async def test_a_gateway_may_give_up_on_a_request_that_works(town: Town):
+    """The session is created, and the answer is an error all the same."""
+    town.emulator.fault("reject=504,when=after")
+    assert (await town.post("/liveai/sessions", CREATE))[0] == 504
+    assert town.emulator.created == 1
+
+
+async def test_a_redirect_points_elsewhere(town: Town):
+    """307 with the Location, and nothing is created."""
+    town.emulator.fault("redirect=https://elsewhere.test/x")
+    url = town.emulator.api_url + "/liveai/sessions"
+    async with town.http.post(url, json=CREATE, headers=KEY, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (307, "https://elsewhere.test/x")
+    assert town.emulator.created == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ('{"x": 1}', "application/json"),
+        ("[1]", "application/json"),
+        ("", "application/json"),
+        ("ok, created", "application/json"),
+        ("<html>ok</html>", "text/html"),
+    ],
+)
+async def test_an_answer_is_another(town: Town, body: str, kind: str):
+    """The session is created; the answer keeps its status and has another body."""
+    town.emulator.fault(f"answer={body}")
+    async with town.http.post(town.emulator.api_url + "/liveai/sessions", json=CREATE, headers=KEY) as response:
+        assert (response.status, response.content_type, await response.text()) == (201, kind, body)
+    assert town.emulator.created == 1
+
+
+async def test_a_body_drips(town: Town):
+    """Status and headers come at once, the body does not; the emulator's end lets the rest of it go."""
+    town.emulator.fault("drip=3600")
+    async with town.http.post(town.emulator.api_url + "/liveai/sessions", json=CREATE, headers=KEY) as response:
+        assert (response.status, town.emulator.created) == (201, 1)
+        assert not response.content.at_eof()
+        await town.emulator.close()
+        assert set(await response.json()) == {"session_id", "room_url", "control_url"}
+
+
+async def test_a_body_drips_to_its_end(town: Town):
+    """After so much time the whole answer is there."""
+    town.emulator.fault("drip=0.1")
+    assert set(await town.create()) == {"session_id", "room_url", "control_url"}
+
+
+async def test_any_answer_can_lack_keys(town: Town):
+    """Several keys of the answer to one kind of request, so often; errors are left alone."""
+    session_id = (await town.create())["session_id"]
+    for text in ("drop=cost@get", "2*drop=session_status@get", "drop=detail@control"):
+        town.emulator.fault(text)
+    assert set((await town.get(f"/liveai/sessions/{session_id}"))[1]) == {"session_id"}
+    assert set((await town.get(f"/liveai/sessions/{session_id}"))[1]) == {"session_id", "cost"}
+    assert set((await town.control(session_id, event="dance"))[1]) == {"detail"}
+
+
+async def test_control_may_be_said_to_be_elsewhere(town: Town):
+    """The answer to a creation names another control address, and the next one its own."""
+    town.emulator.fault("foreign_control=http://127.0.0.1:9")
+    assert (await town.create())["control_url"] == "http://127.0.0.1:9"
+    assert (await town.create())["control_url"].startswith(town.emulator.api_url)
+
+
+# Sessions
+
+
+async def visit(town: Town) -> Person:
+    """Somebody who is in the room before its avatar."""
+    url = town.emulator.room_url(town.emulator.open_room())
+    bot = await town.join(url)
+    await town.create(properties={"daily_url": url})
+    return bot
+
+
+async def test_faults_of_sessions_are_counted(town: Town):
+    """One session without its avatar, the next one with it."""
+    town.emulator.fault("1*never_join")
+    await town.create(idle_timeout=0)
+    await town.create()
+    first, second = town.emulator.sessions
+    await first.avatar.wait_for("idle_timeout")
+    await second.avatar.wait_for("joined")
+    assert first.avatar.events_of("joined") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fatal=meeting expired", {"type": "daily_error", "fatal": True, "error": "meeting expired"}),
+        ("trouble=no GPU", {"type": "video_generation_error", "error": "no GPU"}),
+    ],
+)
+async def test_an_avatar_complains(town: Town, text: str, message: dict[str, Any]):
+    """Once it has joined it says that it is there, and then that something is wrong."""
+    town.emulator.fault(text)
+    bot = await visit(town)
+    await bot.until(lambda: len(bot.app_messages()) == 2)
+    session_id = town.emulator.sessions[0].id
+    assert bot.app_messages() == [
+        {"type": "bot_ready", "session_id": session_id},
+        {**message, "session_id": session_id},
+    ]
+
+
+async def test_an_avatar_that_left_comes_back(town: Town):
+    """Whenever it has left, as another participant; not once its session is over."""
+    town.emulator.fault("leave_after=0.1")
+    town.emulator.fault("return_after=0.05")
+    bot, emulator = await meet(town)
+    avatar = emulator.sessions[0].avatar
+    before = str(avatar.id)
+    await bot.say(tone(0.2))
+    await avatar.wait_for("joined", n=2)
+    await bot.until(lambda: bot.of("participant_left") and bot.of("participant_joined"))
+    assert bot.of("participant_left")[0]["participant"]["id"] == before
+    assert bot.of("participant_joined")[-1]["participant"]["id"] == str(avatar.id) != before
+    avatar.leave()
+    await avatar.wait_for("joined", n=3)
+    await town.control(emulator.sessions[0].id, event="terminate")
+    await town.create()
+    await emulator.sessions[1].avatar.wait_for("joined")
+    assert len(avatar.events_of("joined")) == 3
+    assert not avatar.present
+
+
+async def test_an_avatar_may_never_show_a_picture(town: Town):
+    """It joins and sounds, and no picture comes."""
+    town.emulator.fault("freeze_video")
+    bot = await visit(town)
+    await bot.until(lambda: len(bot.sounds) >= 10)
+    assert bot.pictures == []
+
+
+async def test_an_avatar_may_never_be_heard(town: Town):
+    """It joins and is seen, and no sound comes."""
+    town.emulator.fault("mute")
+    bot = await visit(town)
+    await bot.until(lambda: len(bot.pictures) >= 5)
+    assert bot.sounds == []
+
+
+async def test_a_picture_freezes_while_the_voice_goes_on(town: Town):
+    """After so much speech no more pictures come."""
+    town.emulator.fault("freeze_video=0.1")
+    bot, emulator = await meet(town)
+    await bot.say(tone(0.2))
+    await emulator.sessions[0].avatar.wait_until(lambda: len(emulator.sessions[0].avatar.heard) >= 0.1 * 48000)
+    sounds = len(bot.sounds)
+    await bot.until(lambda: len(bot.sounds) >= sounds + 5)
+    pictures = len(bot.pictures)
+    await bot.until(lambda: len(bot.sounds) >= sounds + 15)
+    assert len(bot.pictures) == pictures
+
+
+async def test_a_voice_stops_while_the_picture_goes_on(town: Town):
+    """After so much speech no more sound comes."""
+    town.emulator.fault("mute=0.1")
     bot, emulator = await meet(town)
     avatar = emulator.sessions[0].avatar
     await bot.say(tone(0.2))
-    await avatar.wait_until(lambda: len(avatar.heard) >= 0.2 * 48000)
-    await asyncio.sleep(0.1)
-    pictures, sounds = len(bot.pictures), len(bot.sounds)
-    await asyncio.sleep(0.2)
-    assert (len(bot.pictures), len(bot.sounds)) == (pictures, sounds)
+    await avatar.wait_until(lambda: len(avatar.heard) >= 0.1 * 48000)
+    pictures = len(bot.pictures)
+    await bot.until(lambda: len(bot.pictures) >= pictures + 2)
+    sounds = len(bot.sounds)
+    await bot.until(lambda: len(bot.pictures) >= pictures + 6)
+    assert len(bot.sounds) == sounds
     assert avatar.present
+
+
+async def test_all_connections_break(town: Town):
+    """After so much speech everybody's socket is gone without a goodbye, and they can come again."""
+    town.emulator.fault("cut_after=0.1")
+    bot, emulator = await meet(town)
+    room = emulator.sessions[0].room
+    viewer = await town.join(emulator.room_url(room), user_name="Viewer", tracks=[])
+    await bot.say(tone(0.1))
+    for person in (bot, viewer):
+        await person.until(lambda person=person: not person.open)
+        assert person.socket.close_code != 1000
+    again = await town.join(emulator.room_url(room))
+    assert [other["user_name"] for other in again.others] == ["LemonSlice"]
+    await again.say(tone(0.2))
+    await again.until(lambda: len(again.pictures) >= 2)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import struct
 from typing import Any, cast
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -166,6 +167,25 @@ async def test_rooms_can_refuse(town: Town):
     assert await refused(town, answer["room_url"], hello()) == ({"type": "error", "error": "meeting is full"}, 4003)
     town.emulator.behave()
     await town.join(answer["room_url"])
+
+
+async def test_refusals_run_out(town: Town):
+    """So many people are turned away, the next one comes in."""
+    answer = await town.create()
+    town.emulator.fault("2*refuse_rooms=meeting is full")
+    for _ in range(2):
+        assert await refused(town, answer["room_url"], hello()) == ({"type": "error", "error": "meeting is full"}, 4003)
+    await town.join(answer["room_url"])
+
+
+async def test_long_sounds_are_passed_on_in_packets(town: Town):
+    """A second of sound in one message comes as 50 packets of 20 ms: nobody's queue holds more than it counts."""
+    url = town.emulator.room_url(town.emulator.open_room())
+    bob = await town.join(url, user_name="Bob", subscribe="Ann")
+    ann = await town.join(url, user_name="Ann")
+    await ann.socket.send_bytes(struct.pack("<B16sBI", 1, UUID(ann.id).bytes, 1, 24000) + tone(1.0))
+    await bob.until(lambda: len(bob.sounds) == 50)
+    assert bob.voice == tone(1.0)
 
 
 async def test_an_existing_room_is_shared(town: Town):

@@ -56,7 +56,13 @@ def test_a_wrong_join_is_refused_by_name(change: dict[str, Any], names: str):
         parse_join(json.dumps({**JOIN, **change}))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "nonsense", "[" * 100000, '{"type": "dance"}'])
+def test_long_texts_are_refused():
+    """A text message has a limit, far above what anybody says."""
+    with pytest.raises(WireError, match="at most 65536 characters"):
+        parse_text(json.dumps({"type": "app_message", "message": {"text": "x" * 65536}, "recipient": None}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "nonsense", "[" * 60000, '{"type": "dance"}'])
 def test_other_texts_are_refused(text: str):
     """What is no known message is an error, whatever it is."""
     with pytest.raises(WireError):
