@@ -1,21 +1,33 @@
-"""What ends a session when no event loop can do it any more: a plain, blocking request, sent once.
+"""What ends sessions when no event loop can do it any more: plain, blocking requests, each sent once.
 
 A loop that is closed, or that cancels everything, takes the orderly way with it; the session would go on and cost
-until its idle timeout. A last will is carried out at the latest when the interpreter exits. Nothing helps against
-``kill -9``.
+until its idle timeout. Last wills are carried out at the latest when the interpreter exits, or when a signal that
+nobody handles ends the process. Nothing helps against ``kill -9``.
 """
 
 import atexit
 import http.client
 import json
+import signal
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 
 from yarl import URL
 
 WILL_TIMEOUT = 3.0
-"""Seconds that the request may take; the interpreter waits for it."""
+"""Seconds that one request may take."""
+
+ALL_WILLS_SECONDS = 6.0
+"""Seconds after which no further request is begun when a process ends."""
+
+MAX_WILLS = 256
+"""Wills that are kept. Beyond that the oldest is dropped: its session has ended by its idle timeout long since."""
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+_registered: "dict[int, LastWill]" = {}
 
 
 class LastWill:
@@ -32,18 +44,22 @@ class LastWill:
         self._url = url
         self._headers = {"Content-Type": "application/json", **headers}
         self._body = json.dumps(dict(payload))
-        atexit.register(self.execute)
+        _answer_signals()
+        _registered[id(self)] = self
+        if len(_registered) > MAX_WILLS:
+            _registered.pop(next(iter(_registered)))
 
     def __repr__(self) -> str:
         return "LastWill(…)"
 
     def revoke(self) -> None:
         """Forget it: what it was for has been done."""
-        atexit.unregister(self.execute)
+        _registered.pop(id(self), None)
 
     def hasten(self) -> None:
         """Carry it out now, in a thread that the interpreter waits for."""
-        threading.Thread(target=self.execute, name="lemonslice-last-will").start()
+        with suppress(RuntimeError):  # no thread can be started any more: it is carried out at exit, then
+            threading.Thread(target=self.execute, name="lemonslice-last-will").start()
 
     def execute(self) -> None:
         """Send the request and wait for the answer, whatever it is; never raises."""
@@ -57,3 +73,32 @@ class LastWill:
                 connection.getresponse().read(1024)
             finally:
                 connection.close()
+
+
+def execute_all() -> None:
+    """Carry all wills out, the newest first, in bounded time. One by one: a process that ends takes no new threads."""
+    give_up_at = time.monotonic() + ALL_WILLS_SECONDS
+    while _registered and time.monotonic() < give_up_at:
+        _registered[next(reversed(_registered))].execute()
+
+
+def _end(number: int, _frame: object) -> None:
+    """End as the signal would have ended the process, once no session is left."""
+    execute_all()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+def _answer_signals() -> None:
+    """Where nobody handles a signal that ends the process, no exit handler runs: see to the sessions before.
+
+    Whoever handles such a signal, then or later, takes the place of this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in _SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+atexit.register(execute_all)
