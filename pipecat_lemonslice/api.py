@@ -94,6 +94,7 @@ TERMINATE_SECONDS = 30.0
 
 _TERMINATE_ATTEMPT_SECONDS = 8.0
 _TERMINATE_BUDGET = 12.0
+_ONCE_SECONDS = 5.0
 _LARGEST_PAGE = 100
 _NOT_REPEATED = ("pose-trigger",)
 
@@ -220,7 +221,9 @@ class LemonSliceApi:
             # A list that says "more" for ever and repeats itself must come to an end as well.
             number, more = number + 1, page.pagination.has_more and bool(new)
 
-    async def control(self, session_id: str, event: ControlEvent, *, control_url: str | None = None) -> None:
+    async def control(
+        self, session_id: str, event: ControlEvent, *, control_url: str | None = None, once: bool = False
+    ) -> None:
         """Send a control event to a session.
 
         Args:
@@ -228,6 +231,8 @@ class LemonSliceApi:
             event: What it is told.
             control_url: Where to send it, if the session named a place. If that is not on the API's own
                 origin, the event goes there without the API key.
+            once: Whether a failure is final, and the answer awaited for a few seconds only: for what will be
+                sent again at its own time anyway.
 
         Raises:
             ApiError: It was not carried out, or nobody knows.
@@ -235,7 +240,7 @@ class LemonSliceApi:
         """
         payload = await _payload(event)
         call = _event_call(payload, control_address(self._base, session_id, control_url))
-        await self._tell(call)
+        await self._tell(replace(call, timeout=_ONCE_SECONDS, budget=0.0) if once else call)
 
     async def terminate(self, session_id: str, *, control_url: str | None = None) -> None:
         """End a session; one that has ended already is fine. Lasts `TERMINATE_SECONDS` at most.

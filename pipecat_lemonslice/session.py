@@ -42,6 +42,7 @@ class AvatarSession:
         self._state = SessionState.CREATING
         self._created: CreatedSession | None = None
         self._idle_timeout = 0
+        self._resetting: asyncio.Task[None] | None = None
         self._wills: dict[str, LastWill] = {}
         self._failures = 0
         self._ready_at: float | None = None
@@ -74,8 +75,12 @@ class AvatarSession:
         if self._closing:
             await asyncio.shield(self._closing)
 
-    async def control(self, event: ControlEvent) -> None:
+    async def control(self, event: ControlEvent, *, once: bool = False) -> None:
         """Send a control event to the session that exists now.
+
+        Args:
+            event: What it is told.
+            once: Whether it is not worth trying again.
 
         Raises:
             ApiError: It was refused, or did not arrive.
@@ -83,7 +88,7 @@ class AvatarSession:
         """
         if self._created is None:
             raise SessionError("there is no session to control yet")
-        await self._api.control(self._created.session_id, event, control_url=self._created.control_url)
+        await self._api.control(self._created.session_id, event, control_url=self._created.control_url, once=once)
 
     # The owner.
 
@@ -165,11 +170,13 @@ class AvatarSession:
 
     def visit_quiet(self) -> None:
         """Nothing has been said for long enough to reset the vendor's idle timer."""
-        self._chore(self._reset_idle_timeout())
+        if self._resetting is None or self._resetting.done():
+            self._resetting = self._chore(self._reset_idle_timeout())
 
     async def _reset_idle_timeout(self) -> None:
+        """Once: the next time comes soon enough. A vendor that does not know the event does no harm by saying so."""
         try:
-            await self.control(ResetIdleTimeout())
+            await self.control(ResetIdleTimeout(), once=True)
         except LemonSliceError as error:
             logger.debug(f"The session's idle timeout could not be reset: {error}")
 

@@ -214,6 +214,15 @@ async def test_a_pose_is_not_struck_twice(server: RestServer, api: LemonSliceApi
     assert len(server.seen) == 3
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_what_is_sent_once_is_not_tried_again(server: RestServer, api: LemonSliceApi, status: int):
+    """Not even where anything else would be."""
+    server.answer(status)
+    with pytest.raises(ApiStatusError):
+        await api.control("s1", ResetIdleTimeout(), once=True)
+    assert len(server.seen) == 1
+
+
 @pytest.mark.parametrize("body", [None, "", "OK", "<html></html>", b"{", {"success": True}, {}, []])
 async def test_any_success_of_an_event_will_do(server: RestServer, api: LemonSliceApi, body: object):
     """The body of a 2xx answer is not needed."""

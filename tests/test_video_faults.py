@@ -22,7 +22,13 @@ from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
 from pipecat_lemonslice.answers import CreatedSession
 from pipecat_lemonslice.controls import ResetIdleTimeout
-from pipecat_lemonslice.errors import ApiConnectionError, ApiResponseError, ConfigurationError, RoomError
+from pipecat_lemonslice.errors import (
+    ApiConnectionError,
+    ApiResponseError,
+    ApiStatusError,
+    ConfigurationError,
+    RoomError,
+)
 from tests.support.memory import MemoryRoom, MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
@@ -166,12 +172,13 @@ async def test_fallback_fatal_ends_the_pipeline_with_one_errorframe(cause: str) 
 # Keeping it alive.
 
 
-@pytest.mark.parametrize("refused", [False, True])
-def test_a_quiet_call_is_kept_alive_with_one_request_per_third_of_the_timeout(refused: bool) -> None:
+@pytest.mark.parametrize("refusal", [None, ApiResponseError("success: false"), 400, 404, 429, 503])
+def test_a_quiet_call_is_kept_alive_with_one_request_per_third_of_the_timeout(refusal: Any) -> None:
     """Ten quiet minutes with idle_timeout=60 cost one request each 20 s, and a refusal harms nothing."""
 
     async def scenario() -> None:
-        vendor = MemoryVendor(control_refusal=ApiResponseError("unknown event") if refused else None)
+        error = ApiStatusError(refusal, "unknown event") if isinstance(refusal, int) else refusal
+        vendor = MemoryVendor(control_refusal=error)
         async with Stage(vendor) as stage:
             await arrived(stage)
             started = stage.now
@@ -181,9 +188,18 @@ def test_a_quiet_call_is_kept_alive_with_one_request_per_third_of_the_timeout(re
             assert min(gaps) >= 20.0 - 1e-6
             assert max(gaps) <= 20.0 + 1e-6
             assert stage.up(ErrorFrame) == []
-            assert refused or set(map(type, vendor.controls)) == {ResetIdleTimeout}
+            assert refusal or set(map(type, vendor.controls)) == {ResetIdleTimeout}
 
     run_virtual(scenario)
+
+
+@virtual_time
+async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
+    """A vendor that is slow to answer is not asked again meanwhile."""
+    async with Stage(MemoryVendor(control_latency=70.0)) as stage:
+        await arrived(stage)
+        await stage.settle(240.0)
+        assert stage.vendor.control_times == pytest.approx([stage.now - 150.0, stage.now - 70.0])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pipecat.frames.frames import CancelFrame, EndFrame, Frame, TTSAudioRawFrame
@@ -27,6 +27,17 @@ PATIENCE = 40.0
 async def emulator() -> AsyncIterator[Emulator]:
     async with Emulator(EmulatorOptions(latency=0.05)) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+async def no_call_left(emulator: Emulator) -> AsyncIterator[None]:
+    """A test that fails leaves its call running, and a loop does not close before that is over."""
+    Call.started.clear()
+    yield
+    for call, running in Call.started:
+        if not running.done():
+            await call.runner.cancel()
+            await asyncio.wait({running}, timeout=PATIENCE)
 
 
 class Neighbour(FrameProcessor):
@@ -56,6 +67,8 @@ class Neighbour(FrameProcessor):
 class Call:
     """A running pipeline: the service and a neighbour."""
 
+    started: ClassVar[list[tuple["Call", "asyncio.Task[None]"]]] = []
+
     def __init__(self, emulator: Emulator, fault: str = "", **kwargs: Any) -> None:
         self.emulator = emulator
         self.ready = asyncio.Event()
@@ -77,7 +90,9 @@ class Call:
 
     async def start(self) -> "asyncio.Task[None]":
         await self.runner.add_workers(self.worker)
-        return asyncio.create_task(self.runner.run())
+        running = asyncio.create_task(self.runner.run())
+        self.started.append((self, running))
+        return running
 
     async def until_ready(self) -> None:
         await asyncio.wait_for(self.ready.wait(), PATIENCE)

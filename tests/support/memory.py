@@ -251,7 +251,9 @@ class MemoryVendor:
     def last_will(self, session_id: str, *, control_url: str | None = None) -> "MemoryWill":
         return MemoryWill(self)
 
-    async def control(self, session_id: str, event: ControlEvent, *, control_url: str | None = None) -> None:
+    async def control(
+        self, session_id: str, event: ControlEvent, *, control_url: str | None = None, once: bool = False
+    ) -> None:
         await asyncio.sleep(self.control_latency)
         self.control_times.append(asyncio.get_running_loop().time())
         if self.control_refusal:
