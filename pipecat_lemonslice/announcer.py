@@ -82,6 +82,7 @@ class Announcer:
         self._service = service
         self._call_handlers = call_handlers
         self._news: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(MAX_WAITING)
+        self._dropped = 0
         self._teller: asyncio.Task[None] | None = None
         self._status: tuple[AvatarStatus, str] | None = None
         self._response = 0
@@ -168,4 +169,8 @@ class Announcer:
         try:
             self._news.put_nowait(news)
         except asyncio.QueueFull:
-            logger.warning("The avatar's news are not being taken; some are dropped")
+            if not self._dropped:
+                logger.warning("The avatar's news are not being taken: what comes now is dropped until they are")
+            self._dropped += 1
+        else:
+            self._dropped = 0

@@ -38,6 +38,9 @@ Fallback = Literal["voice", "silent", "fatal"]
 DRAIN_MARGIN = 5.0
 """Seconds that the last words may take beyond their own length."""
 
+MAX_ORDERS = 100
+"""Orders to the avatar that have not been carried out yet. Beyond that they are refused, with one ErrorFrame."""
+
 STATUS_OF_STATE = {
     SessionState.CREATING: AvatarStatus.CALLING,
     SessionState.JOINING: AvatarStatus.JOINING,
@@ -132,7 +135,10 @@ class Avatar:
 
     def order(self, event: Callable[[], ControlEvent]) -> None:
         """Have a control event made and sent beside the pipeline; a failure is reported, and harms nothing."""
-        self._run_errand(self._send(event))
+        if len(self._errands) < MAX_ORDERS:
+            self._run_errand(self._send(event))
+        elif len(self._errands) == MAX_ORDERS:  # the refusal is one errand more, so that it is told once
+            self._run_errand(self._refuse())
 
     def _run_errand(self, work: Coroutine[Any, Any, None]) -> None:
         errand = self._host.create_task(work)
@@ -145,6 +151,11 @@ class Avatar:
                 await self._session.control(event())
         except LemonSliceError as error:
             await self._host.push_error(f"The avatar could not be told: {error}", category=ErrorCategory.APPLICATION)
+
+    async def _refuse(self) -> None:
+        refusal = f"The avatar could not be told: {MAX_ORDERS} orders wait, further ones are dropped."
+        async with self._one_errand:
+            await self._host.push_error(refusal, category=ErrorCategory.APPLICATION)
 
     async def finish(self) -> None:
         """Let the last words be heard, in bounded time."""

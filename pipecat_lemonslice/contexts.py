@@ -20,6 +20,10 @@ MAX_CONTEXTS = 256
 """Contexts remembered; the oldest are forgotten first. A late chunk comes seconds late, not hundreds of turns."""
 
 
+MAX_WAITING_WORDS = 10_000
+"""Words that wait for their audio. Further ones keep their place among the other frames instead, as if untimed."""
+
+
 class ContextGate:
     """Knows which TTS audio belongs to something that was interrupted.
 
@@ -134,6 +138,8 @@ class WordClock:
         context_id: str | None = getattr(frame, "context_id", None)
         progress = self._contexts.get(context_id or "")
         if progress is None or progress.late_ns is not None or context_id is None or not frame.pts:
+            return False
+        if len(self._waiting) >= MAX_WAITING_WORDS:
             return False
         if not isinstance(frame, AggregatedTextFrame | AggregatedTextProgressFrame):
             return False

@@ -17,6 +17,9 @@ from pipecat_lemonslice.spoken import ALL_HEARD, Heard
 PERIOD = 0.2
 """Seconds between two BotSpeakingFrames, as in Pipecat's output transports."""
 
+MAX_NEWS = 1000
+"""Starts and stops that have not been told yet. Beyond that nobody listens, and a response is told of no more."""
+
 TAIL_SECONDS = 1.0
 """How long an avatar that nobody listens to here is taken to be speaking after its last audio was played to it."""
 
@@ -47,7 +50,7 @@ class SharedVoice:
 
     def expect_voice(self, lag: float) -> None:
         """Take note that a response has begun."""
-        if self._avatar_speaks() and not self._speaking:
+        if self._avatar_speaks() and not self._speaking and self._news.qsize() < MAX_NEWS:
             self._speaking = True
             self._news.put_nowait(_News.STARTED)
 

@@ -85,8 +85,7 @@ class SpeechLine:
 
     async def put(self, frame: Frame) -> None:
         """Add a frame to the line; waits only while the line is full."""
-        if isinstance(frame, TTSAudioRawFrame):
-            await self._queue.wait_for_space()
+        await self._queue.wait_for_space()
         if not self._queue.admit(frame):
             return
         self._note(frame)

@@ -13,6 +13,9 @@ from pipecat_lemonslice.stream import duration
 MAX_QUEUED_SECONDS = 1800.0
 """Speech that may wait. Beyond it the pipeline is held back until some has been spoken; nothing is dropped."""
 
+MAX_QUEUED_FRAMES = 100_000
+"""Frames that may wait, of any kind; likewise."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TakenBack:
@@ -60,8 +63,8 @@ class SpeechQueue:
         return any(isinstance(item, TTSAudioRawFrame | TakenBack) for item in self._items)
 
     async def wait_for_space(self) -> None:
-        """Wait while the queue holds as much speech as it may."""
-        while self._seconds > MAX_QUEUED_SECONDS:
+        """Wait while the queue holds as much as it may."""
+        while self._seconds > MAX_QUEUED_SECONDS or len(self._items) >= MAX_QUEUED_FRAMES:
             self._space.clear()
             await self._space.wait()
 
@@ -97,7 +100,7 @@ class SpeechQueue:
         item = self._items.popleft()
         if isinstance(item, TTSAudioRawFrame):
             self._seconds = max(0.0, self._seconds - duration(item, self._rate))
-            self._space.set()
+        self._space.set()
 
     def replace(self, mark: TakenBack, frames: Sequence[TTSAudioRawFrame]) -> None:
         """Put frames in the place of a mark."""

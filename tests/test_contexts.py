@@ -4,7 +4,7 @@ import pytest
 from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
 from pipecat.utils.text.base_text_aggregator import TextType
 
-from pipecat_lemonslice.contexts import MAX_CONTEXTS, ContextGate, WordClock
+from pipecat_lemonslice.contexts import MAX_CONTEXTS, MAX_WAITING_WORDS, ContextGate, WordClock
 
 SECOND = 1_000_000_000
 
@@ -220,3 +220,12 @@ def test_the_clock_remembers_a_bounded_number_of_contexts() -> None:
         clock.arrived(audio(str(number)), 100 * SECOND)
     assert texts(clock.due()) == ["x"]
     assert len(clock._contexts) == MAX_CONTEXTS
+
+
+def test_a_bounded_number_of_words_waits_for_audio() -> None:
+    """Further ones are not kept: they travel in their place, as untimed ones do."""
+    clock = clock_with_audio()
+    assert all(clock.hold(word("x", 200.0)) for _ in range(MAX_WAITING_WORDS))
+    assert not clock.hold(word("y", 200.0))
+    assert len(clock.finish(None)) == MAX_WAITING_WORDS
+    assert clock.hold(word("z", 200.0))

@@ -4,7 +4,7 @@ import asyncio
 
 from pipecat.frames.frames import BotSpeakingFrame, BotStartedSpeakingFrame, BotStoppedSpeakingFrame, Frame
 
-from pipecat_lemonslice.shared_voice import SharedVoice
+from pipecat_lemonslice.shared_voice import MAX_NEWS, SharedVoice
 from pipecat_lemonslice.spoken import ALL_HEARD
 from tests.support.virtual_time import virtual_time
 
@@ -85,6 +85,19 @@ async def test_the_avatar_may_be_heard_for_a_moment_after_its_response_unless_in
     pipeline.voice.interrupt()
     assert not pipeline.voice.sounds()
     await pipeline.end()
+
+
+@virtual_time
+async def test_news_that_nobody_takes_do_not_pile_up() -> None:
+    """Beyond the limit responses are told of no more; what is told still alternates."""
+    pipeline = Pipeline()
+    await asyncio.sleep(0)
+    for _ in range(MAX_NEWS):
+        pipeline.voice.expect_voice(0.0)
+        pipeline.voice.response_over()
+    await pipeline.end()
+    told = [kind for kind in pipeline.kinds() if kind is not BotSpeakingFrame]
+    assert told == [BotStartedSpeakingFrame, BotStoppedSpeakingFrame] * (MAX_NEWS // 2)
 
 
 @virtual_time

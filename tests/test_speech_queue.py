@@ -13,7 +13,7 @@ from pipecat.frames.frames import (
 from pipecat.utils.text.base_text_aggregator import TextType
 
 from pipecat_lemonslice.frames import AvatarImageFrame
-from pipecat_lemonslice.speech_queue import MAX_QUEUED_SECONDS, Drained, SpeechQueue, TakenBack
+from pipecat_lemonslice.speech_queue import MAX_QUEUED_FRAMES, MAX_QUEUED_SECONDS, Drained, SpeechQueue, TakenBack
 from tests.support.stage import RATE, speech
 from tests.support.virtual_time import virtual_time
 
@@ -127,6 +127,20 @@ async def test_beyond_its_limit_it_holds_the_pipeline_back() -> None:
         await asyncio.sleep(0)
         assert waiting.done()
         add(queue, minute)
+
+
+@virtual_time
+async def test_frames_of_any_kind_are_held_back_when_there_are_too_many() -> None:
+    """As many as may wait do, in their order; the next waits for one to leave."""
+    queue, frame = SpeechQueue(RATE), LLMTextFrame("x")
+    for _ in range(MAX_QUEUED_FRAMES):
+        await queue.wait_for_space()
+        queue.put(frame)
+    waiting = asyncio.create_task(queue.wait_for_space())
+    await asyncio.sleep(1.0)
+    assert not waiting.done()
+    queue.pop()
+    await asyncio.wait_for(waiting, 1.0)
 
 
 @virtual_time

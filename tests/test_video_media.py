@@ -22,6 +22,7 @@ from pipecat_lemonslice import (
     AvatarResponseDoneFrame,
     LemonSliceVideoService,
 )
+from pipecat_lemonslice.avatar import MAX_ORDERS
 from pipecat_lemonslice.controls import PoseTrigger, ResetIdleTimeout, UpdateAgentPrompt, UpdateImage
 from pipecat_lemonslice.errors import ApiStatusError
 from pipecat_lemonslice.media import PICTURES_ON_THEIR_WAY
@@ -166,6 +167,21 @@ async def test_an_order_that_is_refused_is_told_and_harms_nothing() -> None:
             (False, True),
             (False, True),
         ]
+
+
+@virtual_time
+async def test_orders_that_pile_up_are_refused() -> None:
+    """As many as may wait are carried out in their order; that the rest is not is told once."""
+    async with Stage(MemoryVendor(control_latency=1.0), keep_alive=False) as stage:
+        await arrived(stage)
+        await stage.send(*(AvatarActionFrame(str(number)) for number in range(2 * MAX_ORDERS)))
+        await stage.settle(MAX_ORDERS + 10.0)
+        assert stage.vendor.controls == [PoseTrigger(str(number)) for number in range(MAX_ORDERS)]
+        [error] = stage.up(ErrorFrame)
+        assert f"{MAX_ORDERS} orders wait" in error.error
+        await stage.send(AvatarActionFrame("later"))
+        await stage.settle(2.0)
+        assert stage.vendor.controls[-1] == PoseTrigger("later")
 
 
 @virtual_time

@@ -34,6 +34,9 @@ TRACK = "stream"
 INITIAL_RECEIVE_BITRATE = 4_000_000
 """Bits per second that Daily may send from the first moment, so that the picture is sharp early. Its default is 1e6."""
 
+MAX_REFUSED_MESSAGES = 3
+"""Messages refused in a row after which the room is given up."""
+
 VOICE_MILLISECONDS = 20
 WATCHED = {"media": {"camera": "subscribed", "microphone": "subscribed"}}
 UNWATCHED = {"media": {"camera": "unsubscribed", "microphone": "unsubscribed"}}
@@ -57,6 +60,7 @@ class DailyRoom:
         self._present: set[str] = set()
         self._watched: Participant | None = None
         self._unplayed: set[asyncio.Future[None]] = set()
+        self._refused = 0
         self._lost: RoomLost | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -117,7 +121,7 @@ class DailyRoom:
         if self._lost:
             return
         recipient = self._watched.id if self._watched else None
-        self._call.client.send_app_message(dict(message), recipient, completion=self._answered)
+        self._call.client.send_app_message(dict(message), recipient, completion=self._sent)
 
     def watch(self, participant: Participant) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.watch`."""
@@ -152,14 +156,24 @@ class DailyRoom:
             self._closing.add_done_callback(_closing.discard)
         return self._closing
 
-    # What comes from the room: on native threads the first two, all else on the loop.
+    # What comes from the room: on native threads the first three, all else on the loop.
 
     def _answered(self, error: str | None) -> None:
         if error:
             self._crossing.call(logger.warning, f"Daily refused a request: {safe_line(error)}")
 
+    def _sent(self, error: str | None) -> None:
+        self._answered(error)
+        self._crossing.call(self._count_refusals, error is not None)
+
     def _receive_voice(self, participant_id: str, audio: daily.AudioData, _source: str) -> None:
         self._crossing.call(self._heard, participant_id, audio)
+
+    def _count_refusals(self, refused: bool) -> None:
+        """An avatar that cannot be told anything any more is of no use; one message may get lost."""
+        self._refused = self._refused + 1 if refused else 0
+        if self._refused >= MAX_REFUSED_MESSAGES:
+            self._lose(RoomLost("the room takes no more messages"))
 
     def _heard(self, participant_id: str, audio: daily.AudioData) -> None:
         if self._watched and participant_id == self._watched.id:

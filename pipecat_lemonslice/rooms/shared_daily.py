@@ -28,6 +28,9 @@ UNHEARD = {"media": {"microphone": "unsubscribed", "camera": "unsubscribed"}}
 CHECKS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between looks at whether the bot hears the avatar after all: the transport subscribes at its own time."""
 
+MAX_AVATARS = 256
+"""Avatars that are remembered, one for each session; of more, the oldest are forgotten, which have gone long since."""
+
 VISIBLE = frozenset({"sendable", "loading", "playable"})
 """States of a camera that can be seen by whoever subscribes to it."""
 
@@ -56,7 +59,7 @@ class SharedDaily:
         self._error = ""
         self._news = asyncio.Event()
         self._people: dict[str, Entry] = {}
-        self._avatars: set[str] = set()
+        self._avatars: dict[str, None] = {}
         self._former: set[str] = set()
         self._room: SharedRoom | None = None
         self._registered = False
@@ -111,7 +114,7 @@ class SharedDaily:
 
     def started(self) -> None:
         """The pipeline has started: the transport may subscribe now to whom it met before."""
-        for avatar in self._avatars & set(self._people):
+        for avatar in self._avatars.keys() & self._people.keys():
             self.silence(avatar)
 
     async def close(self) -> None:
@@ -146,7 +149,7 @@ class SharedDaily:
         """A room has been closed: the avatars that are still here are not the next session's."""
         if self._room is room:
             self._room = None
-            self._former |= self._avatars & set(self._people)
+            self._former |= self._avatars.keys() & self._people.keys()
 
     # Small steps.
 
@@ -195,7 +198,9 @@ class SharedDaily:
         new = who.id not in self._people
         self._people[who.id] = entry
         if self.is_avatar(entry) and (who.id not in self._avatars or self._hears(who.id)):
-            self._avatars.add(who.id)
+            self._avatars[who.id] = None
+            if len(self._avatars) > MAX_AVATARS:
+                del self._avatars[next(iter(self._avatars))]
             self.silence(who.id)
         if new:
             self._tell(ParticipantJoined(who))
@@ -236,6 +241,7 @@ class SharedDaily:
     def _on_participant_left(self, _transport: DailyTransport, participant: Entry, reason: str) -> None:
         who = read_participant(participant)
         self._people.pop(who.id, None)
+        self._former.discard(who.id)
         if watch := self._watches.pop(who.id, None):
             watch.cancel()
         self._tell(ParticipantLeft(who, str(reason)))

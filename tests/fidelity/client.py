@@ -170,7 +170,9 @@ def make_call_client(world: World, classes: Classes) -> type:
 
         def _send(self, message: Any, recipient: str | None, completion: Completion) -> None:
             error = None if self._room else "AppMessage(Signalling(ChannelNotOpen))"
-            if self._room:
+            if self._room and self._room.message_refusals:
+                error = self._room.message_refusals.pop()
+            elif self._room:
                 self._room.send(self, message, recipient)
             self._complete(completion, error)
             if error:

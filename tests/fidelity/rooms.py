@@ -38,6 +38,7 @@ class DailyRoomState:
         tokens: Who has one of these gets in; empty for an open room.
         refusal: Error of every join, if any.
         hangs: Seconds that a join takes to fail with `refusal`.
+        message_refusals: Errors of the next app messages, the last first.
     """
 
     world: World
@@ -46,6 +47,7 @@ class DailyRoomState:
     refusal: str | None = None
     hangs: float = 0.0
     latency: float = 0.005
+    message_refusals: list[str] = field(default_factory=list)
     members: dict[str, Member] = field(default_factory=dict)
 
     def refuses(self, token: str | None) -> str | None:

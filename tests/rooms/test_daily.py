@@ -7,10 +7,10 @@ import pytest
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice.errors import ConfigurationError, RoomError
-from pipecat_lemonslice.rooms import Participant, ParticipantJoined, RoomOptions, open_room
+from pipecat_lemonslice.rooms import Participant, ParticipantJoined, RoomLost, RoomOptions, open_room
 from pipecat_lemonslice.rooms._daily_call import join_error
 from pipecat_lemonslice.rooms._native import Crossing, SpeechSource
-from pipecat_lemonslice.rooms.daily import DailyRoom
+from pipecat_lemonslice.rooms.daily import MAX_REFUSED_MESSAGES, DailyRoom
 from tests.fidelity.installed import URL, Native
 from tests.fidelity.rooms import AvatarPerson
 from tests.support.waiting import until
@@ -134,3 +134,24 @@ def test_a_failed_join_says_why(said: str, meaning: str, category: str) -> None:
     assert said.split("(")[0] in str(error)
     assert "secret-token" not in str(error)
     assert error.category is ErrorCategory[category]
+
+
+async def test_a_room_that_takes_no_messages_is_given_up(native: Native) -> None:
+    """After three in a row; one that gets lost is no reason."""
+    room, listener = await DailyRoom.join(URL, OPTIONS), AvatarPerson(native.world, URL)
+    listener.join()
+    assert isinstance(await room.next_event(), ParticipantJoined)
+    reading = asyncio.create_task(room.next_event())
+    refusals = native.room().message_refusals
+    for _ in range(2):
+        refusals += ["AppMessage(TooLarge)"] * (MAX_REFUSED_MESSAGES - 1)
+        for number in range(MAX_REFUSED_MESSAGES):
+            room.send({"number": number})
+        await until(lambda: not native.room().message_refusals)
+    await until(lambda: len(listener.messages) == 2)
+    assert not reading.done()
+    refusals += ["AppMessage(Signalling(ChannelNotOpen))"] * MAX_REFUSED_MESSAGES
+    for number in range(MAX_REFUSED_MESSAGES):
+        room.send({"number": number})
+    assert await asyncio.wait_for(reading, 5.0) == RoomLost("the room takes no more messages")
+    await room.close()
