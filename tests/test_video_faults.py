@@ -29,6 +29,7 @@ from pipecat_lemonslice.errors import (
     ConfigurationError,
     RoomError,
 )
+from pipecat_lemonslice.session import STEADY_SECONDS
 from tests.support.memory import MemoryRoom, MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
@@ -114,6 +115,28 @@ async def test_each_failed_start_is_one_errorframe_and_is_tried_again_with_growi
         await stage.send(speech(0.5))
         await stage.settle(1.0)
         assert stage.room.speech == tone(0.5)
+
+
+@virtual_time
+async def test_an_avatar_that_comes_only_to_go_again_costs_ever_fewer_sessions() -> None:
+    """The pauses grow from session to session, however often one was ready, until one has been so for 30 s."""
+    async with Stage() as stage:
+        pauses = [await pause_after(stage, 1.0) for _ in range(9)]
+        assert pauses == pytest.approx([0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0], abs=0.01)
+        assert await pause_after(stage, STEADY_SECONDS) == pytest.approx(0.5, abs=0.01)
+        assert await pause_after(stage, 1.0) == pytest.approx(1.0, abs=0.01)
+        assert stage.vendor.terminated == stage.vendor.created[:-1]
+        assert len(stage.up(ErrorFrame)) == 11
+
+
+async def pause_after(stage: Stage, seconds: float) -> float:
+    """From when the room of an avatar that was here for so long is lost until the next one is joined."""
+    room = await arrived(stage)
+    await stage.settle(seconds)
+    room.lose("gone")
+    lost_at, rooms = stage.now, len(stage.rooms)
+    await stage.until(lambda: len(stage.rooms) > rooms)
+    return stage.now - lost_at
 
 
 @virtual_time
@@ -227,7 +250,7 @@ def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
             context = f"context-{number}"
             word = TTSTextFrame("word", text_type=TextType.WORD)
             word.context_id, word.pts = context, round(stage.now * 1e9)
-            await stage.send(LLMFullResponseStartFrame(), TTSStartedFrame(context), speech(0.02, context), word)
+            await stage.send(LLMFullResponseStartFrame(), TTSStartedFrame(context), speech(0.4, context), word)
             await stage.send(TTSStoppedFrame(context), LLMFullResponseEndFrame())
             await asyncio.sleep(60.0)
         for told in (stage.events, stage.vendor.controls, stage.vendor.control_times):
