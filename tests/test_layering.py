@@ -1,8 +1,11 @@
 """Imports go one way, daily-python stays in the rooms, the emulator stays by itself, and what is public is listed."""
 
 import ast
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -124,6 +127,26 @@ def test_the_pure_parts_import_no_io_and_no_clock() -> None:
         "spoken",
     ):
         assert {"asyncio", "time", "aiohttp", "threading"}.isdisjoint(imported(ROOT / f"{name}.py"))
+
+
+def test_only_declared_dependencies_are_imported() -> None:
+    """What is audited is what is used: each import is declared, or comes with what is by its own declaration."""
+    declared = distributions(requires("pipecat-lemonslice") or [])
+    declared |= {name for each in ("aiohttp",) for name in distributions(requires(each) or [])}
+    homes = packages_distributions()
+    for path in (*CORE, *EMULATOR):
+        for module in {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names):
+            if module != "pipecat_lemonslice":
+                assert {canonical(home) for home in homes[module]} & declared, f"{path.name} imports {module}"
+
+
+def distributions(requirements: Iterable[str]) -> set[str]:
+    """The names in requirements, without extras, versions and markers."""
+    return {canonical(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]) for requirement in requirements}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_all_is_what_is_public() -> None:
