@@ -5,16 +5,19 @@ catalogue; here it is found out. To run the matrix on another topology, add one 
 """
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from pipecat.frames.frames import EndFrame, StartFrame
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from tests.faults.catalogue import EARLY, FAULTS, READY, SOON, Fault
-from tests.faults.world import LAG, SECRET, SLICE, SLICE_SAMPLES, Utterance, World, WorldRoom
+from tests.faults.emulated import EmulatedWorld
+from tests.faults.world import LAG, SECRET, SLICE, SLICE_SAMPLES, Utterance, World
 from tests.support.stage import RATE
 from tests.support.virtual_time import run_virtual
 
@@ -25,12 +28,13 @@ MOMENTS = {
     "ready": 11.0,
     "speaking": 12.9,
     "between": 17.0,
-    "ending": 110.7,
 }
-"""Seconds from the start of the call."""
+"""Seconds from the start of the call; one more is "ending", `LATE` seconds into the last speech."""
 
-SPEECH = ((0.1, 1.0), (12.0, 2.0), (20.0, 1.5), (100.0, 1.0), (110.0, 1.5))
-"""When the bot says something, and for how long; the last comes together with the EndFrame."""
+LATE = 0.7
+
+Speech = Sequence[tuple[float, float]]
+"""When the bot says something, in seconds from the start of the call, and for how long."""
 
 DOUBLED = 0.04 + 0.02
 """Seconds of words that may be heard twice: what was in flight when the avatar went, and the slice it went in."""
@@ -53,16 +57,58 @@ class Topology:
         name: Its name.
         make: Makes a call in it.
         takes: Whether a fault can happen there.
+        differs: What a fault costs there, where that is something else.
+        rest: Seconds in which nothing is said, so that the avatar can be back; None: as many as the fault lasts.
     """
 
     name: str
     make: Callable[[], World]
     takes: Callable[[Fault], bool] = lambda _: True
+    differs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rest: float | None = 80.0
 
 
-TOPOLOGIES = (Topology("relay", World),)
+NOT_OF_A_SOCKET = ("writes never complete", "the room refuses writes", "the room refuses messages")
+OF_A_KNOWN_ROOM = ("an answer with session_id alone", "odd types in an answer")
+AT_THE_CLIENT = ("an empty answer", "a list for an answer", "an answer without session_id", "no connection x5")
+ALIKE = re.compile(
+    r"4(00|02|03|04|05|10|13|15|22), for good$|(408|409|500|520) x1$|50[34] x5|(429|503) x2$|a hang before"
+)
+"""Refusals in which the emulator has the same part as in others."""
+
+
+def emulated(fault: Fault) -> bool:
+    """Whether the emulator has a part in a fault, in a room of the session's own, that it has in no other."""
+    elsewhere = (*NOT_OF_A_SOCKET, *OF_A_KNOWN_ROOM, *AT_THE_CLIENT)
+    return fault.name not in elsewhere and not ALIKE.search(fault.name)
+
+
+def emulated_in_lobby(fault: Fault) -> bool:
+    """What is different in a room that outlives the sessions."""
+    return fault.name in (*OF_A_KNOWN_ROOM, "the avatar leaves", "the avatar is replaced by another")
+
+
+TOPOLOGIES = (
+    Topology("relay", World),
+    Topology(
+        "emulator",
+        EmulatedWorld,
+        takes=emulated,
+        # Reading and writing fail together, and either may be the first to be noticed.
+        differs={"the socket dies": {"says": ("room has closed the connection|sending to the room failed",)}},
+        rest=None,
+    ),
+    Topology("emulator, lobby", lambda: EmulatedWorld(lobby=True), takes=emulated_in_lobby, rest=None),
+)
+LEAKS = pytest.mark.xfail(strict=True, reason="WebSocketRoom.close leaves Queue.join() waiting in a room that was lost")
 CELLS = [
-    pytest.param(topology, fault, moment, id=f"{topology.name}: {fault.name}, {moment}")
+    pytest.param(
+        topology,
+        fault,
+        moment,
+        id=f"{topology.name}: {fault.name}, {moment}",
+        marks=[LEAKS] if topology.name == "emulator" and fault.name == "the socket dies" else [],
+    )
     for topology in TOPOLOGIES
     for fault in FAULTS
     if topology.takes(fault)
@@ -78,14 +124,22 @@ def test_the_matrix_is_as_large_as_promised() -> None:
 @pytest.mark.parametrize(("topology", "fault", "moment"), CELLS)
 def test_the_call_survives(topology: Topology, fault: Fault, moment: str) -> None:
     """No dead air, no lost word, no leak and no secret beyond what is stated; one ErrorFrame for each failure."""
-    run_virtual(lambda: _check(topology.make(), fault, moment))
+    here = replace(fault, **topology.differs.get(fault.name, {}))
+    world = topology.make()
+    run_virtual(lambda: _check(world, here, moment, speech_of(topology, fault)), loop=world.loop)
 
 
-async def _check(world: World, fault: Fault, moment: str) -> None:
-    started, ended, left = await play(world, fault, moment)
+def speech_of(topology: Topology, fault: Fault) -> Speech:
+    """What is said in a call; the last comes together with the EndFrame."""
+    rested, after = 20.0 + (topology.rest or fault.lasts), 10.0 if topology.rest else 4.0
+    return (0.1, 1.0), (12.0, 2.0), (20.0, 1.5), (rested, 1.0), (rested + after, 1.5)
+
+
+async def _check(world: World, fault: Fault, moment: str, speech: Speech) -> None:
+    started, ended, left = await play(world, fault, moment, speech)
     assert world.time_of(StartFrame) == started, "the StartFrame was held back"
     check_ears(world, fault, moment, started)
-    assert ended - started <= SPEECH[-1][0] + SPEECH[-1][1] + ENDING + fault.silence + fault.ending
+    assert ended - started <= sum(speech[-1]) + ENDING + fault.silence + fault.ending
     assert left - ended <= CLEANUP
     check_errors(world, fault, moment)
     check_sessions(world, fault)
@@ -94,16 +148,17 @@ async def _check(world: World, fault: Fault, moment: str) -> None:
     assert by.most_common(1)[0][0] == ("avatar" if fault.back else "voice"), f"the last but one was said by {by}"
 
 
-async def play(world: World, fault: Fault, moment: str) -> tuple[float, float, float]:
+async def play(world: World, fault: Fault, moment: str, speech: Speech) -> tuple[float, float, float]:
     """One call with one fault; returns when it began, when its EndFrame had come through, and when all was over."""
     started = asyncio.get_running_loop().time()
     if moment == "creating":
         _inject(world, fault, moment)
     async with world:
-        injection = asyncio.get_running_loop().call_at(started + MOMENTS[moment], _inject, world, fault, moment)
+        when = started + MOMENTS.get(moment, speech[-1][0] + LATE)
+        injection = asyncio.get_running_loop().call_at(when, _inject, world, fault, moment)
         if moment == "creating":
             injection.cancel()
-        for at, seconds in SPEECH:
+        for at, seconds in speech:
             await asyncio.sleep(max(0.0, started + at - world.now))
             await world.say(seconds)
         await world.end()
@@ -114,7 +169,7 @@ async def play(world: World, fault: Fault, moment: str) -> tuple[float, float, f
 def _inject(world: World, fault: Fault, moment: str) -> None:
     fault.inject(world)
     if fault.renewal and moment == "speaking":
-        WorldRoom.leave(world.room)  # type: ignore[arg-type]
+        world.room.leave()
 
 
 # What the user hears.
@@ -176,7 +231,7 @@ def check_errors(world: World, fault: Fault, moment: str) -> None:
     assert len(told) == expected, told
     assert all(error.category is not None and not error.fatal for error in world.errors)
     if expected > provoked:
-        assert any(all(word in text for word in fault.says) for text in told), told
+        assert any(all(re.search(word, text) for word in fault.says) for text in told), told
     statuses = [frame.data["status"] for frame in world.down(RTVIServerMessageFrame) if "status" in frame.data]
     assert statuses[-1] == "ended"
     assert not told or {"lost", "voice_only", "ended"} & set(statuses)
@@ -195,7 +250,7 @@ def check_quiet(world: World) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert [text for text in visible(world) if SECRET in text] == []
     for sent in world.lemonslice.requests:
-        assert ("X-API-Key" in sent.headers) == sent.url.startswith("https://api.test/"), sent.url
+        assert ("X-API-Key" in sent.headers) == sent.url.startswith(world.lemonslice.url), sent.url
 
 
 def visible(world: World) -> Iterator[str]:
@@ -207,15 +262,16 @@ def visible(world: World) -> Iterator[str]:
     yield from (repr(event) for event in world.events)
 
 
-def test_every_frame_comes_through() -> None:
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.name)
+def test_every_frame_comes_through(topology: Topology) -> None:
     """The call that nothing happens to: said by the avatar from first to last, with the EndFrame behind it."""
+    world = topology.make()
 
     async def scenario() -> None:
-        world = World()
         nothing = Fault("nothing", lambda _: None, (), errors=0, lost=1e-9)
-        await _check(world, nothing, "between")
+        await _check(world, nothing, "between", speech_of(topology, nothing))
         assert {sounding.by for sounding in world.heard()} == {"avatar"}
         assert len(world.down(EndFrame)) == 1
         assert silence_of(world, world.said[1]) <= MARGIN + SOON
 
-    run_virtual(scenario)
+    run_virtual(scenario, loop=world.loop)
