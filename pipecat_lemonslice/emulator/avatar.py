@@ -89,6 +89,7 @@ class Avatar(Member, Witness):
         response = ResponseWatch(order.response_done_timeout)
         stage = Stage(actor, response, record, options.latency, order.sample_rate)
         Witness.__init__(self, record, stage)
+        self._picture_beats = round(1 / (PACKET_SECONDS * min(25.0, max(1.0, options.pictures_per_second))))
         self._prepared = asyncio.Event()
         self._portrait = Portrait(0, 0)
         self._changing = asyncio.Lock()
@@ -248,8 +249,8 @@ class Avatar(Member, Witness):
             await asyncio.sleep(max(0.0, ticks.next - self._clock()))
 
     def _beat(self, at: float) -> None:
-        """20 ms of sound, and with every second of them a picture."""
-        if self._ailments.video and self._beats % 2 == 0 and self._room.watched(self):
+        """20 ms of sound, and with every second of them, or fewer, a picture."""
+        if self._ailments.video and self._beats % self._picture_beats == 0 and self._room.watched(self):
             header = picture_header(self.id, self._portrait.width, self._portrait.height)
             self._room.show(self, self._stage.picture(at, self._portrait, header))
         self._beats += 1

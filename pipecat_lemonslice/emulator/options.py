@@ -27,6 +27,7 @@ class EmulatorOptions:
         allow_private_images: Also fetch pictures from private and loopback addresses.
         image_cuts_voice: A new picture drops the speech that has not been sounded yet, as the real model may.
         credits_per_minute: Cost of an active session.
+        pictures_per_second: Pictures that each avatar sends, 25 at most and 1 at least; fewer spare the processor.
         record_seconds: Speech kept for `avatar.heard` and `avatar.sounded`, in seconds from the beginning.
     """
 
@@ -44,4 +45,5 @@ class EmulatorOptions:
     allow_private_images: bool = False
     image_cuts_voice: bool = False
     credits_per_minute: float = 10.0
+    pictures_per_second: float = 25.0
     record_seconds: float = 600.0

@@ -34,6 +34,7 @@ SOUND_KIND, PICTURE_KIND = 1, 2
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_OUTGOING = 500
 LEAVE_TIMEOUT = 1.0
+FAREWELL = aiohttp.ClientWSTimeout(ws_close=LEAVE_TIMEOUT)  # pyright: ignore[reportCallIssue]
 
 
 class WebSocketRoom:
@@ -70,7 +71,7 @@ class WebSocketRoom:
         http = aiohttp.ClientSession()
         try:
             async with asyncio.timeout(options.timeout):
-                socket = await http.ws_connect(url, max_msg_size=MAX_MESSAGE_BYTES, compress=0)
+                socket = await http.ws_connect(url, max_msg_size=MAX_MESSAGE_BYTES, compress=0, timeout=FAREWELL)
                 answer = await _shake_hands(socket, options)
         except TimeoutError:
             await http.close()
@@ -112,19 +113,17 @@ class WebSocketRoom:
 
     async def close(self) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.close`."""
+        drained = self._loop.create_task(self._outgoing.join())
         with suppress(Exception):
             async with asyncio.timeout(LEAVE_TIMEOUT):
                 self._enqueue(json.dumps({"type": "leave"}))
-                await asyncio.wait({self._drained(), self._writer}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({drained, self._writer}, return_when=asyncio.FIRST_COMPLETED)
                 await self._socket.close()
-        self._writer.cancel()
-        self._reader.cancel()
-        await asyncio.gather(self._reader, self._writer, return_exceptions=True)
+        for task in (drained, self._writer, self._reader):
+            task.cancel()
+        await asyncio.gather(drained, self._writer, self._reader, return_exceptions=True)
         self._lose("the bot has left the room")
         await self._http.close()
-
-    def _drained(self) -> "asyncio.Task[None]":
-        return self._loop.create_task(self._outgoing.join())
 
     def _enqueue(self, data: str | bytes) -> None:
         try:
@@ -207,7 +206,11 @@ async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOpt
             "subscribe": options.avatar_name,
         }
     )
-    answer: dict[str, Any] = await socket.receive_json()
+    try:
+        answer: dict[str, Any] = await socket.receive_json()
+    except BaseException:
+        await socket.close()
+        raise
     if answer.get("type") != "joined":
         await socket.close()
         raise RoomError(f"the room refused the bot: {str(answer.get('error', 'no reason given'))[:200]}")

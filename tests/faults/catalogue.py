@@ -18,6 +18,9 @@ READY = 8.0
 SOON = 0.5
 """Seconds without sound that a change-over may take once it is noticed, or that nobody notices."""
 
+LOST_SIGHT = 34.0
+"""Seconds until there is an avatar once nobody knows whether a session was created."""
+
 EARLY = ("creating", "joining", "waiting")
 ROOM = ("waiting", "ready", "speaking", "between", "ending")
 CREATION = ("creating", "speaking")
@@ -33,11 +36,12 @@ class Fault:
         inject: Makes it happen in a call, from now on.
         moments: When it can happen.
         errors: How many ErrorFrames it makes.
-        says: What is in the last of them.
+        says: What is in the last of them, as patterns.
         silence: Seconds that the user hears nothing although there is something to be heard, besides waiting for an
             avatar that is coming.
         lost: Seconds of words that are never heard.
         back: Whether the avatar speaks again in the end.
+        lasts: Seconds after which it does at the latest.
         unseen: Sessions that nobody can terminate, as the vendor never told of them; they end by idle timeout.
         quiet: Moments at which it remains unnoticed.
         renewal: Whether it is about the creation of a session, so that the avatar must be lost first.
@@ -53,6 +57,7 @@ class Fault:
     silence: float = SOON
     lost: float = 1e-9
     back: bool = True
+    lasts: float = 6.0
     unseen: int = 0
     quiet: tuple[str, ...] = ()
     renewal: bool = False
@@ -78,10 +83,15 @@ def final(status: int, *words: str, **refusal: Any) -> Fault:
     return creation(name, Refuse(status, **refusal), says=words, back=False)
 
 
-def passing(status: int, times: int, errors: int, **refusal: Any) -> Fault:
+def passing(status: int, times: int, errors: int, lasts: float = 6.0, **refusal: Any) -> Fault:
     says = (str(status),) if errors else ()
     name = f"{status} x{times}" + "".join(f", {key}" for key in refusal)
-    return creation(name, *[Refuse(status, **refusal)] * times, errors=errors, says=says)
+    return creation(name, *[Refuse(status, **refusal)] * times, errors=errors, says=says, lasts=lasts)
+
+
+def unclear(name: str, *wire: Wire, lasts: float = LOST_SIGHT, **facts: Any) -> Fault:
+    """After it nobody knows whether there is a session."""
+    return creation(name, *wire, lasts=lasts, **facts)
 
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
@@ -94,29 +104,31 @@ AT_CREATION = (
     passing(408, 1, 1),
     passing(409, 1, 1),
     passing(429, 2, 0),
-    passing(429, 2, 0, retry_after=2.0),
-    passing(429, 1, 1, retry_after=60.0),
+    passing(429, 2, 0, lasts=12.0, retry_after=2.0),
+    passing(429, 1, 1, lasts=64.0, retry_after=60.0),
     passing(500, 1, 1),
     passing(502, 2, 0, body=HTML),
-    passing(502, 5, 1, body=HTML),
+    passing(502, 5, 1, lasts=16.0, body=HTML),
     passing(503, 2, 0),
-    passing(503, 5, 1, retry_after=1.0),
-    passing(504, 5, 1),
+    passing(503, 5, 1, lasts=16.0, retry_after=1.0),
+    passing(504, 5, 1, lasts=16.0),
     passing(520, 1, 1),
-    creation("an answer cut in half", Spoil(lambda text: text[: len(text) // 2]), says=("breaks off",)),
-    creation("an empty answer", Spoil(lambda _: ""), says=UNREADABLE, unseen=1),
-    creation("a list for an answer", Spoil(lambda text: f"[{text}]"), says=UNREADABLE, unseen=0),
-    creation("an answer without session_id", Spoil(lambda _: '{"room_url": "wss://x"}'), says=UNREADABLE, unseen=1),
+    unclear("an answer cut in half", Spoil(lambda text: text[: len(text) // 2]), says=("breaks off",)),
+    unclear("an empty answer", Spoil(lambda _: ""), says=UNREADABLE, unseen=1),
+    unclear("a list for an answer", Spoil(lambda text: f"[{text}]"), says=UNREADABLE, unseen=0),
+    unclear("an answer without session_id", Spoil(lambda _: '{"room_url": "wss://x"}'), says=UNREADABLE, unseen=1),
     creation("an answer with session_id alone", Spoil(lambda text: _only(text, "session_id")), errors=0),
     creation("odd types in an answer", Spoil(lambda text: _odd(text)), errors=0),
-    creation("a reset before it was accepted", Break("before"), says=("may have been carried out",)),
-    creation("a reset after it was accepted", Break("after"), says=("may have been carried out",), unseen=1),
+    unclear("a reset before it was accepted", Break("before"), says=("may have been carried out",)),
+    unclear("a reset after it was accepted", Break("after"), says=("may have been carried out",), unseen=1),
     creation("no connection x2", *[Break("connect")] * 2, errors=0),
-    creation("no connection x5", *[Break("connect")] * 5, says=("Cannot connect", "was not carried out")),
-    creation("a hang before it was accepted", Hang(), says=("no complete answer in 30 s",)),
-    creation("a hang after it was accepted", Hang(acts=True), says=("no complete answer in 30 s",), unseen=1),
+    creation("no connection x5", *[Break("connect")] * 5, lasts=16.0, says=("Cannot connect", "was not carried out")),
+    unclear("a hang before it was accepted", Hang(), lasts=64.0, says=("no complete answer in 30 s",)),
+    unclear(
+        "a hang after it was accepted", Hang(acts=True), lasts=64.0, says=("no complete answer in 30 s",), unseen=1
+    ),
     creation("an answer after 4 s", Slow(4.0), errors=0),
-    creation("an answer after 20 s", Slow(20.0), errors=0),
+    creation("an answer after 20 s", Slow(20.0), errors=0, lasts=24.0),
 )
 
 
@@ -139,7 +151,7 @@ def termination(name: str, *wire: Wire, **facts: Any) -> Fault:
 
 
 def _expire(world: World) -> None:
-    world.lemonslice.terminated.extend(world.lemonslice.running)
+    world.lemonslice.expire()
 
 
 STILL_THERE = ("could not be terminated", "ends 60 s after the last speech")
@@ -151,7 +163,7 @@ AT_TERMINATION = (
     termination("terminate: 401", Refuse(401), errors=1, says=(*STILL_THERE, "401"), unseen=1),
     termination("terminate: a reset after it was accepted", Break("after")),
     termination("terminate: no success", Refuse(200, '{"success": false}'), errors=1, says=STILL_THERE, unseen=1),
-    termination("terminate: a hang that passes", Hang()),
+    termination("terminate: a hang that passes", Hang(), lasts=16.0),
 )
 
 
@@ -209,11 +221,11 @@ def _join_breaks(world: World) -> None:
 
 
 def _never_comes(world: World) -> None:
-    world.coming = None
+    world.keep_away()
 
 
 def _comes_late(world: World) -> None:
-    world.coming = 20.0
+    world.keep_away(20.0)
 
 
 def _foreign_control(world: World) -> None:
@@ -231,7 +243,7 @@ AT_JOINING = (
     Fault("the room refuses the bot", _join_fails, CREATION, says=("no such meeting",), renewal=True),
     Fault("joining breaks", _join_breaks, CREATION, says=("unexpected TypeError",), renewal=True),
     Fault("the avatar never comes", _never_comes, CREATION, errors=0, back=False, renewal=True),
-    Fault("the avatar comes late", _comes_late, CREATION, errors=0, renewal=True),
+    Fault("the avatar comes late", _comes_late, CREATION, errors=0, lasts=24.0, renewal=True),
     Fault("a control address elsewhere", _foreign_control, CREATION, errors=0, renewal=True),
 )
 
@@ -242,8 +254,21 @@ IN_THE_ROOM = (
     avatar("the avatar reports a fatal error", lambda target: target.say(FATAL), says=("meeting expired",)),
     avatar("the avatar reports trouble", lambda target: target.say(TROUBLE), says=("no GPU",)),
     avatar("the avatar reports its idle timeout", lambda target: target.say({"type": "idle_timeout"})),
-    avatar("its voice stops, its picture goes on", WorldRoom.mute, says=("not heard",), quiet=("ending",), **MUTE),
-    avatar("its picture stops, its voice goes on", WorldRoom.freeze_video, says=("no picture",), quiet=("ending",)),
+    avatar(
+        "its voice stops, its picture goes on",
+        lambda target: target.mute(),
+        says=("not heard",),
+        lasts=12.0,
+        quiet=("ending",),
+        **MUTE,
+    ),
+    avatar(
+        "its picture stops, its voice goes on",
+        lambda target: target.freeze_video(),
+        says=("no picture",),
+        lasts=20.0,
+        quiet=("ending",),
+    ),
     room("the socket dies", lambda target: target.lose("the socket is gone"), FROM_JOINING, says=("socket is gone",)),
     room("writes never complete", _stall, silence=3.0 + SOON, says=("takes no more audio",)),
     room("the room refuses writes", _refuse_writes, says=("refuses what it is given",)),

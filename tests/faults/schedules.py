@@ -2,10 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from pipecat.frames.frames import InterruptionFrame
 
-from tests.faults.world import SLICE, Break, Refuse, World, WorldRoom
+from tests.faults.world import SLICE, Break, Refuse, World
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Interrupt:
 
 
 Order = Say | Wait | Happen | Interrupt
-LOSSES = ("leave", "return", "socket", "fatal", "stall", "writes", "messages")
+OF_WRITES = ("stall", "writes", "messages")
+LOSSES = ("leave", "return", "socket", "fatal", *OF_WRITES)
 MISFORTUNES = (*LOSSES, "refused", "reset", "late", "join")
 
 
@@ -102,14 +104,14 @@ def happen(world: World, what: str, expected: Expected) -> None:
         case "reset":
             world.lemonslice.arm("create", Break("before"))
         case "late":
-            world.coming = 12.0
+            world.keep_away(12.0)
         case "join":
             world.join_refusals.append(RuntimeError("unforeseen"))
-        case _ if isinstance(room, WorldRoom):
+        case _ if room is not None:
             strike(room, what)
 
 
-def strike(room: WorldRoom, what: str) -> None:
+def strike(room: Any, what: str) -> None:
     match what:
         case "leave":
             room.leave()

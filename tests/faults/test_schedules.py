@@ -7,8 +7,8 @@ Without the variable it is a fixed set of schedules, the same each time.
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,13 +19,15 @@ from pipecat.frames.frames import (
 )
 
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarResponseStartedFrame
-from tests.faults.schedules import MISFORTUNES, Expected, Happen, Interrupt, Order, Say, Wait, obey
-from tests.faults.world import SLICE, SLICE_SAMPLES, World, WorldRoom, runs
+from tests.faults.emulated import EmulatedRoom, EmulatedWorld
+from tests.faults.schedules import MISFORTUNES, OF_WRITES, Expected, Happen, Interrupt, Order, Say, Wait, obey
+from tests.faults.world import SLICE, SLICE_SAMPLES, World, runs
 from tests.support.stage import RATE
 from tests.support.virtual_time import run_virtual
 
 LONG_RUN = int(os.environ.get("FAULT_SCHEDULES") or 0)
 SCHEDULES = LONG_RUN or 500
+EMULATED = LONG_RUN // 5 or 500
 ENDS_WITHIN = 30.0
 """Seconds from the last order until everything is over, at the most: what is unsaid, ready_timeout, and margins."""
 
@@ -33,18 +35,18 @@ IN_FLIGHT = 3
 """Slices that cannot be taken back."""
 
 
-orders = st.one_of(
-    st.builds(Say, st.integers(1, 15), st.integers(1, 15), st.booleans(), st.booleans(), st.sampled_from([0, 0, 1])),
-    st.builds(Wait, st.sampled_from([0.0, 0.013, 0.02, 0.1, 0.25, 0.5, 1.0, 4.0, 10.0])),
-    st.builds(Happen, st.sampled_from(MISFORTUNES)),
-    st.just(Interrupt()),
-)
+def orders(misfortunes: Iterable[str]) -> st.SearchStrategy[Order]:
+    return st.one_of(
+        st.builds(
+            Say, st.integers(1, 15), st.integers(1, 15), st.booleans(), st.booleans(), st.sampled_from([0, 0, 1])
+        ),
+        st.builds(Wait, st.sampled_from([0.0, 0.013, 0.02, 0.1, 0.25, 0.5, 1.0, 4.0, 10.0])),
+        st.builds(Happen, st.sampled_from(list(misfortunes))),
+        st.just(Interrupt()),
+    )
 
 
-async def play(schedule: list[Order], ending: str) -> None:
-    logger.disable("pipecat")
-    logger.disable("pipecat_lemonslice")
-    world = World(observed=False)
+async def play(world: World, schedule: list[Order], ending: str) -> None:
     world.lemonslice.latency = 0.0
     expected = Expected(set(), [])
     async with world:
@@ -69,10 +71,11 @@ def check_responses(world: World) -> None:
     kinds = (AvatarResponseStartedFrame, AvatarResponseDoneFrame)
     told = [type(frame) for _, frame in world.sink.frames if isinstance(frame, kinds)]
     assert told == list(kinds) * (len(told) // 2)
-    for room in (room for room in world.rooms if not cast("WorldRoom", room).left):
+    for room in (room for room in world.rooms if not room.left):
         events = [event for event in room.events if event != "interrupt"]
         assert all(len(list(same)) == 1 for _, same in groupby(events)), room.events
         assert not events or events[0] == "response_started"
+        assert not isinstance(room, EmulatedRoom) or room.astray == []
 
 
 def check_heard(world: World, expected: Expected, *, whole: bool) -> None:
@@ -114,19 +117,42 @@ def emitted(world: World) -> list[tuple[float, int, int]]:
     ]
 
 
-@settings(
-    max_examples=SCHEDULES,
-    derandomize=not LONG_RUN,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    print_blob=True,
-)
-@given(schedule=st.lists(orders, min_size=1, max_size=8), ending=st.sampled_from(["end", "end", "cancel"]))
+def schedules(many: int, orders: st.SearchStrategy[Order]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Run a test with so many schedules: the same ones each time, but for a long run."""
+
+    def decorate(test: Callable[..., None]) -> Callable[[], None]:
+        given_test = given(
+            schedule=st.lists(orders, min_size=1, max_size=8), ending=st.sampled_from(["end", "end", "cancel"])
+        )(test)
+        return settings(
+            max_examples=many,
+            derandomize=not LONG_RUN,
+            database=None,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+            print_blob=True,
+        )(given_test)
+
+    return decorate
+
+
+def run(world: World, schedule: list[Order], ending: str) -> None:
+    for name in ("pipecat", "pipecat_lemonslice"):
+        logger.disable(name)
+    try:
+        run_virtual(lambda: play(world, schedule, ending), loop=world.loop)
+    finally:
+        for name in ("pipecat", "pipecat_lemonslice"):
+            logger.enable(name)
+
+
+@schedules(SCHEDULES, orders(MISFORTUNES))
 def test_any_schedule_is_survived(schedule: list[Order], ending: str) -> None:
     """Starts and ends alternate, what should be heard is heard once and nothing else, and nothing is left over."""
-    try:
-        run_virtual(lambda: play(schedule, ending))
-    finally:
-        logger.enable("pipecat")
-        logger.enable("pipecat_lemonslice")
+    run(World(observed=False), schedule, ending)
+
+
+@schedules(EMULATED, orders(what for what in MISFORTUNES if what not in OF_WRITES))
+def test_any_schedule_is_survived_over_the_emulator(schedule: list[Order], ending: str) -> None:
+    """The same, with HTTP and WebSockets in between, and an avatar that moves its lips."""
+    run(EmulatedWorld(observed=False, join_delay=0.0), schedule, ending)

@@ -1,40 +1,87 @@
-"""A whole call in virtual time: the service with its real API client, over a LemonSlice and rooms in memory.
-
-Only the wire is replaced: what `RestClient` would send is answered here, status by status, so that its retries, the
-reading of its answers and the hiding of secrets are the real ones. The bot's speech is coded, each 20 ms of it another
-constant, so that what the user hears can be compared with what was said, piece by piece.
-"""
+"""A whole call in virtual time: the service with its real API client, over a LemonSlice and rooms in memory."""
 
 import asyncio
 import itertools
-import json
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-import numpy as np
-from aiohttp import BytesPayload
 from loguru import logger
-from pipecat.frames.frames import (
-    EndFrame,
-    ErrorFrame,
-    Frame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
-    SpeechOutputAudioRawFrame,
-    TTSAudioRawFrame,
-    TTSStartedFrame,
-    TTSStoppedFrame,
-)
-from yarl import URL
+from pipecat.frames.frames import EndFrame, ErrorFrame
 
-from pipecat_lemonslice.api import LemonSliceApi
-from pipecat_lemonslice.errors import ApiConnectionError, ApiError, ApiTimeoutError
-from pipecat_lemonslice.rest import Answer, Call, RestClient
+from pipecat_lemonslice.rest import RestClient
 from pipecat_lemonslice.rooms import Participant, ParticipantLeft, Room, VoiceReceived
-from tests.support.memory import AVATAR_ID, MemoryRoom, MemoryWill
+from tests.faults.hearing import (
+    FIRST_CODE,
+    LAST_CODE,
+    SLICE,
+    SLICE_SAMPLES,
+    Sounding,
+    Utterance,
+    coded,
+    played,
+    runs,
+    spoken,
+)
+from tests.faults.vendor import (
+    AVATAR_TOKEN,
+    BOT_TOKEN,
+    CONTROL,
+    FOREIGN,
+    IMAGE,
+    KEY,
+    ROOM,
+    SECRET,
+    Break,
+    Fault,
+    Hang,
+    MemoryApi,
+    MemoryLemonSlice,
+    MemoryRest,
+    Refuse,
+    Sent,
+    Slow,
+    Spoil,
+    Vendor,
+)
+from tests.support.memory import AVATAR_ID, MemoryRoom
 from tests.support.stage import RATE, Stage, StagedService
+from tests.support.virtual_time import VirtualTimeLoop
+
+__all__ = [
+    "AVATAR_TOKEN",
+    "BOT_TOKEN",
+    "CONTROL",
+    "FOREIGN",
+    "IMAGE",
+    "KEY",
+    "LAG",
+    "RATE",
+    "ROOM",
+    "SECRET",
+    "SLICE",
+    "SLICE_SAMPLES",
+    "Break",
+    "Fault",
+    "Hang",
+    "Journal",
+    "MemoryApi",
+    "MemoryLemonSlice",
+    "MemoryRest",
+    "Refuse",
+    "Sent",
+    "Site",
+    "Slow",
+    "Sounding",
+    "Spoil",
+    "Utterance",
+    "Vendor",
+    "World",
+    "WorldRoom",
+    "WorldService",
+    "coded",
+    "runs",
+]
 
 LAG = 0.25
 """By how much the avatar's voice follows its speech, in seconds."""
@@ -45,189 +92,42 @@ LOOK = 0.1
 TURNS = 15
 """Turns of the loop in which a frame has gone through the pipeline."""
 
-SLICE = 0.02
-SLICE_SAMPLES = round(SLICE * RATE)
-FIRST_CODE = 100
-LAST_CODE = 30_000
-
-KEY = "lsk-S3CR3T-key-0123456789abcdef"
-BOT_TOKEN = "S3CR3T-token-of-the-bot"
-AVATAR_TOKEN = "S3CR3T-token-of-the-avatar"
-ROOM = "wss://rooms.test/lobby?t=S3CR3T-room"
-IMAGE = "https://cdn.test/face.png?sig=S3CR3T-picture"
-CONTROL = "https://api.test/api/liveai/sessions/{id}/control?sig=S3CR3T-control"
-FOREIGN = "https://elsewhere.test/control/{id}?sig=S3CR3T-foreign"
-SECRET = "S3CR3T"
-"""In everything that must not be seen."""
-
-
-# The API, answered from memory.
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """Answer with a status; nothing is carried out."""
-
-    status: int
-    body: str = json.dumps({"detail": f"refused by the test, {KEY}, {AVATAR_TOKEN}"})
-    retry_after: float | None = None
-    location: str | None = None
-
-
-@dataclass(frozen=True)
-class Break:
-    """Break the connection, before or after the request was carried out; or never let it come about."""
-
-    when: str = "before"
-
-
-@dataclass(frozen=True)
-class Hang:
-    """Carry out or not, and never answer: the client's patience ends it."""
-
-    acts: bool = False
-
-
-@dataclass(frozen=True)
-class Slow:
-    """Answer so many seconds later."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Spoil:
-    """Carry out, and answer with what becomes of the text."""
-
-    change: Callable[[str], str]
-
-
-Fault = Refuse | Break | Hang | Slow | Spoil
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A request that reached the server."""
-
-    at: float
-    event: str
-    url: str
-    headers: dict[str, str]
-
-
-class MemoryLemonSlice:
-    """The vendor: sessions that are created and terminated, and what is to go wrong with the requests."""
-
-    def __init__(self, latency: float = 1.0) -> None:
-        self.latency = latency
-        self.created: list[str] = []
-        self.terminated: list[str] = []
-        self.requests: list[Sent] = []
-        self.wills: list[str] = []
-        self.control_url = CONTROL
-        self._faults: dict[str, deque[Fault]] = {}
-        self._ids = itertools.count(1)
-
-    @property
-    def running(self) -> list[str]:
-        """The sessions that were created and not terminated."""
-        return [name for name in self.created if name not in self.terminated]
-
-    def arm(self, event: str, *faults: Fault) -> None:
-        """Let the next requests of a kind (create, terminate, reset-idle-timeout, cost) go wrong, one by one."""
-        self._faults.setdefault(event, deque()).extend(faults)
-
-    def fault(self, event: str) -> Fault | None:
-        armed = self._faults.get(event)
-        return armed.popleft() if armed else None
-
-    def carry_out(self, event: str, url: URL) -> tuple[int, str]:
-        match event:
-            case "create":
-                name = f"session-{next(self._ids)}"
-                self.created.append(name)
-                control = self.control_url.format(id=name)
-                answer = {"session_id": name, "room_url": ROOM, "control_url": control}
-                return 201, json.dumps(answer)
-            case "terminate":
-                return self._terminate(next(part for part in url.parts if part.startswith("session-")))
-            case "cost":
-                return 200, json.dumps({"session_status": "COMPLETED", "cost": 1.5})
-            case _:
-                return 200, json.dumps({"success": True})
-
-    def _terminate(self, name: str) -> tuple[int, str]:
-        if name in self.terminated:
-            return 404, json.dumps({"detail": "not found"})
-        self.terminated.append(name)
-        return 200, json.dumps({"success": True})
-
-
-class MemoryRest(RestClient):
-    """The REST client, with its requests answered from memory."""
-
-    def __init__(self, server: MemoryLemonSlice) -> None:
-        super().__init__(KEY, URL("https://api.test/api"), None, timeout=30.0)
-        self._server = server
-
-    async def _exchange(self, call: Call) -> Answer | ApiError:
-        event, seconds = _event_of(call), call.timeout or self._timeout
-        now = asyncio.get_running_loop().time()
-        self._server.requests.append(Sent(now, event, str(call.url), self.headers(call.url)))
-        fault = self._server.fault(event)
-        if isinstance(fault, Break) and fault.when == "connect":
-            return ApiConnectionError("Cannot connect to host api.test", False, call.operation)
-        await asyncio.sleep(min(seconds, self._server.latency + (fault.seconds if isinstance(fault, Slow) else 0.0)))
-        match fault:
-            case Refuse(status, body, retry_after, location):
-                return Answer(status, body, True, retry_after, location)
-            case Hang(acts):
-                return await self._hang(call, seconds, acts)
-            case Slow(late) if late + self._server.latency >= seconds:
-                return ApiTimeoutError(f"no complete answer in {seconds:g} s", True, call.operation)
-            case Break("before"):
-                return ApiConnectionError("Connection reset by peer", True, call.operation)
-            case _:
-                return self._answer(call, event, fault)
-
-    async def _hang(self, call: Call, seconds: float, acts: bool) -> ApiError:
-        if acts:
-            self._server.carry_out(_event_of(call), call.url)
-        await asyncio.sleep(seconds - self._server.latency)
-        return ApiTimeoutError(f"no complete answer in {seconds:g} s", True, call.operation)
-
-    def _answer(self, call: Call, event: str, fault: Fault | None) -> Answer | ApiError:
-        status, text = self._server.carry_out(event, call.url)
-        match fault:
-            case Break():
-                return ApiConnectionError("Connection reset by peer", True, call.operation)
-            case Spoil(change):
-                return Answer(status, change(text), True, None, None)
-            case _:
-                return Answer(status, text, True, None, None)
-
-
-def _event_of(call: Call) -> str:
-    body = call.body()
-    if call.method == "GET":
-        return "cost"
-    payload = json.loads(bytes(cast("Any", body)._value)) if isinstance(body, BytesPayload) else {}
-    return str(payload.get("event", "create"))
-
-
-class MemoryApi(LemonSliceApi):
-    """The real client over `MemoryRest`; its last wills are noted, not sent."""
-
-    def __init__(self, server: MemoryLemonSlice) -> None:
-        super().__init__(api_key=KEY, api_url="https://api.test/api")
-        self._rest = MemoryRest(server)
-        self._server = server
-
-    def last_will(self, session_id: str, *, control_url: str | None = None) -> Any:
-        return MemoryWill(cast("Any", self._server))
-
 
 # Rooms that misbehave.
+
+
+class Site(Protocol):
+    """A room of any world as a test of faults strikes it; those that can have more faults have more methods."""
+
+    left: bool
+    """Whether the avatar has ever left it."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the bot has left it."""
+        ...
+
+    @property
+    def watched(self) -> object:
+        """Who is watched in it; false if nobody is."""
+        ...
+
+    @property
+    def events(self) -> list[str]:
+        """The app messages that reached the avatar."""
+        ...
+
+    def arrive(self) -> None:
+        """The avatar comes (back), and shows itself."""
+        ...
+
+    def leave(self) -> None:
+        """The avatar leaves."""
+        ...
+
+    def say(self, message: Any) -> None:
+        """The avatar sends an app message."""
+        ...
 
 
 class WorldRoom(MemoryRoom):
@@ -284,38 +184,6 @@ class WorldRoom(MemoryRoom):
         await super().close()
 
 
-# What is said, and what is heard.
-
-
-@dataclass
-class Utterance:
-    """Something the bot says.
-
-    Parameters:
-        at: When it was sent.
-        codes: Its slices of 20 ms.
-        interruptible: Whether an interruption ends it.
-    """
-
-    at: float
-    codes: range
-    interruptible: bool = True
-
-    @property
-    def seconds(self) -> float:
-        return len(self.codes) * SLICE
-
-
-@dataclass(frozen=True)
-class Sounding:
-    """A stretch of one code, as the user hears it."""
-
-    begin: float
-    end: float
-    code: int
-    by: str
-
-
 @dataclass
 class Journal:
     """What went by that nobody asked for: logs, and what the loop could not place."""
@@ -338,26 +206,40 @@ class WorldService(StagedService):
 class World(Stage):
     """A call that can be driven through faults; see the module. Logs are kept of one that is ``observed``."""
 
-    lemonslice_class = MemoryLemonSlice
+    loop = VirtualTimeLoop
+    """What it runs on."""
+
+    lemonslice_class: type[MemoryLemonSlice] = MemoryLemonSlice
+    service_class: type[StagedService] = WorldService
+    lemonslice: Vendor
+    rooms: list[Any]
 
     def __init__(self, *, observed: bool = True, **kwargs: Any) -> None:
-        self.lemonslice = self.lemonslice_class()
+        self.lemonslice, rest = self._vendor()
         self.journal = Journal()
         self.said: list[Utterance] = []
         self.coming: float | None = 1.0
-        self.on_room: list[Callable[[WorldRoom], None]] = []
+        self.on_room: list[Callable[[Any], None]] = []
         self._codes = itertools.count(FIRST_CODE)
         self._heard: tuple[int, list[Sounding]] | None = None
-        secrets = {
+        super().__init__(cast("Any", MemoryApi(self.lemonslice, rest)), **{**self._order(), **kwargs})
+        cast("Any", self.service).__class__ = self.service_class
+        self._sinks = [self._listen_in()] if observed else []
+
+    def _vendor(self) -> tuple[Vendor, RestClient]:
+        """Who is asked for sessions, and over what."""
+        lemonslice = self.lemonslice_class()
+        return lemonslice, MemoryRest(lemonslice)
+
+    def _order(self) -> dict[str, Any]:
+        """What the service is told; as much of it as possible is secret."""
+        return {
             "agent_id": None,
             "agent_image_url": IMAGE,
             "bot_token": BOT_TOKEN,
             "daily_token": AVATAR_TOKEN,
             "daily_room_url": ROOM,
         }
-        super().__init__(cast("Any", MemoryApi(self.lemonslice)), **{**secrets, **kwargs})
-        cast("Any", self.service).__class__ = WorldService
-        self._sinks = [self._listen_in()] if observed else []
 
     async def __aenter__(self) -> "World":
         asyncio.get_running_loop().set_exception_handler(self._note_stray)
@@ -394,29 +276,19 @@ class World(Stage):
         """Have the bot say something coded, in chunks that come at once."""
         utterance = Utterance(self.now, self._next_codes(round(seconds / SLICE)), interruptible)
         self.said.append(utterance)
-        for frame in _spoken(utterance.codes, max(1, round(chunk / SLICE)), stop, llm):
+        for frame in spoken(utterance.codes, max(1, round(chunk / SLICE)), stop, llm):
             frame.interruptible = interruptible
             await self.send(frame)
         return utterance
 
     def heard(self) -> list[Sounding]:
-        """What the user hears: an output transport plays what it gets in order, at the speed of sound."""
+        """What the user hears."""
         if self._heard is None or self._heard[0] != len(self.sink.frames):
             self._heard = (len(self.sink.frames), list(self._play()))
         return self._heard[1]
 
     def _play(self) -> Iterator[Sounding]:
-        playhead = 0.0
-        for at, frame in self.sink.frames:
-            if not isinstance(frame, SpeechOutputAudioRawFrame | TTSAudioRawFrame):
-                continue
-            by = "avatar" if isinstance(frame, SpeechOutputAudioRawFrame) else "voice"
-            playhead = max(playhead, at)
-            for code, samples in runs(frame.audio):
-                end = playhead + samples / RATE
-                if code:
-                    yield Sounding(playhead, end, code, by)
-                playhead = end
+        return played(self.sink.frames)
 
     def _next_codes(self, count: int) -> range:
         first = next(self._codes)
@@ -425,19 +297,27 @@ class World(Stage):
         self._codes = itertools.count(first + count)
         return range(first, first + count)
 
+    def keep_away(self, seconds: float | None = None) -> None:
+        """Let avatars come only so long after the bot, or never."""
+        self.coming = seconds
+
     def _open(self, url: str) -> Room:
         if self.join_refusals:
             raise self.join_refusals.popleft()
         room = WorldRoom(**self._room_options)
+        self._enter(room)
+        return cast("Room", room)
+
+    def _enter(self, room: Site) -> None:
+        """The bot is in a room; what is to happen there, does."""
         self.rooms.append(room)
         if self.coming is not None:
             asyncio.get_running_loop().call_later(self.coming, self._arrive, room)
         for change in self.on_room:
             change(room)
         self.on_room.clear()
-        return cast("Room", room)
 
-    def _arrive(self, room: WorldRoom) -> None:
+    def _arrive(self, room: Site) -> None:
         if not room.closed:
             room.arrive()
 
@@ -445,37 +325,11 @@ class World(Stage):
         return logger.add(self._note_log, level="TRACE", diagnose=True, backtrace=True, format="{name} {message}")
 
     def _note_log(self, message: Any) -> None:
+        if message.record["name"].startswith("pipecat_lemonslice.emulator"):
+            return  # the vendor's own, who knows the keys and is told what to do wrong
         self.journal.logs.append(str(message))
         if message.record["exception"] is not None:
             self.journal.tracebacks.append(str(message))
 
     def _note_stray(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.journal.strays.append(f"{context.get('message')}: {context.get('exception')!r}")
-
-
-def _spoken(codes: range, chunk: int, stop: bool, llm: bool) -> Iterator[Frame]:
-    context = f"context-{codes.start}"
-    if llm:
-        yield LLMFullResponseStartFrame()
-    yield TTSStartedFrame(context)
-    for start in range(0, len(codes), chunk):
-        yield TTSAudioRawFrame(coded(codes[start : start + chunk]), RATE, 1, context_id=context)
-    if stop:
-        yield TTSStoppedFrame(context)
-    if llm:
-        yield LLMFullResponseEndFrame()
-
-
-def coded(codes: range) -> bytes:
-    """Speech in which each slice of 20 ms is its own code."""
-    return np.repeat(np.array(codes, dtype="<i2"), SLICE_SAMPLES).tobytes()
-
-
-def runs(pcm: bytes) -> Iterator[tuple[int, int]]:
-    """The codes in a piece of sound, with the number of samples of each."""
-    samples = np.frombuffer(pcm, dtype="<i2")
-    if not len(samples):
-        return
-    edges = np.flatnonzero(np.diff(samples)) + 1
-    for part in np.split(samples, edges):
-        yield int(part[0]), len(part)

@@ -20,7 +20,8 @@ a test may assert exact times (use binary-exact ones such as 0.25), and nothing 
 The limits of it:
 
 - Only ``loop.time()`` is virtual. ``time.monotonic()`` and ``time.time()`` go on as they are.
-- No sockets, pipes, subprocesses or signal handlers: those raise NotImplementedError.
+- No sockets, pipes, subprocesses or signal handlers: those raise NotImplementedError. For connections within the
+  process there is ``run_virtual(…, loop=NetworkLoop)``; see `network`.
 - ``asyncio.to_thread`` and ``run_in_executor`` work: the clock stands still until the thread is done. A
   thread that the loop did not start itself is not waited for.
 - A loop with nothing ready, no timer and no thread can never go on: StuckError, with where each task waits.
@@ -160,12 +161,18 @@ def _innermost(task: asyncio.Task[Any]) -> str:
     return place
 
 
-def run_virtual(main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T], *, limit: float = 3600.0) -> T:
+def run_virtual(
+    main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T],
+    *,
+    limit: float = 3600.0,
+    loop: type[VirtualTimeLoop] = VirtualTimeLoop,
+) -> T:
     """Run a coroutine to its end in virtual time, then cancel what it left behind and close the loop.
 
     Args:
         main: A coroutine, or a function without parameters that returns one.
         limit: Virtual seconds that it may last at most.
+        loop: The kind of loop.
 
     Returns:
         What the coroutine returns.
@@ -178,7 +185,7 @@ def run_virtual(main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any,
     if asyncio._get_running_loop() is not None:
         coroutine.close()
         raise RuntimeError("run_virtual() cannot be called from a running event loop")
-    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(limit=limit)) as runner:
+    with asyncio.Runner(loop_factory=lambda: loop(limit=limit)) as runner:
         return runner.run(coroutine)
 
 

@@ -1,0 +1,225 @@
+"""LemonSlice's API for a test of faults: what may go wrong with a request, and an API that is answered from memory.
+
+Only the wire is replaced: what `RestClient` would send is answered here, status by status, so that its retries, the
+reading of its answers and the hiding of secrets are the real ones.
+"""
+
+import asyncio
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from aiohttp import BytesPayload
+from yarl import URL
+
+from pipecat_lemonslice.api import LemonSliceApi
+from pipecat_lemonslice.errors import ApiConnectionError, ApiError, ApiTimeoutError
+from pipecat_lemonslice.rest import Answer, Call, RestClient
+from tests.support.memory import MemoryWill
+
+KEY = "lsk-S3CR3T-key-0123456789abcdef"
+BOT_TOKEN = "S3CR3T-token-of-the-bot"
+AVATAR_TOKEN = "S3CR3T-token-of-the-avatar"
+ROOM = "wss://rooms.test/lobby?t=S3CR3T-room"
+IMAGE = "https://cdn.test/face.png?sig=S3CR3T-picture"
+CONTROL = "https://api.test/api/liveai/sessions/{id}/control?sig=S3CR3T-control"
+FOREIGN = "https://elsewhere.test/api/liveai/sessions/{id}/control?sig=S3CR3T-foreign"
+SECRET = "S3CR3T"
+"""In everything that must not be seen."""
+
+
+# What may go wrong.
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Answer with a status; nothing is carried out."""
+
+    status: int
+    body: str = json.dumps({"detail": f"refused by the test, {KEY}, {AVATAR_TOKEN}"})
+    retry_after: float | None = None
+    location: str | None = None
+
+
+@dataclass(frozen=True)
+class Break:
+    """Break the connection, before or after the request was carried out; or never let it come about."""
+
+    when: str = "before"
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Carry out or not, and never answer: the client's patience ends it."""
+
+    acts: bool = False
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Answer so many seconds later."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Spoil:
+    """Carry out, and answer with what becomes of the text."""
+
+    change: Callable[[str], str]
+
+
+Fault = Refuse | Break | Hang | Slow | Spoil
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request that reached the server."""
+
+    at: float
+    event: str
+    url: str
+    headers: dict[str, str]
+
+
+class Vendor:
+    """LemonSlice as a test meets it: what was asked of it, and what is to go wrong with what will be."""
+
+    url = "https://api.test/api"
+    """Address of its API."""
+
+    latency = 1.0
+    """Seconds until it answers."""
+
+    created: list[str]
+    """The sessions."""
+
+    terminated: list[str]
+    """Those that have been terminated, or have ended otherwise."""
+
+    def __init__(self) -> None:
+        self.requests: list[Sent] = []
+        self.wills: list[str] = []
+        self.control_url: str | None = None
+        self._faults: dict[str, deque[Fault]] = {}
+
+    def arm(self, event: str, *faults: Fault) -> None:
+        """Let the next requests of a kind (create, terminate, reset-idle-timeout, cost) go wrong, one by one."""
+        self._faults.setdefault(event, deque()).extend(faults)
+
+    @property
+    def running(self) -> list[str]:
+        """The sessions that were created and not terminated."""
+        return [name for name in self.created if name not in self.terminated]
+
+    def expire(self) -> None:
+        """Let the sessions that run end by themselves."""
+        raise NotImplementedError
+
+    def receive(self, call: Call, headers: dict[str, str]) -> tuple[str, Fault | None]:
+        """Take note of a request; returns what it is for, and what is to go wrong with it."""
+        event = event_of(call)
+        self.requests.append(Sent(asyncio.get_running_loop().time(), event, str(call.url), headers))
+        armed = self._faults.get(event)
+        return event, armed.popleft() if armed else None
+
+
+class MemoryLemonSlice(Vendor):
+    """The vendor in memory: sessions that are created and terminated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.created: list[str] = []
+        self.terminated: list[str] = []
+        self.control_url = CONTROL
+        self._ids = itertools.count(1)
+
+    def expire(self) -> None:
+        self.terminated.extend(self.running)
+
+    def carry_out(self, event: str, url: URL) -> tuple[int, str]:
+        match event:
+            case "create":
+                name = f"session-{next(self._ids)}"
+                self.created.append(name)
+                control = (self.control_url or CONTROL).format(id=name)
+                answer = {"session_id": name, "room_url": ROOM, "control_url": control}
+                return 201, json.dumps(answer)
+            case "terminate":
+                return self._terminate(next(part for part in url.parts if part.startswith("session-")))
+            case "cost":
+                return 200, json.dumps({"session_status": "COMPLETED", "cost": 1.5})
+            case _:
+                return 200, json.dumps({"success": True})
+
+    def _terminate(self, name: str) -> tuple[int, str]:
+        if name in self.terminated:
+            return 404, json.dumps({"detail": "not found"})
+        self.terminated.append(name)
+        return 200, json.dumps({"success": True})
+
+
+class MemoryRest(RestClient):
+    """The REST client, with its requests answered from memory."""
+
+    def __init__(self, server: MemoryLemonSlice) -> None:
+        super().__init__(KEY, URL(server.url), None, timeout=30.0)
+        self._server = server
+
+    async def _exchange(self, call: Call) -> Answer | ApiError:
+        seconds = call.timeout or self._timeout
+        event, fault = self._server.receive(call, self.headers(call.url))
+        if isinstance(fault, Break) and fault.when == "connect":
+            return ApiConnectionError("Cannot connect to host api.test", False, call.operation)
+        await asyncio.sleep(min(seconds, self._server.latency + (fault.seconds if isinstance(fault, Slow) else 0.0)))
+        match fault:
+            case Refuse(status, body, retry_after, location):
+                return Answer(status, body, True, retry_after, location)
+            case Hang(acts):
+                return await self._hang(call, seconds, acts)
+            case Slow(late) if late + self._server.latency >= seconds:
+                return ApiTimeoutError(f"no complete answer in {seconds:g} s", True, call.operation)
+            case Break("before"):
+                return ApiConnectionError("Connection reset by peer", True, call.operation)
+            case _:
+                return self._answer(call, event, fault)
+
+    async def _hang(self, call: Call, seconds: float, acts: bool) -> ApiError:
+        if acts:
+            self._server.carry_out(event_of(call), call.url)
+        await asyncio.sleep(seconds - self._server.latency)
+        return ApiTimeoutError(f"no complete answer in {seconds:g} s", True, call.operation)
+
+    def _answer(self, call: Call, event: str, fault: Fault | None) -> Answer | ApiError:
+        status, text = self._server.carry_out(event, call.url)
+        match fault:
+            case Break():
+                return ApiConnectionError("Connection reset by peer", True, call.operation)
+            case Spoil(change):
+                return Answer(status, change(text), True, None, None)
+            case _:
+                return Answer(status, text, True, None, None)
+
+
+def event_of(call: Call) -> str:
+    """What a request is for."""
+    body = call.body()
+    if call.method == "GET":
+        return "cost"
+    payload = json.loads(bytes(cast("Any", body)._value)) if isinstance(body, BytesPayload) else {}
+    return str(payload.get("event", "create"))
+
+
+class MemoryApi(LemonSliceApi):
+    """The real client over the REST client of a world; its last wills are noted, not sent."""
+
+    def __init__(self, server: Vendor, rest: RestClient) -> None:
+        super().__init__(api_key=KEY, api_url=server.url)
+        self._rest = rest
+        self._server = server
+
+    def last_will(self, session_id: str, *, control_url: str | None = None) -> Any:
+        return MemoryWill(cast("Any", self._server))
