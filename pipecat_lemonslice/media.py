@@ -40,7 +40,13 @@ PICTURES_ON_THEIR_WAY = 6
 
 class _Hush(Enum):
     OPEN = auto()
+    """Its voice is passed on."""
+
     CLOSED = auto()
+    """It is still saying what was interrupted."""
+
+    SHUT = auto()
+    """It has not been given anything to say; whatever it says is another's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +89,22 @@ class VoiceReturn:
 
     def interrupt(self, now: float) -> None:
         """Keep back what the avatar was saying, from now until it has fallen silent."""
-        self._hush, self._hushed_at, self._hushed_until = _Hush.CLOSED, now, now + HUSH_MOST_SECONDS
+        self._hush = _Hush.SHUT if self._hush is _Hush.SHUT else _Hush.CLOSED
+        self._hushed_at, self._hushed_until = now, now + HUSH_MOST_SECONDS
         self._silent_seconds = 0.0
         self._sounded_at = None
         self._buffer.clear()
         self._heard_until = now
 
-    def forget(self) -> None:
-        """Forget the rest of a voice that will not go on: it must not begin what another avatar says."""
+    def begin_anew(self) -> None:
+        """Another avatar comes: the rest of the one before is not wanted, nor what was on its way to that."""
         self._buffer.clear()
+        self._hush = _Hush.SHUT
 
     def expect(self, at: float) -> None:
         """Keep nothing back any more of what comes from about then on: it belongs to a new response."""
+        if self._hush is _Hush.SHUT:
+            self._hush = _Hush.OPEN
         self._hushed_until = min(self._hushed_until, max(self._hushed_at, at - EARLY_SECONDS))
 
     def feed(self, voice: VoiceReceived, now: float) -> list[VoicePiece]:
@@ -127,8 +137,8 @@ class VoiceReturn:
         return VoicePiece(SpeechOutputAudioRawFrame(chunk, self._rate, 1), not silent and first)
 
     def _held_back(self, now: float) -> bool:
-        if self._hush is _Hush.OPEN:
-            return False
+        if self._hush is not _Hush.CLOSED:
+            return self._hush is _Hush.SHUT
         since = now - self._hushed_at
         fell_silent = self._silent_seconds >= HUSH_SILENCE_SECONDS and since >= HUSH_LEAST_SECONDS
         if fell_silent or now >= self._hushed_until:

@@ -62,7 +62,7 @@ class AvatarRelay:
 
     def avatar_joined(self) -> None:
         """What is heard from now on is another avatar, or the same one anew."""
-        self._voice.forget()
+        self._voice.begin_anew()
         self._hearing = Hearing()
 
     def avatar_gone(self) -> None:
@@ -75,9 +75,9 @@ class AvatarRelay:
         Args:
             lag: Seconds after which its voice should come back, as far as known; else 0.
         """
-        self._voice.expect(self._loop.time() + (lag or HUSH_LEAST_SECONDS))
-        self._hearing.began(self._loop.time())
         if self._voice_wanted():
+            self._voice.expect(self._loop.time() + (lag or HUSH_LEAST_SECONDS))
+            self._hearing.began(self._loop.time())
             self._answered.clear()
 
     def response_over(self) -> None:

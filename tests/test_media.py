@@ -75,6 +75,20 @@ def test_a_stall_does_not_delay_the_voice_for_good() -> None:
     assert passed == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_another_avatar_is_not_heard_before_it_is_given_something_to_say(interrupted: bool) -> None:
+    """What it says before is not its own; nothing of its first answer is kept back."""
+    track = Track()
+    track.play(SOUND, 0.03)
+    track.voice.begin_anew()
+    if interrupted:
+        track.voice.interrupt(track.now)
+    assert track.play(SOUND, 1.0) == []
+    assert track.play(SILENCE, 1.0) == []
+    track.voice.expect(track.now + 0.05)
+    assert seconds(track.play(SOUND, 1.0)) == pytest.approx(1.0)
+
+
 def test_an_interruption_keeps_back_the_old_voice_until_it_falls_silent() -> None:
     """Silence of a tenth of a second, not earlier than a quarter after the interruption, lets the next voice in."""
     track = Track()

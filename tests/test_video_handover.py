@@ -222,6 +222,23 @@ async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
 
 
 @virtual_time
+async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() -> None:
+    """It says two writes more that the plain voice has said by then; its next answer is heard whole."""
+    async with Stage(room={"track": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(0.2), TTSStoppedFrame("a"))
+        await stage.settle(0.1)
+        room.leave()
+        room.arrive()
+        await stage.settle(3.0)
+        check_covered(stage, tone(0.2))
+        before = len(stage.voice)
+        await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"))
+        await stage.settle(3.0)
+        assert stage.voice[before:].strip(b"\0") == tone(1.0).strip(b"\0")
+
+
+@virtual_time
 async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
     """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
     async with Stage() as stage:

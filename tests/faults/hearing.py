@@ -97,3 +97,10 @@ def runs(pcm: bytes) -> Iterator[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(samples)) + 1
     for part in np.split(samples, edges):
         yield int(part[0]), len(part)
+
+
+def coded_in(frames: Iterable[tuple[float, Frame]]) -> Iterator[tuple[float, int, int]]:
+    """When which code came by, and how many samples of it."""
+    for at, frame in frames:
+        if isinstance(frame, SpeechOutputAudioRawFrame | TTSAudioRawFrame):
+            yield from ((at, code, samples) for code, samples in runs(frame.audio) if code)

@@ -14,7 +14,7 @@ from pipecat.transports.daily.transport import DailyParams
 from yarl import URL
 
 from pipecat_lemonslice import LemonSliceVideoService
-from tests.faults.world import LAG, RATE, MemoryLemonSlice, Sounding, World, runs
+from tests.faults.world import LAG, RATE, SLICE, MemoryLemonSlice, Sounding, World, runs
 from tests.support.stage import StagedService
 
 ADDRESS = "https://example.daily.co/lobby"
@@ -186,6 +186,7 @@ class SharedWorld(World):
     """A call in a shared room; see the module."""
 
     lemonslice_class = SharedLemonSlice
+    unknown_lag = LAG + 4 * SLICE
 
     def __init__(self, **kwargs: Any) -> None:
         self.transport = MemoryTransport()
@@ -224,6 +225,10 @@ class SharedWorld(World):
     def _play(self) -> Iterator[Sounding]:
         room = (self._sounding(at, pcm) for at, pcm in self.transport.heard)
         yield from sorted(itertools.chain(super()._play(), *room), key=lambda sounding: sounding.begin)
+
+    def emitted(self) -> list[tuple[float, int, int]]:
+        room = ((at, code, samples) for at, pcm in self.transport.heard for code, samples in runs(pcm) if code)
+        return sorted(itertools.chain(super().emitted(), room), key=lambda sent: sent[0])
 
     def _sounding(self, at: float, pcm: bytes) -> Iterator[Sounding]:
         for code, samples in runs(pcm):

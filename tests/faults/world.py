@@ -19,6 +19,7 @@ from tests.faults.hearing import (
     Sounding,
     Utterance,
     coded,
+    coded_in,
     played,
     runs,
     spoken,
@@ -209,6 +210,9 @@ class World(Stage):
     loop = VirtualTimeLoop
     """What it runs on."""
 
+    unknown_lag = 0.0
+    """Seconds of words of which the bot cannot know whether the avatar has been heard saying them."""
+
     lemonslice_class: type[MemoryLemonSlice] = MemoryLemonSlice
     service_class: type[StagedService] = WorldService
     lemonslice: Vendor
@@ -289,6 +293,10 @@ class World(Stage):
 
     def _play(self) -> Iterator[Sounding]:
         return played(self.sink.frames)
+
+    def emitted(self) -> list[tuple[float, int, int]]:
+        """When which code was sent on to the user, and how many samples of it."""
+        return list(coded_in(self.sink.frames))
 
     def _next_codes(self, count: int) -> range:
         first = next(self._codes)
