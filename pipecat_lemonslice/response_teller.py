@@ -89,9 +89,9 @@ class ResponseTeller:
         """Report whether audio waits."""
         self._clock.apply(BacklogChanged(self._audio_waits()))
 
-    def played(self) -> None:
-        """A write has been played."""
-        if not self._audio_waits():
+    def played(self, *, wanted: bool) -> None:
+        """A write has been played; one that was not wanted any more only made room."""
+        if wanted and not self._audio_waits():
             self._clock.apply(AllPlayed())
         self._wake()
 

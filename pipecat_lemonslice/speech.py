@@ -49,7 +49,7 @@ class SpeechLine:
         self._rate = sample_rate
         self._routes = RouteChooser(ready_timeout)
         self._queue = SpeechQueue(sample_rate)
-        self._stream = AvatarStream(sample_rate, lambda: self._responses.played())
+        self._stream = AvatarStream(sample_rate, lambda wanted: self._responses.played(wanted=wanted))
         self._responses = ResponseTeller(
             tracker, ports, queue=self._queue, stream=self._stream, routes=self._routes, wake=self._wake.set
         )
@@ -106,7 +106,7 @@ class SpeechLine:
         keeps_playing = self._keeps_playing(unheard, sounding)
         plays_on = self._stream.in_flight_seconds
         if not keeps_playing:
-            self._stream.interrupt(heard, room_lost=self._routes.link is None)
+            self._stream.interrupt(heard)
             self._await_return()
         self._queue.interrupt(self._stream.lasting_contexts)
         self._words.interrupt()
@@ -138,7 +138,7 @@ class SpeechLine:
         """No avatar speaks until there is one again; what it was not heard saying is heard as plain voice."""
         heard = self._ports.heard(self._stream.sounding_since)
         sounding = bool(self._stream.unheard(heard)) or self._ports.avatar_sounds()
-        self._stream.let_go(heard, room_lost=True)
+        self._stream.let_go(heard)
         self._await_return()
         self._responses.avatar_lost(sounding=sounding)
         self._wake.set()
@@ -159,7 +159,7 @@ class SpeechLine:
                 await self._rest()
 
     async def _write(self, link: AvatarLink) -> None:
-        if self._stream.full:
+        if self._stream.full(link):
             await self._sleep()
             return
         context_id = self._stream.frame.context_id if self._stream.frame else None

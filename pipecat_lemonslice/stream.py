@@ -47,8 +47,9 @@ class AvatarLink(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """What was handed over: until when, and what; nothing once that is not wanted back any more."""
+    """What was handed over: to whom, until when, and what; nothing once that is not wanted back any more."""
 
+    link: AvatarLink
     played: "asyncio.Future[None]"
     passage: Passage | None
 
@@ -56,12 +57,12 @@ class _Write:
 class AvatarStream:
     """See the module. Less than a write waits for more audio until the stream is sealed."""
 
-    def __init__(self, sample_rate: int, on_played: Callable[[], None]) -> None:
+    def __init__(self, sample_rate: int, on_played: Callable[[bool], None]) -> None:
         """Create an empty stream.
 
         Args:
             sample_rate: Rate of the room's speech in Hz; a multiple of 100.
-            on_played: Called whenever a write has been played.
+            on_played: Called whenever a write has been played or lost, with whether it was still wanted.
         """
         self.sample_rate = sample_rate
         self.frame: TTSAudioRawFrame | None = None
@@ -83,10 +84,9 @@ class AvatarStream:
         """Whether there is audio to be written now."""
         return len(self._buffer) >= (self._slice_bytes if self._sealed else self._write_bytes)
 
-    @property
-    def full(self) -> bool:
-        """Whether as much is in flight as may be."""
-        return len(self._in_flight) >= WRITES_IN_FLIGHT
+    def full(self, link: AvatarLink) -> bool:
+        """Whether as much is in flight to an avatar as may be."""
+        return sum(write.link is link for write in self._in_flight) >= WRITES_IN_FLIGHT
 
     @property
     def has_tail(self) -> bool:
@@ -163,7 +163,7 @@ class AvatarStream:
         pcm = bytes(self._buffer[: self._write_bytes])
         del self._buffer[: len(pcm)]
         played = link.write(pcm)
-        self._in_flight.append(_Write(played, Passage(pcm, origin_of(self.frame)) if self.frame else None))
+        self._in_flight.append(_Write(link, played, Passage(pcm, origin_of(self.frame)) if self.frame else None))
         played.add_done_callback(self._played)
         self._watch(link)
         return self._seconds(len(pcm))
@@ -173,20 +173,15 @@ class AvatarStream:
         goes_on = self.has_tail or any(True for _ in self._handed_over())
         return self._spoken.unheard(heard, self._loop.time(), followed=goes_on)
 
-    def let_go(self, heard: Heard, *, room_lost: bool) -> None:
+    def let_go(self, heard: Heard) -> None:
         """Begin to take back everything that has not been heard, however much of it has been handed over.
 
-        Args:
-            heard: How far the avatar has been heard.
-            room_lost: Whether what is in flight will never be played.
+        What is in flight holds its place until it has been played, or its room is lost.
         """
         self._returning += [*self.unheard(heard), *self._handed_over()]
         self._spoken.forget()
         for write in self._in_flight:
             write.passage = None
-        if room_lost:
-            self._in_flight.clear()
-            self._stop_watching()
 
     @property
     def lets_go(self) -> bool:
@@ -205,9 +200,9 @@ class AvatarStream:
         self._drop_unwritten()
         return [self._frame(passage) for passage in joined((*written, *rest))], self.seconds_of(written)
 
-    def interrupt(self, heard: Heard, *, room_lost: bool) -> None:
+    def interrupt(self, heard: Heard) -> None:
         """Drop what may be interrupted, and begin to take back the rest: the avatar drops both. See :meth:`let_go`."""
-        self.let_go(heard, room_lost=room_lost)
+        self.let_go(heard)
         self._returning = [passage for passage in self._returning if not passage.origin.interruptible]
         if self.frame is None or self.frame.interruptible:
             self._drop_unwritten()
@@ -244,9 +239,11 @@ class AvatarStream:
         self._in_flight.remove(write)
         if write.passage:
             self._spoken.add(write.passage, self._seconds(len(write.passage.pcm)), self._loop.time())
-        self._on_played()
+        self._on_played(write.passage is not None)
 
     def _watch(self, link: AvatarLink) -> None:
+        # What has been handed to an avatar before this one is of no concern any more.
+        self._in_flight = deque(write for write in self._in_flight if write.link is link)
         self._stop_watching()
         self._watchdog = self._loop.call_later(STALLED_SECONDS, self._check, link)
 

@@ -229,6 +229,7 @@ async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() 
         await stage.send(speech(0.2), TTSStoppedFrame("a"))
         await stage.settle(0.1)
         room.leave()
+        await stage.settle(0.05)
         room.arrive()
         await stage.settle(3.0)
         check_covered(stage, tone(0.2))
@@ -236,6 +237,21 @@ async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() 
         await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"))
         await stage.settle(3.0)
         assert stage.voice[before:].strip(b"\0") == tone(1.0).strip(b"\0")
+
+
+@virtual_time
+async def test_an_avatar_that_was_gone_for_a_moment_says_the_rest_itself() -> None:
+    """With no more in flight than ever, though the room still plays what it had been given."""
+    async with Stage(room={"track": True, "obedient": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"))
+        await stage.settle(0.1)
+        room.leave()
+        room.arrive()
+        await stage.settle(3.0)
+        assert stage.plain == b""
+        assert room.speech.endswith(tone(1.0)[: -len(tone(0.1))])
+        assert stage.up(ErrorFrame) == []
 
 
 @virtual_time
