@@ -18,6 +18,8 @@ from typing import Any, ParamSpec
 import daily
 from pipecat.transports.daily.transport import DailyTransportClient
 
+from pipecat_lemonslice.rooms._futures import resolve
+
 SETTLE_SECONDS = 0.5
 """How long after its last completion a source is kept: the native thread may still be on its way out of it."""
 
@@ -51,12 +53,6 @@ class Crossing:
         """Return a future, and the callback that completes it from any thread with a tuple of its arguments."""
         answer: asyncio.Future[Any] = self._loop.create_future()
         return answer, lambda *args: self.call(resolve, answer, args)
-
-
-def resolve(answer: "asyncio.Future[Any]", result: Any) -> None:
-    """Complete a future that may have been completed or cancelled meanwhile."""
-    if not answer.done():
-        answer.set_result(result)
 
 
 class NewestOnly:

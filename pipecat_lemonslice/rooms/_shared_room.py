@@ -12,8 +12,9 @@ from loguru import logger
 from pipecat.frames.frames import OutputAudioRawFrame
 from pipecat.transports.daily.transport import DailyOutputTransportMessageUrgentFrame, DailyTransport
 
-from pipecat_lemonslice.errors import RoomError, safe_line
+from pipecat_lemonslice.errors import safe_line
 from pipecat_lemonslice.rooms import AvatarSeen, Participant, ParticipantLeft, RoomEvent, RoomLost
+from pipecat_lemonslice.rooms._futures import fail
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 
 TRACK = "stream"
@@ -64,7 +65,7 @@ class SharedRoom:
         """See :meth:`pipecat_lemonslice.rooms.Room.write`."""
         played: asyncio.Future[None] = self._loop.create_future()
         if self._lost:
-            _fail(played, self._lost)
+            fail(played, self._lost)
             return played
         self._writes[played] = self._shared.spawn(self._write(pcm, played))
         return played
@@ -133,7 +134,7 @@ class SharedRoom:
         self._writes.pop(played, None)
         if not taken:
             self._lose(RoomLost("the transport takes no audio"))
-            _fail(played, RoomLost("the transport takes no audio"))
+            fail(played, RoomLost("the transport takes no audio"))
         elif not played.done():
             played.set_result(None)
 
@@ -143,10 +144,4 @@ class SharedRoom:
         self._lost = lost
         self._inbox.put(lost)
         for played in self._writes:
-            _fail(played, lost)
-
-
-def _fail(played: "asyncio.Future[None]", lost: RoomLost) -> None:
-    if not played.done():
-        played.set_exception(RoomError(lost.reason))
-        played.exception()  # a write that nobody waits for any more is no unhandled failure
+            fail(played, lost)

@@ -25,7 +25,8 @@ from pipecat_lemonslice.rooms import (
     VoiceReceived,
 )
 from pipecat_lemonslice.rooms._daily_call import DailyCall
-from pipecat_lemonslice.rooms._native import Crossing, NewestOnly, SpeechSource, initialize, resolve
+from pipecat_lemonslice.rooms._futures import fail, resolve
+from pipecat_lemonslice.rooms._native import Crossing, NewestOnly, SpeechSource, initialize
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 
 TRACK = "stream"
@@ -108,7 +109,7 @@ class DailyRoom:
         """See :meth:`pipecat_lemonslice.rooms.Room.write`."""
         played: asyncio.Future[None] = self._loop.create_future()
         if self._lost:
-            _fail(played, self._lost)
+            fail(played, self._lost)
             return played
         self._unplayed.add(played)
         played.add_done_callback(self._unplayed.discard)
@@ -207,10 +208,4 @@ class DailyRoom:
         self._lost = lost
         self._inbox.put(lost)
         for played in list(self._unplayed):
-            _fail(played, lost)
-
-
-def _fail(played: "asyncio.Future[None]", lost: RoomLost) -> None:
-    if not played.done():
-        played.set_exception(RoomError(lost.reason))
-        played.exception()  # a write that nobody waits for any more is no unhandled failure
+            fail(played, lost)

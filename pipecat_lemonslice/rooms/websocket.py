@@ -26,6 +26,7 @@ from pipecat_lemonslice.rooms import (
     RoomOptions,
     VoiceReceived,
 )
+from pipecat_lemonslice.rooms._futures import fail, resolve
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 
 SOUND = struct.Struct("<B16sBI")
@@ -57,6 +58,7 @@ class WebSocketRoom:
         self._watched: Participant | None = None
         self._unplayed: set[asyncio.Future[None]] = set()
         self._played_until = 0.0
+        self._lost: RoomLost | None = None
         self._outgoing: asyncio.Queue[str | bytes] = asyncio.Queue(MAX_OUTGOING)
         self._reader = self._loop.create_task(self._read(), name="lemonslice-room-reader")
         self._writer = self._loop.create_task(self._send_outgoing(), name="lemonslice-room-writer")
@@ -90,12 +92,15 @@ class WebSocketRoom:
     def write(self, pcm: bytes) -> "asyncio.Future[None]":
         """See :meth:`pipecat_lemonslice.rooms.Room.write`."""
         played: asyncio.Future[None] = self._loop.create_future()
+        if self._lost:
+            fail(played, self._lost)
+            return played
         self._unplayed.add(played)
         played.add_done_callback(self._unplayed.discard)
         self._enqueue(self._sound_header + pcm)
         now = self._loop.time()
         self._played_until = max(self._played_until, now) + len(pcm) / (2 * self._rate)
-        self._loop.call_at(self._played_until, _resolve, played)
+        self._loop.call_at(self._played_until, resolve, played, None)
         return played
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -188,11 +193,12 @@ class WebSocketRoom:
                 pass
 
     def _lose(self, reason: str) -> None:
-        self._inbox.put(RoomLost(reason))
+        if self._lost:
+            return
+        self._lost = RoomLost(reason)
+        self._inbox.put(self._lost)
         for played in list(self._unplayed):
-            if not played.done():
-                played.set_exception(RoomError(reason))
-                played.exception()  # a write that nobody waits for any more is no unhandled failure
+            fail(played, self._lost)
 
 
 async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOptions) -> dict[str, Any]:
@@ -219,8 +225,3 @@ async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOpt
 
 def _participant(entry: Mapping[str, Any]) -> Participant:
     return Participant(str(entry["id"]), str(entry["user_name"]))
-
-
-def _resolve(played: "asyncio.Future[None]") -> None:
-    if not played.done():
-        played.set_result(None)

@@ -209,24 +209,3 @@ async def test_a_process_that_ends_leaves_no_session(emulator: Emulator) -> None
     statuses = dict(zip(ways, await asyncio.gather(*ways.values()), strict=True))
     assert statuses == {**dict.fromkeys(ways, "COMPLETED"), "SIGKILL": "TIMED_OUT"}
     assert emulator.created == emulator.terminated + 1
-
-
-# Keeping alive.
-
-
-@pytest.mark.parametrize("refused", [False, True])
-async def test_a_quiet_call_is_kept_alive_at_little_cost(emulator: Emulator, refused: bool) -> None:
-    """At most one request for each third of the idle timeout, and one that is refused with 400 harms nothing."""
-    call = Call(emulator, idle_timeout=1)
-    running = await call.start()
-    await call.until_ready()
-    if refused:
-        emulator.reject(400, path="control")
-    begun, before = asyncio.get_running_loop().time(), len(emulator.requests)
-    await asyncio.sleep(1.6)
-    spent = asyncio.get_running_loop().time() - begun
-    assert 1 <= len(emulator.requests) - before <= spent * 3 + 1
-    assert [str(session.status) for session in emulator.sessions] == ["ACTIVE"]
-    await call.worker.queue_frame(EndFrame())
-    await over(call, running)
-    assert call.errors == []

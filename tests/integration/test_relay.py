@@ -225,19 +225,17 @@ async def test_an_interruption_silences_the_avatar(emulator: Emulator) -> None:
 
 
 async def test_a_slow_api_holds_nothing_back() -> None:
-    """With an API latency of 2 s, StartFrame passes within 50 ms and the greeting is heard from its first sample."""
+    """With an API that takes 2 s, StartFrame passes before it answers, and the greeting is heard whole."""
     async with Emulator(EmulatorOptions(latency=0.1)) as emulator:
         emulator.delay(2.0)
-        begun = asyncio.get_running_loop().time()
         async with calling(emulator, wait=False) as call:
             while not call.sink.of(StartFrame):
                 call.sink.changed.clear()
                 await call.sink.changed.wait()
-            passed = call.sink.of(StartFrame)[0][0]
+            assert emulator.created == 0
             await call.send(TTSAudioRawFrame(tone(1.0, RATE), RATE, 1, context_id="a"))
             avatar = (await emulator.wait_for_session()).avatar
             await avatar.wait_for("response_finished")
-        assert passed - begun < 0.05 + 0.05
         assert avatar.heard == tone(1.0, RATE)
 
 
