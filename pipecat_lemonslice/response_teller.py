@@ -26,6 +26,9 @@ from pipecat_lemonslice.speech_ports import SpeechPorts
 from pipecat_lemonslice.speech_queue import SpeechQueue
 from pipecat_lemonslice.stream import AvatarStream
 
+CUT = (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST)
+"""Reasons for which the avatar must not go on speaking, if it can."""
+
 
 class ResponseTeller:
     """See the module. Reads what the line holds; moves none of it."""
@@ -106,12 +109,10 @@ class ResponseTeller:
         Args:
             sounding: Whether it is being heard, or will be.
         """
-        link, was_speaking = self._routes.link, self._routes.avatar_gone()
-        if link and (was_speaking or sounding):
-            link.tell(SpeechEvent.INTERRUPT)
-        if link and was_speaking:
-            link.tell(SpeechEvent.RESPONSE_FINISHED)
-            self._clock.apply(Aborted(DoneReason.AVATAR_LOST))
+        cut = self._clock.apply(Aborted(DoneReason.AVATAR_LOST)) if self._routes.current is Route.AVATAR else ()
+        if sounding:
+            self._quieten(cut)
+        self._routes.avatar_gone()
 
     def close(self) -> None:
         """End the response under way; nothing is decided after that."""
@@ -128,7 +129,7 @@ class ResponseTeller:
                 self._stream.begin()
                 self._tell(SpeechEvent.RESPONSE_STARTED)
             case ResponseDone(reason=reason):
-                if reason is DoneReason.INTERRUPTED:
+                if reason in CUT:
                     self._tell(SpeechEvent.INTERRUPT)
                 self._tell(SpeechEvent.RESPONSE_FINISHED)
                 self._routes.current = None
@@ -141,6 +142,6 @@ class ResponseTeller:
 
     def _quieten(self, cut: tuple[Decision, ...]) -> None:
         """Interrupt an avatar that is still to be heard although its response is over here."""
-        told = any(isinstance(made, ResponseDone) and made.reason is DoneReason.INTERRUPTED for made in cut)
+        told = any(isinstance(made, ResponseDone) and made.reason in CUT for made in cut)
         if not told and self._routes.link:
             self._routes.link.tell(SpeechEvent.INTERRUPT)

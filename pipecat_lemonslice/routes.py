@@ -47,13 +47,11 @@ class RouteChooser:
         """The avatar speaks from the next response on."""
         self._avatar, self.link = _Avatar.HERE, link
 
-    def avatar_gone(self) -> bool:
-        """There is no avatar; returns whether a response on its way to it must change over."""
+    def avatar_gone(self) -> None:
+        """There is no avatar; a response on its way to it must change over."""
         self._avatar, self.link = _Avatar.AWAY, None
-        was_speaking = self.current is Route.AVATAR
-        if was_speaking:
+        if self.current is Route.AVATAR:
             self.current = None
-        return was_speaking
 
     def choose(self) -> Route | None:
         """Return the route of the response under way, or of the one that begins; None to wait for the avatar."""

@@ -256,3 +256,22 @@ async def test_a_skipped_llm_response_holds_nothing_open() -> None:
     assert line.reasons == [DoneReason.STOPPED]
     await line.put(LLMFullResponseEndFrame())
     await line.stop()
+
+
+@virtual_time
+async def test_an_avatar_that_goes_before_its_first_write_is_told_nothing() -> None:
+    """A response that was on its way to it, but of which it got nothing, has not begun there and does not end there."""
+    line = Line()
+    line.link.room.frozen = True
+    await line.put(speech(0.04, "a"))
+    await asyncio.sleep(0.1)
+    line.line.interrupt()
+    events = line.link.room.events
+    assert events == ["response_started", "interrupt", "response_finished"]
+    await line.put(speech(0.04, "b"))
+    await asyncio.sleep(0.1)
+    line.line.avatar_gone()
+    await asyncio.sleep(0.1)
+    assert line.link.room.events == events
+    assert line.plain == tone(0.04)
+    await line.stop()
