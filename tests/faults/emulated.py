@@ -202,6 +202,9 @@ class EmulatedRoom:
     def freeze_video(self) -> None:
         self._session.avatar.freeze_video()
 
+    def go_silent(self) -> None:
+        cast("NetworkLoop", asyncio.get_running_loop()).network.stall()
+
     def lose(self, reason: str) -> None:
         """Whatever the reason, the bot only sees that the connection is reset."""
         self._session.room.drop_connections()

@@ -43,6 +43,7 @@ class Topology:
 NOT_SHARED = {
     "the room refuses the bot": "the bot's own transport joins",
     "joining breaks": "likewise",
+    "the network goes silent": "the connection is that of the bot's own transport",
     "the socket dies": "the bot's call is over with its transport",
     "its voice stops, its picture goes on": "the bot does not hear the avatar",
     "its picture stops, its voice goes on": "nor see it",

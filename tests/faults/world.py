@@ -168,6 +168,11 @@ class WorldRoom(MemoryRoom):
         self._muted = True
         self.fall_silent()
 
+    def go_silent(self) -> None:
+        """Nothing comes from the room any more, which takes what it is given all the same."""
+        self.mute()
+        self.freeze_video()
+
     def fall_silent(self) -> None:
         while self._voices:
             self._voices.pop().cancel()

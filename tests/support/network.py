@@ -18,6 +18,7 @@ import asyncio
 import errno
 import itertools
 import socket
+import weakref
 from asyncio import transports
 from collections import deque
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class Wire(transports._FlowControlMixin, asyncio.Transport):
         self._reading = True
         self._closing = False
         self._lost = False
+        self._stalled = False
 
     # What a protocol asks of it.
 
@@ -109,6 +111,10 @@ class Wire(transports._FlowControlMixin, asyncio.Transport):
         self._ending.append(error)
         self._expect()
 
+    def stall(self) -> None:
+        """Nothing comes any more, not even the end: a cable has been pulled somewhere."""
+        self._stalled = True
+
     @property
     def congested(self) -> bool:
         """Whether no more can be on its way to here."""
@@ -130,6 +136,8 @@ class Wire(transports._FlowControlMixin, asyncio.Transport):
 
     def _deliver(self) -> None:
         self._due = False
+        if self._stalled:
+            return
         if self._closing or not self._reading:
             self._notice_end()
         elif self._arrived:
@@ -170,6 +178,12 @@ class Network:
         """How many of the next connections do not come about."""
         self._listening: dict[int, Factory] = {}
         self._ports = itertools.count(49152)
+        self._wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+
+    def stall(self) -> None:
+        """Let nothing come through any connection that there is; new ones are sound."""
+        for wire in self._wires:
+            wire.stall()
 
     def listen(self, port: int, factory: Factory) -> int:
         """Answer connections to a port; 0 takes a free one."""
@@ -195,6 +209,7 @@ class Network:
         server = self._listening[address[1]]()
         here, there = Wire(loop, protocol, own, address), Wire(loop, server, address, own)
         here.peer, there.peer = there, here
+        self._wires.update((here, there))
         loop.call_soon(server.connection_made, there)
         protocol.connection_made(here)
         return here

@@ -132,6 +132,24 @@ def test_what_waits_for_somebody_who_has_gone_is_lost() -> None:
     run_virtual(scenario, loop=NetworkLoop)
 
 
+def test_through_a_stalled_connection_nothing_comes() -> None:
+    """Neither bytes nor an end, while a connection that is made later is sound."""
+
+    async def scenario() -> None:
+        async with connected(echo) as (reader, writer):
+            network().network.stall()
+            writer.write(b"lost")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(), 60.0)
+            late_reader, late_writer = await asyncio.open_connection("127.0.0.1", 80)
+            late_writer.write(b"heard")
+            assert await late_reader.readexactly(5) == b"heard"
+            late_writer.close()
+            await late_writer.wait_closed()
+
+    run_virtual(scenario, loop=NetworkLoop)
+
+
 def test_nobody_answers_where_nobody_listens() -> None:
     """Connections to other ports are refused, and as many others as the test wants."""
 
