@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 from yarl import URL
@@ -45,6 +45,7 @@ from pipecat_lemonslice.api_types import (
     LiveKitProperties,
     RecordingsBucket,
 )
+from pipecat_lemonslice.calls import creation_body, event_call, payload_of, room_of
 from pipecat_lemonslice.controls import (
     ControlEvent,
     PoseTrigger,
@@ -63,8 +64,7 @@ from pipecat_lemonslice.errors import (
     safe_line,
 )
 from pipecat_lemonslice.last_will import LastWill
-from pipecat_lemonslice.pictures import prepare_picture
-from pipecat_lemonslice.rest import Body, Call, RestClient, form_body, json_body, timeout_problem
+from pipecat_lemonslice.rest import Call, RestClient, timeout_problem
 
 __all__ = [
     "DEFAULT_API_URL",
@@ -96,7 +96,6 @@ _TERMINATE_ATTEMPT_SECONDS = 8.0
 _TERMINATE_BUDGET = 12.0
 _ONCE_SECONDS = 5.0
 _LARGEST_PAGE = 100
-_NOT_REPEATED = ("pose-trigger",)
 
 
 class LemonSliceApi:
@@ -161,12 +160,12 @@ class LemonSliceApi:
             method="POST",
             url=self._base / "liveai" / "sessions",
             idempotent=False,
-            body=await _creation_body(request),
+            body=await creation_body(request),
             secrets=request.secrets(),
         )
         session = await self._ask(call, CreatedSession)
         control_url = control_address(self._base, session.session_id, session.control_url)
-        room_url = session.room_url or _room_of(request)
+        room_url = session.room_url or room_of(request)
         return session.model_copy(update={"control_url": str(control_url), "room_url": room_url})
 
     async def get_session(self, session_id: str) -> SessionInfo:
@@ -238,8 +237,8 @@ class LemonSliceApi:
             ApiError: It was not carried out, or nobody knows.
             ConfigurationError: The picture of an UpdateImage is none.
         """
-        payload = await _payload(event)
-        call = _event_call(payload, control_address(self._base, session_id, control_url))
+        payload = await payload_of(event)
+        call = event_call(payload, control_address(self._base, session_id, control_url))
         await self._tell(replace(call, timeout=_ONCE_SECONDS, budget=0.0) if once else call)
 
     async def terminate(self, session_id: str, *, control_url: str | None = None) -> None:
@@ -275,7 +274,7 @@ class LemonSliceApi:
 
     async def _end(self, url: URL) -> ApiError | None:
         call = replace(
-            _event_call(Terminate().payload(), url),
+            event_call(Terminate().payload(), url),
             timeout=_TERMINATE_ATTEMPT_SECONDS,
             budget=_TERMINATE_BUDGET,
         )
@@ -299,27 +298,3 @@ class LemonSliceApi:
                 await self._terminated(unseen, None)
             raise outcome
         return outcome
-
-
-async def _creation_body(request: CreateSessionRequest) -> Body:
-    if request.agent_image is None:
-        return json_body(request.payload())
-    return form_body(request.payload(), await asyncio.to_thread(prepare_picture, request.agent_image))
-
-
-def _room_of(request: CreateSessionRequest) -> str | None:
-    return request.properties.room_url if isinstance(request.properties, DailyProperties) else None
-
-
-def _event_call(payload: dict[str, Any], url: URL) -> Call:
-    return Call(
-        operation=f"The event {payload['event']}",
-        method="POST",
-        url=url,
-        idempotent=payload["event"] not in _NOT_REPEATED,
-        body=json_body(payload),
-    )
-
-
-async def _payload(event: ControlEvent) -> dict[str, Any]:
-    return await asyncio.to_thread(event.payload) if isinstance(event, UpdateImage) else event.payload()

@@ -18,6 +18,7 @@ LAYERS = (
     "checked addresses pictures retry renewal",
     "api_types controls answers",
     "rest last_will",
+    "calls",
     "api",
     "rooms",
     "voice_watch attendance visit",
