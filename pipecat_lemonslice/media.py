@@ -97,7 +97,7 @@ class VoiceReturn:
         self._heard_until = now
 
     def begin_anew(self) -> None:
-        """Another avatar comes: the rest of the one before is not wanted, nor what was on its way to that."""
+        """The avatar is gone, or another comes: what it still says of older speech is not wanted."""
         self._buffer.clear()
         self._hush = _Hush.SHUT
 

@@ -66,7 +66,8 @@ class AvatarRelay:
         self._hearing = Hearing()
 
     def avatar_gone(self) -> None:
-        """No answer is to be waited for any more."""
+        """No answer is to be waited for any more, and none that comes all the same is wanted: another voice goes on."""
+        self._voice.begin_anew()
         self._answered.set()
 
     def expect_voice(self, lag: float) -> None:

@@ -239,6 +239,20 @@ async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() 
         assert stage.voice[before:].strip(b"\0") == tone(1.0).strip(b"\0")
 
 
+@pytest.mark.parametrize("how", ["leave", "fatal"])
+@virtual_time
+async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) -> None:
+    """Nor when the plain voice has ended by then."""
+    async with Stage(room={"latency": 1.0}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(0.2), TTSStoppedFrame("a"))
+        await stage.settle(0.1)
+        lose(room, how)
+        await stage.settle(3.0)
+        assert stage.plain == tone(0.2)
+        assert stage.voice == b""
+
+
 @virtual_time
 async def test_an_avatar_that_was_gone_for_a_moment_says_the_rest_itself() -> None:
     """With no more in flight than ever, though the room still plays what it had been given."""
