@@ -21,7 +21,7 @@ from pipecat_lemonslice.attendance import (
 )
 from pipecat_lemonslice.errors import RoomError, SessionError
 from pipecat_lemonslice.messages import SpeechEvent, speech_message
-from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
+from pipecat_lemonslice.rooms import Participant, PictureReceived, Room, VoiceReceived
 from pipecat_lemonslice.voice_watch import VoiceWatch
 
 VOICE_SECONDS = 5.0
@@ -136,8 +136,9 @@ class RoomVisit:
             self._loop.time(),
             self._spoken,
             on_interrupt=self._voice.heard,
-            there=lambda: self._attendance.avatar is not None,
+            there=lambda: self._watched is not None and self._watched == self._attendance.avatar,
         )
+        self._watched: Participant | None = None
         self._patience: asyncio.Timeout | None = None
         self._given_up: str | None = None
 
@@ -170,6 +171,7 @@ class RoomVisit:
     def _follow(self, change: Change) -> None:
         match change:
             case AvatarJoined(participant):
+                self._watched = participant
                 self._room.watch(participant)
                 self._listener.visit_joined()
             case AvatarReady():

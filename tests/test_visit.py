@@ -1,6 +1,7 @@
 """A visit to the avatar's room: who is watched, what is reported, and why it ends."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -14,6 +15,8 @@ from tests.support.memory import MemoryRoom
 from tests.support.stage import tone
 from tests.support.virtual_time import virtual_time
 
+TWIN = "22222222-2222-4222-8222-222222222222"
+
 
 class Visit:
     """A visit under way, and what it reports."""
@@ -24,6 +27,7 @@ class Visit:
         self.quiet: list[float] = []
         self.media: list[VoiceReceived | PictureReceived] = []
         self.link: SessionLink | None = None
+        self.at_loss: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
         self.started = self._loop.time()
         visit = RoomVisit(cast("Room", self.room), "session-1", VisitOptions(**options), self)
@@ -38,6 +42,7 @@ class Visit:
 
     def visit_lost(self, reason: str) -> None:
         self.told.append("lost")
+        self.at_loss()
 
     def visit_trouble(self, error: SessionError) -> None:
         self.told.append(str(error))
@@ -88,6 +93,34 @@ async def test_the_link_speaks_for_its_session() -> None:
     link.tell(SpeechEvent.INTERRUPT)
     assert visit.room.speech == tone(0.02)
     assert visit.room.messages == [{"event": "interrupt", "session_id": "session-1"}]
+    await visit.stop()
+
+
+@pytest.mark.parametrize(
+    ("how", "told"), [("leave", False), ("replaced", False), ("lost", False), ("fatal", True), ("idle", True)]
+)
+@virtual_time
+async def test_nobody_is_told_who_is_not_there(how: str, told: bool) -> None:
+    """Not an avatar that has left, nor the one after it for what the first was told; one that is given up is."""
+    visit = Visit()
+    link = await visit.ready()
+    match how:
+        case "leave":
+            visit.room.leave()
+        case "replaced":
+            visit.room.join(participant_id=TWIN)
+            visit.room.leave()
+        case "lost":
+            visit.room.lose("gone")
+        case "fatal":
+            visit.room.say({"type": "daily_error", "fatal": True})
+        case _:
+            visit.room.say({"type": "idle_timeout"})
+    visit.at_loss = lambda: link.tell(SpeechEvent.INTERRUPT)
+    await asyncio.sleep(0.01)
+    if how != "replaced":  # whoever has taken its place may be told by then
+        link.tell(SpeechEvent.INTERRUPT)
+    assert bool(visit.room.messages) == told
     await visit.stop()
 
 
