@@ -110,7 +110,12 @@ class Avatar:
     def _voice(self, shared: bool) -> AvatarRelay | SharedVoice:
         if shared:
             return SharedVoice(self._host.broadcast_frame, avatar_speaks=lambda: self._line.route is Route.AVATAR)
-        return AvatarRelay(self._host.push_frame, voice_wanted=self._voice_wanted, on_voice=self._announcer.voice)
+        return AvatarRelay(
+            self._host.push_frame,
+            voice_wanted=self._voice_wanted,
+            on_voice=self._announcer.voice,
+            sounding_since=lambda: self._line.sounding_since,
+        )
 
     def start(self) -> None:
         """Begin to move speech and media."""
@@ -238,8 +243,8 @@ class Avatar:
     def _sounds(self) -> bool:
         return self._relay.sounds()
 
-    def _heard(self, sounding_since: float) -> Heard:
-        return self._relay.heard(sounding_since)
+    def _heard(self) -> Heard:
+        return self._relay.heard()
 
     def _voice_wanted(self) -> bool:
         return self._line.route is not Route.VOICE

@@ -8,6 +8,7 @@ nobody handles ends the process. Nothing helps against ``kill -9``.
 import atexit
 import http.client
 import json
+import os
 import signal
 import threading
 import time
@@ -78,8 +79,9 @@ class LastWill:
 def execute_all() -> None:
     """Carry all wills out, the newest first, in bounded time. One by one: a process that ends takes no new threads."""
     give_up_at = time.monotonic() + ALL_WILLS_SECONDS
-    while _registered and time.monotonic() < give_up_at:
-        _registered[next(reversed(_registered))].execute()
+    with suppress(KeyError):  # there are no more
+        while time.monotonic() < give_up_at:
+            _registered.popitem()[1].execute()
 
 
 def _end(number: int, _frame: object) -> None:
@@ -101,4 +103,11 @@ def _answer_signals() -> None:
             signal.signal(number, _end)
 
 
+def _forget_all() -> None:
+    """What a process provides for is not for its children to carry out."""
+    _registered.clear()
+
+
 atexit.register(execute_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -99,7 +99,7 @@ class VoiceReturn:
     def begin_anew(self) -> None:
         """The avatar is gone, or another comes: what it still says of older speech is not wanted."""
         self._buffer.clear()
-        self._hush = _Hush.SHUT
+        self._hush, self._sounded_at = _Hush.SHUT, None
 
     def expect(self, at: float) -> None:
         """Keep nothing back any more of what comes from about then on: it belongs to a new response."""

@@ -30,6 +30,7 @@ class AvatarRelay:
         *,
         voice_wanted: Callable[[], bool],
         on_voice: Callable[[], None],
+        sounding_since: Callable[[], float],
     ) -> None:
         """Create a relay with nothing on its way.
 
@@ -37,10 +38,13 @@ class AvatarRelay:
             push: Passes a frame on, downstream.
             voice_wanted: Whether the avatar's voice is to be heard now.
             on_voice: Called when sound begins after silence.
+            sounding_since: Gives when the first sound of the response was played to the avatar, on the loop's clock;
+                now if none has been.
         """
         self._push = push
         self._voice_wanted = voice_wanted
         self._on_voice = on_voice
+        self._sounding_since = sounding_since
         self._loop = asyncio.get_running_loop()
         self._inbox = RoomInbox()
         self._voice = VoiceReturn()
@@ -58,6 +62,7 @@ class AvatarRelay:
     def interrupt(self) -> None:
         """Keep back what the avatar is still saying."""
         self._voice.interrupt(self._loop.time())
+        self._hearing.interrupted()
         self._answered.set()
 
     def avatar_joined(self) -> None:
@@ -78,25 +83,21 @@ class AvatarRelay:
         """
         if self._voice_wanted():
             self._voice.expect(self._loop.time() + (lag or HUSH_LEAST_SECONDS))
-            self._hearing.began(self._loop.time())
+            self._hearing.began()
             self._answered.clear()
 
     def response_over(self) -> None:
         """A response is over; the output transport tells by what it plays when the bot has stopped speaking."""
-        self._hearing.over(self._loop.time())
+        self._hearing.over(self._loop.time(), self._sounding_since())
 
     def sounds(self) -> bool:
         """Whether the avatar is being heard."""
         return self._voice.sounds(self._loop.time())
 
-    def heard(self, sounding_since: float) -> Heard:
-        """Return how far the avatar has been heard, on the loop's clock.
-
-        Args:
-            sounding_since: When the first sound of the response was played.
-        """
+    def heard(self) -> Heard:
+        """Return how far the avatar has been heard, on the loop's clock."""
         now = self._loop.time()
-        return Heard(self._hearing.until(sounding_since, now - self._voice.quiet_for(now)), paused=not self.sounds())
+        return Heard(self._hearing.until(now - self._voice.quiet_for(now)), paused=not self.sounds())
 
     def unanswered(self, sounded_until: float) -> bool:
         """Whether the avatar has not been heard since its speech last sounded, at a time on the loop's clock."""
@@ -139,7 +140,7 @@ class AvatarRelay:
                 continue
             if piece.first:
                 self._answered.set()
-                self._hearing.answered(self._loop.time())
+                self._hearing.answered(self._loop.time(), self._sounding_since())
                 self._on_voice()
             await self._push(piece.frame)
 

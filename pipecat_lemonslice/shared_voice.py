@@ -69,14 +69,14 @@ class SharedVoice:
         """Of no consequence: nothing of the avatar's voice is kept here."""
 
     def sounds(self) -> bool:
-        """Whether the avatar may still be heard after its response is over."""
-        return self._over_at is not None and self._loop.time() - self._over_at < TAIL_SECONDS
+        """Whether the avatar may be heard: while it speaks, and for a moment after its response is over."""
+        return self._speaking or (self._over_at is not None and self._loop.time() - self._over_at < TAIL_SECONDS)
 
     def avatar_gone(self) -> None:
         """It says nothing more."""
         self._over_at = None
 
-    def heard(self, sounding_since: float) -> Heard:
+    def heard(self) -> Heard:
         """Nobody here knows; so everything that was played counts as heard."""
         return ALL_HEARD
 

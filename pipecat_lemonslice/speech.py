@@ -71,6 +71,11 @@ class SpeechLine:
         return self._queue.seconds + self._stream.waiting_seconds + self._stream.in_flight_seconds
 
     @property
+    def sounding_since(self) -> float:
+        """When the first sound of the response was played to the avatar, on the loop's clock; now if none has been."""
+        return self._stream.sounding_since
+
+    @property
     def sounded_until(self) -> float:
         """Until when the avatar was given sound to say, on the loop's clock; minus infinity if it owes nothing."""
         return self._stream.sounded_until
@@ -100,7 +105,7 @@ class SpeechLine:
         Returns:
             Whether what was playing is cut off; False if it must be played to its end.
         """
-        heard = self._ports.heard(self._stream.sounding_since)
+        heard = self._ports.heard()
         unheard = self._stream.unheard(heard)
         sounding = bool(unheard) or self._ports.avatar_sounds()
         keeps_playing = self._keeps_playing(unheard, sounding)
@@ -136,7 +141,7 @@ class SpeechLine:
 
     def avatar_gone(self) -> None:
         """No avatar speaks until there is one again; what it was not heard saying is heard as plain voice."""
-        heard = self._ports.heard(self._stream.sounding_since)
+        heard = self._ports.heard()
         sounding = bool(self._stream.unheard(heard)) or self._ports.avatar_sounds()
         self._stream.let_go(heard)
         self._await_return()

@@ -32,12 +32,11 @@ class SpeechPorts:
         notify: Told of every decision, at once; must not block.
         pipeline_time: The pipeline clock in nanoseconds; words are timed by it.
         avatar_sounds: Whether the avatar's voice is still being heard.
-        heard: How far the avatar has been heard, on the loop's clock; given when the first sound of the response was
-            played.
+        heard: How far the avatar has been heard, on the loop's clock.
     """
 
     forward: Callable[[Frame], Awaitable[None]]
     notify: Callable[[Notice], None]
     pipeline_time: Callable[[], int]
     avatar_sounds: Callable[[], bool] = lambda: False
-    heard: Callable[[float], Heard] = lambda sounding_since: ALL_HEARD
+    heard: Callable[[], Heard] = lambda: ALL_HEARD

@@ -1,6 +1,7 @@
 """What ends a session when no event loop can: run in a process of its own, against the emulator."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -72,6 +73,17 @@ async def test_a_signal_that_nobody_handles_ends_the_process_without_a_session(e
     number = getattr(signal, name)
     assert await run(emulator, rest=f"import os; os.kill(os.getpid(), {number})", sessions=3) == -number
     assert emulator.created == emulator.terminated == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+async def test_a_forked_child_ends_no_session_of_its_parent(emulator: Emulator) -> None:
+    """Neither by a signal nor by its exit; the session is still its parent's to end."""
+    rest = (
+        "import os, signal, time; children = [os.fork() for _ in (1, 2)]; all(children) or os.kill(os.getpid(), 15);"
+        " [os.waitpid(child, 0) for child in children]; will.revoke()"
+    )
+    assert await run(emulator, rest=rest) == 0
+    assert (emulator.created, emulator.terminated) == (1, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

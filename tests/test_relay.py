@@ -17,10 +17,16 @@ class Listener:
     def __init__(self, *, slow: float = 0.0, keeps: bool = False, wants_voice: bool = True) -> None:
         self.slow, self.keeps, self.wants_voice = slow, keeps, wants_voice
         self.voice = b""
+        self.sounding_since = asyncio.get_running_loop().time()
         self.voiced = 0
         self.pictures: list[int] = []
         self.kept: list[Frame] = []
-        self.relay = AvatarRelay(self._push, voice_wanted=lambda: self.wants_voice, on_voice=self._voiced)
+        self.relay = AvatarRelay(
+            self._push,
+            voice_wanted=lambda: self.wants_voice,
+            on_voice=self._voiced,
+            sounding_since=lambda: self.sounding_since,
+        )
         self.running = asyncio.create_task(self.relay.run())
 
     async def _push(self, frame: Frame) -> None:

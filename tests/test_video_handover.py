@@ -184,6 +184,43 @@ async def test_silence_before_the_first_word_is_no_lag() -> None:
         check_covered(stage, stage.voice[: stage.voice.index(tone(0.02))] + tone(2.0))
 
 
+@pytest.mark.parametrize(("latency", "first", "pause"), [(1.0, 0.5, 0.2), (0.6, 0.3, 0.1), (0.25, 0.1, 0.05)])
+@virtual_time
+async def test_a_first_answer_that_comes_late_is_not_taken_for_that_of_the_next(
+    latency: float, first: float, pause: float
+) -> None:
+    """Nothing of the second response is lost where the first was over before anything of it was heard."""
+    async with Stage(room={"latency": latency, "track": True}) as stage:
+        room = await arrived(stage)
+        await stage.send(speech(first, "a"), TTSStoppedFrame("a"))
+        await stage.settle(first + pause)
+        await stage.send(speech(3.0, "b"))
+        await stage.settle(2.0)
+        heard = len(stage.voice.replace(b"\0\0", b""))
+        room.lose("gone")
+        await stage.settle(4.0)
+        whole = len((tone(first) + tone(3.0)).replace(b"\0\0", b""))
+        assert 0 <= heard + len(stage.plain.replace(b"\0\0", b"")) - whole <= DOUBLED_BYTES
+        assert tone(3.0).endswith(stage.plain)
+
+
+@pytest.mark.parametrize("silent", [0.2, 0.4, 0.6])
+@virtual_time
+async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent: float) -> None:
+    """What was heard to its end is not repeated when the avatar goes early in the next response."""
+    async with Stage(room={"track": True}) as stage:
+        room = await arrived(stage)
+        quiet = speech(silent)
+        quiet.audio = bytes(len(quiet.audio))
+        await stage.send(quiet, speech(1.0), TTSStoppedFrame("a"))
+        await stage.settle(silent + 2.0)
+        await stage.send(speech(1.0, "b"))
+        await stage.settle(0.1)
+        room.lose("gone")
+        await stage.settle(3.0)
+        assert stage.plain == tone(1.0)
+
+
 @virtual_time
 async def test_what_a_mute_avatar_was_given_is_heard_whole() -> None:
     """Nothing of a response of which nothing came back is lost, however late that is noticed."""
