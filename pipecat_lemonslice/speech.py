@@ -105,13 +105,12 @@ class SpeechLine:
         Returns:
             Whether what was playing is cut off; False if it must be played to its end.
         """
-        heard = self._ports.heard()
-        unheard = self._stream.unheard(heard)
+        unheard = self._stream.unheard(self._ports.heard())
         sounding = bool(unheard) or self._ports.avatar_sounds()
         keeps_playing = self._keeps_playing(unheard, sounding)
         plays_on = self._stream.in_flight_seconds
         if not keeps_playing:
-            self._stream.interrupt(heard)
+            self._stream.interrupt(unheard)
             self._await_return()
         self._queue.interrupt(self._stream.lasting_contexts)
         self._words.interrupt()
@@ -141,9 +140,9 @@ class SpeechLine:
 
     def avatar_gone(self) -> None:
         """No avatar speaks until there is one again; what it was not heard saying is heard as plain voice."""
-        heard = self._ports.heard()
-        sounding = bool(self._stream.unheard(heard)) or self._ports.avatar_sounds()
-        self._stream.let_go(heard)
+        unheard = self._stream.unheard(self._ports.heard())
+        sounding = bool(unheard) or self._ports.avatar_sounds()
+        self._stream.let_go(unheard)
         self._await_return()
         self._responses.avatar_lost(sounding=sounding)
         self._wake.set()

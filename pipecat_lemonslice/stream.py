@@ -173,12 +173,15 @@ class AvatarStream:
         goes_on = self.has_tail or any(True for _ in self._handed_over())
         return self._spoken.unheard(heard, self._loop.time(), followed=goes_on)
 
-    def let_go(self, heard: Heard) -> None:
+    def let_go(self, unheard: Iterable[Passage]) -> None:
         """Begin to take back everything that has not been heard, however much of it has been handed over.
 
         What is in flight holds its place until it has been played, or its room is lost.
+
+        Args:
+            unheard: What has been played of it.
         """
-        self._returning += [*self.unheard(heard), *self._handed_over()]
+        self._returning += [*unheard, *self._handed_over()]
         self._spoken.forget()
         for write in self._in_flight:
             write.passage = None
@@ -200,9 +203,9 @@ class AvatarStream:
         self._drop_unwritten()
         return [self._frame(passage) for passage in joined((*written, *rest))], self.seconds_of(written)
 
-    def interrupt(self, heard: Heard) -> None:
+    def interrupt(self, unheard: Iterable[Passage]) -> None:
         """Drop what may be interrupted, and begin to take back the rest: the avatar drops both. See :meth:`let_go`."""
-        self.let_go(heard)
+        self.let_go(unheard)
         self._returning = [passage for passage in self._returning if not passage.origin.interruptible]
         if self.frame is None or self.frame.interruptible:
             self._drop_unwritten()

@@ -68,7 +68,7 @@ class Bench:
 
     async def back(self, heard: Heard = ALL_HEARD) -> list[TTSAudioRawFrame]:
         """What comes back when the room is lost."""
-        self.stream.let_go(heard)
+        self.stream.let_go(self.stream.unheard(heard))
         return (await self.stream.take_back())[0]
 
     def write_all(self) -> None:
@@ -160,7 +160,7 @@ async def test_what_was_played_and_not_heard_is_taken_back_too(b: Bench) -> None
         await b.link.play()
     b.write_all()
     heard = Heard(b.stream.sounding_since + 0.03, paused=False)
-    b.stream.let_go(heard)
+    b.stream.let_go(b.stream.unheard(heard))
     [back], written = await b.stream.take_back()
     assert back.audio == tone(0.1)[WRITE:]
     assert written == pytest.approx(0.08)
@@ -173,14 +173,14 @@ async def test_what_was_played_before_an_interruption_is_not_wanted_back(b: Benc
     await b.stream.feed(speech(0.04))
     b.write_all()
     await b.link.play(2)
-    b.stream.interrupt(NOTHING_HEARD)
+    b.stream.interrupt(b.stream.unheard(NOTHING_HEARD))
     await b.stream.feed(speech(0.02, "b"))
     await b.stream.seal()
     b.write_all()
     await b.link.play()
     b.stream.begin()
     await b.stream.feed(speech(0.1, "c"))
-    b.stream.let_go(NOTHING_HEARD)
+    b.stream.let_go(b.stream.unheard(NOTHING_HEARD))
     frames, written = await b.stream.take_back()
     assert [(frame.context_id, frame.audio) for frame in frames] == [("b", tone(0.02)), ("c", tone(0.1))]
     assert written == pytest.approx(0.02)
@@ -194,7 +194,7 @@ async def test_what_was_played_is_remembered_in_bounds(b: Bench) -> None:
         b.write_all()
         await asyncio.sleep(0.02)
         await b.link.play()
-    b.stream.let_go(NOTHING_HEARD)
+    b.stream.let_go(b.stream.unheard(NOTHING_HEARD))
     _, written = await b.stream.take_back()
     assert VOICE_SECONDS < written <= REMEMBERED_SECONDS + 0.1
 
@@ -213,7 +213,7 @@ async def test_speech_of_two_kinds_is_taken_back_as_two(b: Bench) -> None:
 async def test_of_two_kinds_an_interruption_leaves_one(b: Bench) -> None:
     """What may not be interrupted comes back, though the avatar drops it with the rest."""
     await two_kinds(b)
-    b.stream.interrupt(NOTHING_HEARD)
+    b.stream.interrupt(b.stream.unheard(NOTHING_HEARD))
     assert b.stream.lasting_contexts == {"a"}
     assert b.stream.full(b.link), "what is in flight plays on"
     [[back], written] = await b.stream.take_back()
@@ -235,7 +235,7 @@ async def test_what_was_hushed_is_not_wanted_back(b: Bench) -> None:
     """Neither what was to be written, nor what is in flight; but that holds its place until it has been played."""
     await b.stream.feed(speech(1.0))
     b.write_all()
-    b.stream.interrupt(NOTHING_HEARD)
+    b.stream.interrupt(b.stream.unheard(NOTHING_HEARD))
     assert b.stream.waiting_seconds == 0
     assert b.stream.full(b.link)
     await b.stream.feed(speech(0.1, "b"))
@@ -250,7 +250,7 @@ async def test_what_was_hushed_makes_way(how: str) -> None:
     b = Bench()
     await b.stream.feed(speech(1.0))
     b.write_all()
-    b.stream.interrupt(NOTHING_HEARD)
+    b.stream.interrupt(b.stream.unheard(NOTHING_HEARD))
     await (b.link.play(2) if how == "play" else b.link.lose())
     assert not b.stream.full(b.link)
     await b.stream.feed(speech(0.1, "b"))
