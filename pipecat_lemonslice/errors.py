@@ -23,7 +23,8 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 from pipecat.utils.errors import ErrorCategory, classify_http_status_code
-from pipecat.utils.security.redaction import REDACTED, redact_secrets
+
+from pipecat_lemonslice._pipecat import REDACTED, redact_secrets
 
 __all__ = [
     "ApiConnectionError",

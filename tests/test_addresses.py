@@ -1,7 +1,7 @@
 import pytest
-from pipecat.utils.security.redaction import redact_secrets
 from yarl import URL
 
+from pipecat_lemonslice._pipecat import redact_secrets
 from pipecat_lemonslice.addresses import (
     DEFAULT_API_URL,
     address_problem,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pipecat.utils.security.redaction import redact_secrets
 
+from pipecat_lemonslice._pipecat import redact_secrets
 from pipecat_lemonslice.api_types import (
     CreateSessionRequest,
     DailyProperties,

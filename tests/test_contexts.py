@@ -2,7 +2,6 @@
 
 import pytest
 from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
-from pipecat.utils.text.base_text_aggregator import TextType
 
 from pipecat_lemonslice.contexts import MAX_CONTEXTS, MAX_WAITING_WORDS, ContextGate, WordClock
 
@@ -14,7 +13,7 @@ def audio(context_id: str | None = "a") -> TTSAudioRawFrame:
 
 
 def word(text: str, at: float, context_id: str | None = "a", *, interruptible: bool = True) -> TTSTextFrame:
-    frame = TTSTextFrame(text, text_type=TextType.WORD)
+    frame = TTSTextFrame(text, "word")
     frame.context_id, frame.pts, frame.interruptible = context_id, round(at * SECOND), interruptible
     return frame
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pipecat.utils.errors import ErrorCategory
-from pipecat.utils.security.redaction import redact_secrets
 
 from pipecat_lemonslice import errors
+from pipecat_lemonslice._pipecat import redact_secrets
 from pipecat_lemonslice.errors import (
     ApiConnectionError,
     ApiError,

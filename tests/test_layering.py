@@ -14,6 +14,7 @@ import pipecat_lemonslice
 
 ROOT = Path(pipecat_lemonslice.__file__).parent
 LAYERS = (
+    "_pipecat",
     "errors messages frames",
     "checked addresses pictures retry renewal",
     "api_types controls answers",

@@ -10,7 +10,6 @@ from pipecat.frames.frames import (
     TTSStartedFrame,
     TTSTextFrame,
 )
-from pipecat.utils.text.base_text_aggregator import TextType
 
 from pipecat_lemonslice.frames import AvatarImageFrame
 from pipecat_lemonslice.speech_queue import MAX_QUEUED_FRAMES, MAX_QUEUED_SECONDS, Drained, SpeechQueue, TakenBack
@@ -50,7 +49,7 @@ async def test_frames_come_out_in_order_and_audio_is_counted() -> None:
 async def test_empty_audio_does_not_enter() -> None:
     """Nor does anything of a context that was interrupted."""
     queue = SpeechQueue(RATE)
-    text = TTSTextFrame("x", text_type=TextType.WORD)
+    text = TTSTextFrame("x", "word")
     text.context_id = "a"
     assert add(queue, speech(0.0), speech(1.0)) == [False, True]
     queue.interrupt()

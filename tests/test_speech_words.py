@@ -3,7 +3,6 @@
 import asyncio
 
 from pipecat.frames.frames import Frame, LLMFullResponseEndFrame, TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
-from pipecat.utils.text.base_text_aggregator import TextType
 
 from pipecat_lemonslice.speech_ports import SpeechPorts
 from pipecat_lemonslice.speech_words import SpeechWords
@@ -14,7 +13,7 @@ SECOND = 1_000_000_000
 
 
 def word(text: str, at: float, context_id: str = "a") -> TTSTextFrame:
-    frame = TTSTextFrame(text, text_type=TextType.WORD)
+    frame = TTSTextFrame(text, "word")
     frame.context_id, frame.pts = context_id, round(at * SECOND)
     return frame
 

@@ -16,7 +16,6 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
-from pipecat.utils.text.base_text_aggregator import TextType
 
 from pipecat_lemonslice import (
     AvatarResponseDoneFrame,
@@ -30,7 +29,7 @@ from tests.support.virtual_time import virtual_time
 
 
 def text(words: str, context_id: str = "a") -> TTSTextFrame:
-    frame = TTSTextFrame(words, text_type=TextType.SENTENCE)
+    frame = TTSTextFrame(words, "sentence")
     frame.context_id = context_id
     return frame
 

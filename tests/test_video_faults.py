@@ -17,7 +17,6 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 from pipecat.utils.errors import ErrorCategory
-from pipecat.utils.text.base_text_aggregator import TextType
 
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
 from pipecat_lemonslice.answers import CreatedSession
@@ -249,7 +248,7 @@ def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
     async def talk(stage: Stage, first: int, count: int) -> int:
         for number in range(first, first + count):
             context = f"context-{number}"
-            word = TTSTextFrame("word", text_type=TextType.WORD)
+            word = TTSTextFrame("word", "word")
             word.context_id, word.pts = context, round(stage.now * 1e9)
             await stage.send(LLMFullResponseStartFrame(), TTSStartedFrame(context), speech(0.4, context), word)
             await stage.send(TTSStoppedFrame(context), LLMFullResponseEndFrame())

@@ -14,7 +14,6 @@ from pipecat.frames.frames import (
     TTSTextFrame,
     UserStartedSpeakingFrame,
 )
-from pipecat.utils.text.base_text_aggregator import TextType
 
 from pipecat_lemonslice import AvatarResponseDoneFrame
 from tests.support.memory import MemoryRoom
@@ -85,7 +84,7 @@ async def test_late_audio_and_words_of_the_old_context_are_not_heard() -> None:
         await stage.send(InterruptionFrame())
         await stage.settle()
         before = len(room.log)
-        late = TTSTextFrame("never heard", text_type=TextType.WORD)
+        late = TTSTextFrame("never heard", "word")
         late.context_id = "a"
         await stage.send(speech(1.0), late, TTSStoppedFrame("a"))
         await stage.settle(2.0)

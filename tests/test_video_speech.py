@@ -14,7 +14,6 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.utils.text.base_text_aggregator import TextType
 
 from pipecat_lemonslice import AvatarResponseDoneFrame
 from pipecat_lemonslice.rooms import VoiceReceived
@@ -31,7 +30,7 @@ def audio(pcm: bytes, context_id: str | None = "a", sample_rate: int = RATE, cha
 
 def word(stage: Stage, text: str, at: float, begun: float, context_id: str = "a") -> TTSTextFrame:
     """A word as Pipecat's TTSService stamps it: `at` seconds after the time it counts from."""
-    frame = TTSTextFrame(text, text_type=TextType.WORD)
+    frame = TTSTextFrame(text, "word")
     frame.context_id = context_id
     frame.pts = round((begun + at) * 1e9)
     return frame
@@ -339,7 +338,7 @@ async def test_text_leaves_when_the_audio_before_it_has_been_written() -> None:
     async with Stage() as stage:
         await arrived(stage)
         for sentence in "ab":
-            frame = TTSTextFrame(sentence, text_type=TextType.SENTENCE)
+            frame = TTSTextFrame(sentence, "sentence")
             frame.context_id = sentence
             await stage.send(speech(1.0, sentence), frame, TTSStoppedFrame(sentence))
         await stage.settle(0.9)

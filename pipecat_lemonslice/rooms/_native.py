@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec
 
 import daily
-from pipecat.transports.daily.transport import DailyTransportClient
 
+from pipecat_lemonslice._pipecat import claim_daily_initialization
 from pipecat_lemonslice.rooms._futures import resolve
 
 SETTLE_SECONDS = 0.5
@@ -30,10 +30,9 @@ _lock = threading.Lock()
 
 
 def initialize() -> None:
-    """Set daily-python up, unless Pipecat has; it keeps the only note of that, and takes ours."""
+    """Set daily-python up, unless Pipecat or an earlier call has."""
     with _lock:
-        if not DailyTransportClient._daily_initialized:  # pyright: ignore[reportPrivateUsage]
-            DailyTransportClient._daily_initialized = True  # pyright: ignore[reportPrivateUsage]
+        if claim_daily_initialization():
             daily.Daily.init()
 
 

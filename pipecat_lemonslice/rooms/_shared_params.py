@@ -1,12 +1,13 @@
 """What a user must and must not set in `DailyParams` so that an avatar can join the bot's own room.
 
-The parameters are only read, once, before anything is started; Pipecat has no public way to them.
+The parameters are only read, once, before anything is started.
 """
 
 from typing import cast
 
 from pipecat.transports.daily.transport import DailyParams, DailyTransport
 
+from pipecat_lemonslice._pipecat import transport_params
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.rooms._shared_room import TRACK
 
@@ -55,7 +56,7 @@ def track_sample_rate(transport: DailyTransport, pipeline_rate: int) -> int:
 
 
 def _params(transport: DailyTransport) -> DailyParams:
-    return cast("DailyParams", getattr(transport, "_params", None) or DailyParams(audio_out_enabled=True))
+    return cast("DailyParams | None", transport_params(transport)) or DailyParams(audio_out_enabled=True)
 
 
 def _wrong(line: str, why: str) -> ConfigurationError:

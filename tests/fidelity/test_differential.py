@@ -35,6 +35,8 @@ DIFFERENCES = {
     "audio.silence": "the last write is padded to 10 ms; the reference pads to its chunks of 40 ms",
     "audio.interrupted": "40 ms are left of an interrupted response, in the reference up to a chunk more",
 }
+if "audio_sample_rate" not in LemonSliceNewSessionRequest.model_fields:
+    DIFFERENCES["request.audio_sample_rate"] = "the reference says it from Pipecat 1.14 on"
 
 
 @dataclass
