@@ -3,9 +3,9 @@
 Pure: times and positions are arguments.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -85,11 +85,11 @@ class _Progress:
     """By how much it is heard later than its TTS believes; None while the avatar speaks it, or nobody yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class _TimedFrame:
-    context_id: str
     position: float
-    frame: Frame
+    arrival: int
+    frame: Frame = field(compare=False)
 
 
 class WordClock:
@@ -102,7 +102,11 @@ class WordClock:
 
     def __init__(self) -> None:
         self._contexts: dict[str, _Progress] = {}
-        self._waiting: deque[_TimedFrame] = deque()
+        # A heap for each context, so that a word costs the same however many wait.
+        self._waiting: dict[str, list[_TimedFrame]] = {}
+        self._moved: set[str] = set()
+        self._count = 0
+        self._arrivals = 0
         self._last_word_ns = 0
         self._last_kept_word_ns = 0
 
@@ -117,6 +121,7 @@ class WordClock:
         if context_id is not None and context_id not in self._contexts:
             self._contexts[context_id] = _Progress(max(now_ns, self._last_word_ns))
             _shorten(self._contexts)
+            self._moved |= self._waiting.keys() - self._contexts.keys()
         if isinstance(frame, TTSTextFrame) and frame.pts:
             self._last_word_ns = frame.pts
             self._last_kept_word_ns = self._last_kept_word_ns if frame.interruptible else frame.pts
@@ -139,23 +144,35 @@ class WordClock:
         progress = self._contexts.get(context_id or "")
         if progress is None or progress.late_ns is not None or context_id is None or not frame.pts:
             return False
-        if len(self._waiting) >= MAX_WAITING_WORDS:
+        if self._count >= MAX_WAITING_WORDS:
             return False
         if not isinstance(frame, AggregatedTextFrame | AggregatedTextProgressFrame):
             return False
         position = (frame.pts - progress.begun_ns) / 1e9
-        self._waiting.append(_TimedFrame(context_id, position, frame))
+        self._arrivals += 1
+        self._count += 1
+        heappush(self._waiting.setdefault(context_id, []), _TimedFrame(position, self._arrivals, frame))
+        self._moved.add(context_id)
         return True
 
     def due(self) -> list[Frame]:
         """Return the frames whose audio has been written."""
-        return self._take(self._is_due)
+        moved, self._moved = self._moved, set()
+        taken: list[_TimedFrame] = []
+        for context_id in moved:
+            progress, waiting = self._contexts.get(context_id), self._waiting.get(context_id, [])
+            while waiting and (progress is None or 0.0 < progress.spoken >= waiting[0].position):
+                taken.append(heappop(waiting))
+            if not waiting:
+                self._waiting.pop(context_id, None)
+        return self._taken(taken)
 
     def written(self, context_id: str | None, seconds: float) -> None:
         """Take note of audio written to the avatar."""
         if progress := self._contexts.get(context_id or ""):
             progress.spoken += seconds
             progress.late_ns = None
+            self._moved.add(context_id or "")
 
     def taken_back(self, context_id: str | None, seconds: float) -> None:
         """Take note that so much of what was written, of this context or just before it, will be heard once more."""
@@ -186,28 +203,26 @@ class WordClock:
 
     def overdue(self) -> list[Frame]:
         """Return what waits for audio that does not seem to come: of contexts that have been spoken in part."""
-        return self._take(lambda timed: bool((known := self._contexts.get(timed.context_id)) and known.spoken > 0))
+        spoken = (known for known in self._waiting if (progress := self._contexts.get(known)) and progress.spoken > 0)
+        return self._taken([timed for context_id in list(spoken) for timed in self._waiting.pop(context_id)])
 
     def finish(self, context_id: str | None) -> list[Frame]:
         """Return what still waits of a context, or of all of them for None."""
-        return self._take(lambda timed: context_id is None or timed.context_id == context_id)
+        contexts = list(self._waiting) if context_id is None else [context_id]
+        return self._taken([timed for each in contexts for timed in self._waiting.pop(each, [])])
 
     def interrupt(self) -> None:
         """Drop what waits and may be dropped. The TTS counts its next words from what it keeps."""
         self._last_word_ns = self._last_kept_word_ns
-        self._waiting = deque(timed for timed in self._waiting if not timed.frame.interruptible)
+        for context_id, waiting in list(self._waiting.items()):
+            # A sorted list is a heap.
+            self._waiting[context_id] = sorted(timed for timed in waiting if not timed.frame.interruptible)
+        self._count = sum(map(len, self._waiting.values()))
 
-    def _is_due(self, timed: _TimedFrame) -> bool:
-        progress = self._contexts.get(timed.context_id)
-        return progress is None or 0.0 < progress.spoken >= timed.position
-
-    def _take(self, due: Callable[[_TimedFrame], bool]) -> list[Frame]:
-        if not self._waiting:
-            return []
-        taken = [timed.frame for timed in self._waiting if due(timed)]
-        if taken:
-            self._waiting = deque(timed for timed in self._waiting if not due(timed))
-        return taken
+    def _taken(self, taken: list[_TimedFrame]) -> list[Frame]:
+        """Return frames in the order in which they came; they wait no more."""
+        self._count -= len(taken)
+        return [timed.frame for timed in sorted(taken, key=lambda timed: timed.arrival)]
 
 
 def _shorten(contexts: dict[str, Any]) -> None:

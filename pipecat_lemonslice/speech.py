@@ -30,6 +30,9 @@ from pipecat_lemonslice.stream import AvatarLink, AvatarStream, duration
 TAIL_GRACE = 0.1
 """Seconds that less than a write waits for more audio, once everything before it has been played."""
 
+FRAMES_PER_TURN = 32
+"""Frames after which others have their turn on the event loop: forwarding a frame need not wait for anything."""
+
 
 class SpeechLine:
     """See the module. Frames come in with :meth:`put` and leave through the ports; :meth:`run` moves them."""
@@ -54,6 +57,7 @@ class SpeechLine:
             tracker, ports, queue=self._queue, stream=self._stream, routes=self._routes, wake=self._wake.set
         )
         self._words = SpeechWords(ports, sample_rate)
+        self._frames_in_turn = 0
 
     @property
     def route(self) -> Route | None:
@@ -91,6 +95,7 @@ class SpeechLine:
     async def put(self, frame: Frame) -> None:
         """Add a frame to the line; waits only while the line is full."""
         await self._queue.wait_for_space()
+        await self._breathe()
         if not self._queue.admit(frame):
             return
         self._note(frame)
@@ -152,6 +157,7 @@ class SpeechLine:
     async def run(self) -> None:
         """Move frames along until cancelled."""
         while True:
+            await self._breathe()
             link, head = self._routes.link, self._queue.head
             if await self._words.forward_due():
                 continue
@@ -285,6 +291,12 @@ class SpeechLine:
     async def _seal(self) -> None:
         await self._stream.seal()
         self._responses.settle_backlog()
+
+    async def _breathe(self) -> None:
+        self._frames_in_turn += 1
+        if self._frames_in_turn >= FRAMES_PER_TURN:
+            self._frames_in_turn = 0
+            await asyncio.sleep(0)
 
     async def _sleep(self, until: float | None = None) -> bool:
         """Sleep until something happens; False if only time passed."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pipecat.frames.frames import Frame, LLMFullResponseStartFrame, TTSAudioRawFrame, TTSStartedFrame, TTSTextFrame
@@ -44,6 +44,7 @@ class SpeechQueue:
         self._rate = sample_rate
         self._items: deque[Item] = deque()
         self._seconds = 0.0
+        self._audio_items = 0
         self._gate = ContextGate()
         self._space = asyncio.Event()
 
@@ -60,7 +61,7 @@ class SpeechQueue:
     @property
     def holds_audio(self) -> bool:
         """Whether any audio is in the queue, or is about to be put back into it."""
-        return any(isinstance(item, TTSAudioRawFrame | TakenBack) for item in self._items)
+        return self._audio_items > 0
 
     async def wait_for_space(self) -> None:
         """Wait while the queue holds as much as it may."""
@@ -82,7 +83,7 @@ class SpeechQueue:
     def put(self, frame: Frame) -> None:
         """Add a frame at the end."""
         self._items.append(frame)
-        self._count(frame)
+        self._count(frame, 1)
 
     def lives(self, context_id: str | None) -> bool:
         """Whether a context has not been interrupted."""
@@ -92,23 +93,23 @@ class SpeechQueue:
         """Add a mark: what was taken back comes first of all, the end of everything last."""
         if isinstance(mark, TakenBack):
             self._items.appendleft(mark)
+            self._count(mark, 1)
         else:
             self._items.append(mark)
 
     def pop(self) -> None:
         """Remove what comes next."""
-        item = self._items.popleft()
-        if isinstance(item, TTSAudioRawFrame):
-            self._seconds = max(0.0, self._seconds - duration(item, self._rate))
+        self._count(self._items.popleft(), -1)
         self._space.set()
 
     def replace(self, mark: TakenBack, frames: Sequence[TTSAudioRawFrame]) -> None:
         """Put frames in the place of a mark."""
         at = self._items.index(mark)
         del self._items[at]
+        self._count(mark, -1)
         for frame in reversed(frames):
             self._items.insert(at, frame)
-            self._count(frame)
+            self._count(frame, 1)
 
     def interrupt(self, spared: Collection[str | None] = ()) -> None:
         """Drop what may be interrupted, and let no more of it in.
@@ -117,9 +118,11 @@ class SpeechQueue:
             spared: Contexts that are on their way to the avatar, and may not be interrupted.
         """
         self._items = deque(item for item in self._items if _survives(item))
-        audio = list(self._audio())
-        self._seconds = sum(duration(frame, self._rate) for frame in audio)
-        self._gate.interrupt({frame.context_id for frame in audio}.union(spared))
+        self._seconds, self._audio_items = 0.0, 0
+        for item in self._items:
+            self._count(item, 1)
+        kept = {item.context_id for item in self._items if isinstance(item, TTSAudioRawFrame)}
+        self._gate.interrupt(kept.union(spared))
         self._space.set()
 
     def release(self) -> None:
@@ -128,12 +131,12 @@ class SpeechQueue:
             if isinstance(item, Drained) and not item.done.done():
                 item.done.set_result(None)
 
-    def _audio(self) -> Iterator[TTSAudioRawFrame]:
-        return (item for item in self._items if isinstance(item, TTSAudioRawFrame))
-
-    def _count(self, frame: Frame) -> None:
-        if isinstance(frame, TTSAudioRawFrame):
-            self._seconds += duration(frame, self._rate)
+    def _count(self, item: Item, sign: int) -> None:
+        """Keep the totals, so that nothing has to look through the queue."""
+        if isinstance(item, TTSAudioRawFrame):
+            self._seconds = max(0.0, self._seconds + sign * duration(item, self._rate))
+        if isinstance(item, TTSAudioRawFrame | TakenBack):
+            self._audio_items += sign
 
     def _admits(self, frame: Frame) -> bool:
         match frame:
