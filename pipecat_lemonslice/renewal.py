@@ -5,6 +5,7 @@ pauses; they are longer where the server asks for it, and where it may have crea
 """
 
 from pipecat_lemonslice.errors import (
+    PASSING_STATUSES,
     ApiConnectionError,
     ApiResponseError,
     ApiStatusError,
@@ -24,8 +25,6 @@ costs until its idle timeout and cannot be terminated, so there must not be many
 LONGEST_ASKED = 600.0
 """Seconds that the server may ask for; it is asked again then, whatever it said."""
 
-_MAY_PASS = frozenset({408, 409, 425, 429})
-
 
 def pause_before_renewal(error: LemonSliceError, failures: int, *, created: bool) -> float | None:
     """Say after which pause a session that failed is replaced.
@@ -43,7 +42,7 @@ def pause_before_renewal(error: LemonSliceError, failures: int, *, created: bool
     match error:
         case ConfigurationError():
             return None
-        case ApiStatusError(status=status) if 300 <= status < 500 and status not in _MAY_PASS:
+        case ApiStatusError(status=status) if 300 <= status < 500 and status not in PASSING_STATUSES:
             return None
         case ApiStatusError(retry_after=asked):
             pause = max(usual, min(asked or 0.0, LONGEST_ASKED))
