@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from loguru import logger
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import EndWorkerFrame, Frame
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from pipecat.utils.errors import ErrorCategory
@@ -130,10 +130,18 @@ class Announcer:
         self._note(lambda: self._service.broadcast_frame(AvatarStatusFrame, status=status, detail=detail))
         self._message(status_message(status, detail))
 
-    def error(self, error: LemonSliceError) -> None:
+    def error(self, error: LemonSliceError, category: ErrorCategory) -> None:
         """Note a failure: one ErrorFrame. Its traceback stays here, as it leads through addresses and tokens."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
-        self._note(lambda: self._service.push_error(str(error), error, category=error.category))
+        self._note(lambda: self._service.push_error(str(error), error, category=category))
+
+    def end(self, reason: str) -> None:
+        """Note that the pipeline is to end; it does when everything noted before has been told."""
+        self._note(lambda: self._end(reason))
+
+    async def _end(self, reason: str) -> None:
+        await asyncio.sleep(0)  # handlers of events run as tasks, which begin now
+        await self._service.push_frame(EndWorkerFrame(reason=reason), FrameDirection.UPSTREAM)
 
     def started(self, response: ResponseStarted) -> None:
         """Note the start of a response."""

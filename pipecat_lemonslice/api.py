@@ -65,6 +65,7 @@ from pipecat_lemonslice.errors import (
 )
 from pipecat_lemonslice.last_will import LastWill
 from pipecat_lemonslice.rest import Call, RestClient, timeout_problem
+from pipecat_lemonslice.retry import OnRetry
 
 __all__ = [
     "DEFAULT_API_URL",
@@ -144,8 +145,12 @@ class LemonSliceApi:
         """Close the own session; a borrowed one stays open. May be called twice."""
         await self._rest.close()
 
-    async def create_session(self, request: CreateSessionRequest) -> CreatedSession:
-        """Create a session. What may have reached the server is not sent twice.
+    async def create_session(self, request: CreateSessionRequest, *, on_retry: OnRetry | None = None) -> CreatedSession:
+        """Create a session. What the server may have carried out is not sent twice.
+
+        Args:
+            request: What is asked for.
+            on_retry: Told of each failed attempt that another one follows.
 
         Returns:
             The session; its room is the one that was sent if the answer names none.
@@ -163,7 +168,7 @@ class LemonSliceApi:
             body=await creation_body(request),
             secrets=request.secrets(),
         )
-        session = await self._ask(call, CreatedSession)
+        session = await self._ask(call, CreatedSession, on_retry)
         control_url = control_address(self._base, session.session_id, session.control_url)
         room_url = session.room_url or room_of(request)
         return session.model_copy(update={"control_url": str(control_url), "room_url": room_url})
@@ -290,8 +295,8 @@ class LemonSliceApi:
         if words is not None:
             raise ApiResponseError(f"it says that there was no success, {words}", call.operation)
 
-    async def _ask(self, call: Call, model: type[AnswerT], **known: str) -> AnswerT:
-        answer = await self._rest.send(call)
+    async def _ask(self, call: Call, model: type[AnswerT], on_retry: OnRetry | None = None, **known: str) -> AnswerT:
+        answer = await self._rest.send(call, on_retry)
         outcome = read_answer(model, answer.text, call.operation, *self._rest.secrets(call), **known)
         if isinstance(outcome, ApiResponseError):
             if not call.idempotent and (unseen := legible_id(answer.text)):

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from pipecat.frames.frames import EndWorkerFrame, Frame, TTSAudioRawFrame
-from pipecat.processors.frame_processor import FrameDirection
+from loguru import logger
+from pipecat.frames.frames import Frame, TTSAudioRawFrame
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice.announcer import Announcer, Mouthpiece
@@ -94,6 +94,9 @@ class Avatar:
         self._timeouts = options.timeouts
         self._still = options.still
         self._missing = ""
+        self._delay = ""
+        self._reported = ""
+        self._fallen_back = self._given_up = False
         self._tasks: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[None]] = set()
         self._one_errand = asyncio.Lock()
@@ -221,17 +224,19 @@ class Avatar:
                 self._announcer.done(notice)
                 self._relay.response_over()
             case WaitedInVain(seconds):
-                self._missing = f"the avatar was not ready within {seconds:g} s"
+                self._missing = self._missing or self._delay or f"the avatar was not ready within {seconds:g} s"
                 self._fall_back()
                 if self._fallback == "fatal":
-                    self.session_error(SessionError(f"the avatar was not ready within {seconds:g} s"))
-                    self._give_up()
+                    if self._missing != self._reported:
+                        self.session_error(SessionError(f"speech has waited {seconds:g} s in vain: {self._missing}"))
+                    self._give_up(self._missing)
 
     def _fall_back(self) -> None:
-        if self._missing:
+        """Tell that speech is heard without the avatar, and why: once until the avatar is there."""
+        if self._missing and not self._fallen_back:
+            self._fallen_back = True
             self._announcer.status(AvatarStatus.VOICE_ONLY, self._missing)
             self._announcer.event("on_fallback", self._missing)
-            self._missing = ""
             if self._still:
                 self._run_errand(self._show(self._still))
 
@@ -255,8 +260,15 @@ class Avatar:
         """Tell people where the avatar is."""
         self._announcer.status(STATUS_OF_STATE[state], detail)
 
+    def session_delayed(self, reason: str, again_in: float) -> None:
+        """The session is tried for again, perhaps too late for what waits to be spoken."""
+        self._delay = reason
+        if again_in >= self._timeouts.ready:
+            self.avatar_gone(reason)
+
     def session_created(self, session_id: str) -> None:
         """A session exists."""
+        self._delay = ""
         self._announcer.event("on_session_created", session_id)
 
     def session_ended(self, session_id: str, cost: float | None) -> None:
@@ -265,9 +277,13 @@ class Avatar:
 
     def session_error(self, error: LemonSliceError) -> None:
         """Something failed."""
-        self._announcer.error(error)
-        if self._fallback == "fatal" and self._session.state is SessionState.FAILED:
-            self._give_up()
+        self._reported = str(error)
+        # In Pipecat a permanent category marks the service as useless for good, and may end the call.
+        useless = self._fallback == "fatal" and self._session.state is SessionState.FAILED
+        lasting = error.category.is_permanent and not useless
+        self._announcer.error(error, ErrorCategory.APPLICATION if lasting else error.category)
+        if useless:
+            self._give_up(str(error))
 
     def avatar_joined(self) -> None:
         """The avatar is in the room."""
@@ -276,12 +292,16 @@ class Avatar:
 
     def avatar_ready(self, link: SessionLink) -> None:
         """The avatar speaks from the next response on."""
-        self._missing = ""
+        self._missing, self._fallen_back = "", False
         self._line.avatar_here(link)
         self._announcer.event("on_avatar_ready")
 
     def avatar_gone(self, reason: str) -> None:
-        """The avatar cannot speak any more; what it was saying goes on as plain voice."""
+        """The avatar cannot speak; what it was saying, and what waits for it, is heard as plain voice."""
+        coming = not self._line.has_avatar and self._session.state is not SessionState.FAILED
+        if coming and self._fallback == "fatal":
+            self._delay = reason  # speech waits on, since without the avatar the call would end
+            return
         self._missing = reason
         if self._line.has_avatar:
             self._announcer.event("on_avatar_disconnected", reason)
@@ -293,6 +313,13 @@ class Avatar:
         if self._tasks:
             self._relay.feed(media)
 
-    def _give_up(self) -> None:
-        """End the pipeline; why has been reported."""
-        self._host.create_task(self._host.push_frame(EndWorkerFrame(reason="no avatar"), FrameDirection.UPSTREAM))
+    def _give_up(self, reason: str) -> None:
+        """End the pipeline, and try for no further session."""
+        if self._given_up:
+            return
+        self._given_up = True
+        logger.error(f"The pipeline ends, because there is no avatar and fallback='fatal': {reason}")
+        self._missing = reason
+        self._fall_back()
+        self._announcer.end(f"no avatar: {reason}")
+        self._session.begin_close()

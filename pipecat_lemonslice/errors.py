@@ -27,6 +27,7 @@ from pipecat.utils.errors import ErrorCategory, classify_http_status_code
 from pipecat_lemonslice._pipecat import REDACTED, redact_secrets
 
 __all__ = [
+    "PASSING_STATUSES",
     "ApiConnectionError",
     "ApiError",
     "ApiResponseError",
@@ -111,6 +112,9 @@ class ApiError(LemonSliceError):
     """A request to the REST API failed."""
 
 
+PASSING_STATUSES = frozenset({408, 409, 425, 429})
+"""Refusals that say nothing against the same request later."""
+
 _REMEDIES = {
     400: "Check the fields of the request",
     401: "Check the API key in LEMONSLICE_API_KEY",
@@ -119,6 +123,9 @@ _REMEDIES = {
     404: "Check the agent or session id; a session that has ended is not found either",
     413: "Send a smaller picture",
     422: "Check the fields of the request",
+    408: "Try again later",
+    409: "Something else is under way there; try again later",
+    425: "Try again later",
     429: "Too many requests or sessions at a time; wait and try again",
 }
 
@@ -166,9 +173,9 @@ class ApiStatusError(ApiError):
 
     @property
     def category(self) -> ErrorCategory:
-        """From the status; a 4xx that Pipecat has no word for is an invalid request."""
+        """From the status; a 4xx that Pipecat has no word for is an invalid request, unless it may pass."""
         category = classify_http_status_code(self.status)
-        if category is ErrorCategory.UNKNOWN and 300 <= self.status < 500:
+        if category is ErrorCategory.UNKNOWN and 300 <= self.status < 500 and self.status not in PASSING_STATUSES:
             return ErrorCategory.INVALID_REQUEST
         return category
 

@@ -58,6 +58,10 @@ class SessionListener(Protocol):
         """The session has changed its state."""
         ...
 
+    def session_delayed(self, reason: str, again_in: float) -> None:
+        """An attempt to create a session has failed; the next one is made so many seconds later."""
+        ...
+
     def session_created(self, session_id: str) -> None:
         """A session exists, and costs."""
         ...
@@ -67,7 +71,7 @@ class SessionListener(Protocol):
         ...
 
     def session_error(self, error: LemonSliceError) -> None:
-        """Something failed; told once."""
+        """Something failed; told once for each time without an avatar, and once more if that is for good."""
         ...
 
     def avatar_joined(self) -> None:
@@ -79,7 +83,7 @@ class SessionListener(Protocol):
         ...
 
     def avatar_gone(self, reason: str) -> None:
-        """The avatar cannot speak any more."""
+        """The avatar cannot speak, and will not do so soon; the session's state says whether it ever will."""
         ...
 
     def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:

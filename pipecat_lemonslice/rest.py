@@ -26,7 +26,7 @@ from pipecat_lemonslice.errors import (
     safe_line,
 )
 from pipecat_lemonslice.pictures import PreparedPicture
-from pipecat_lemonslice.retry import parse_http_date, parse_retry_after, persistently
+from pipecat_lemonslice.retry import OnRetry, parse_http_date, parse_retry_after, persistently
 
 __all__ = ["CALL_BUDGET", "Answer", "Body", "Call", "RestClient", "form_body", "json_body", "timeout_problem"]
 
@@ -148,8 +148,12 @@ class RestClient:
         """Whether `url` has the origin that gets the API key."""
         return _origin(url) == self._origin
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call, on_retry: OnRetry | None = None) -> Answer:
         """Send `call`, again and again as `retry.decide` has it.
+
+        Args:
+            call: The request.
+            on_retry: Told of each failed attempt that another one follows.
 
         Returns:
             An answer of success (2xx).
@@ -159,7 +163,11 @@ class RestClient:
         """
         self._met = tuple(dict.fromkeys((*call.secrets, *self._met)))[:_MOST_MET]
         return await persistently(
-            lambda: self._once(call), idempotent=call.idempotent, budget=call.budget, what=call.operation
+            lambda: self._once(call),
+            idempotent=call.idempotent,
+            budget=call.budget,
+            what=call.operation,
+            on_retry=on_retry,
         )
 
     def secrets(self, call: Call) -> tuple[str, ...]:

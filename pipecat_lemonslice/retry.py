@@ -1,12 +1,12 @@
 """When a failed request is sent again: the decision, which is pure, and the loop that obeys it.
 
-The law: what the server may have acted on is sent again only if acting twice does no harm. A refusal
-by a gateway (429, 502, 503, 504) and a connection that never came about count as not acted upon. What the
-server has understood and refused stays refused.
+The law: what the server may have acted on is sent again only if acting twice does no harm. It cannot have acted
+where no connection came about, nor on 429, nor on 503 with Retry-After, which says that it will take the request
+later. Any other 5xx may come from a gateway whose server has carried the request out. What the server has understood
+and refused stays refused.
 """
 
 import asyncio
-import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-import stamina
 from loguru import logger
 
 from pipecat_lemonslice.errors import ApiConnectionError, ApiError, ApiStatusError
@@ -24,6 +23,7 @@ __all__ = [
     "LONGEST_PATIENCE",
     "LONGEST_WAIT",
     "MAX_ATTEMPTS",
+    "OnRetry",
     "decide",
     "parse_http_date",
     "parse_retry_after",
@@ -32,8 +32,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-# Stamina tells each retry to the standard library's logging, too: for those who listen there, not on stderr.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
+OnRetry = Callable[[ApiError, float], None]
+"""Told of a failed attempt and of the seconds until the next one."""
 
 MAX_ATTEMPTS = 5
 """How often a request is sent at most, the first time included."""
@@ -65,7 +65,11 @@ def decide(error: ApiError, attempt: int, *, idempotent: bool) -> float | None:
     if attempt >= MAX_ATTEMPTS:
         return None
     match error:
-        case ApiStatusError(status=429 | 502 | 503 | 504, retry_after=asked):
+        case ApiStatusError(status=429, retry_after=asked):
+            return _patience(asked, attempt)
+        case ApiStatusError(status=503, retry_after=float() | int() as asked):
+            return _patience(asked, attempt)
+        case ApiStatusError(status=502 | 503 | 504, retry_after=asked) if idempotent:
             return _patience(asked, attempt)
         case ApiStatusError(status=500) if idempotent and attempt == 1:
             return _backoff(attempt)
@@ -112,7 +116,12 @@ def parse_http_date(text: str) -> datetime | None:
 
 
 async def persistently(
-    once: Callable[[], Awaitable[T]], *, idempotent: bool, budget: float, what: str = "The request"
+    once: Callable[[], Awaitable[T]],
+    *,
+    idempotent: bool,
+    budget: float,
+    what: str = "The request",
+    on_retry: OnRetry | None = None,
 ) -> T:
     """Call `once` until it succeeds or `decide` gives up.
 
@@ -122,6 +131,7 @@ async def persistently(
         budget: Seconds in which the last attempt has to begin. An attempt under way is not cut off, as
             the server would have acted on it without anybody knowing.
         what: The subject of the line that is logged for each wait.
+        on_retry: Called before each wait, with the failure and the seconds until the next attempt.
 
     Returns:
         What `once` returns.
@@ -131,19 +141,19 @@ async def persistently(
     """
     clock = asyncio.get_running_loop().time
     last_start = clock() + budget
-    number = 1
-
-    def wait(error: Exception) -> float | bool:
-        seconds = decide(error, number, idempotent=idempotent) if isinstance(error, ApiError) else None
-        # Jitter only adds: what a server asks for is the least that it gets.
-        seconds = None if seconds is None else seconds * random.uniform(1.0, 1.25)
-        if seconds is None or clock() + seconds > last_start:
-            return False
-        logger.debug(f"{what} is tried again in {seconds:.1f} s after attempt {number}: {error}")
-        return seconds
-
-    async for attempt in stamina.retry_context(on=wait, attempts=None, timeout=None):
-        number = attempt.num
-        with attempt:
+    attempt = 1
+    while True:
+        try:
             return await once()
-    raise AssertionError("the loop ends by returning or raising")
+        except ApiError as error:
+            wait = decide(error, attempt, idempotent=idempotent)
+            # Jitter only adds: what a server asks for is the least that it gets.
+            wait = None if wait is None else wait * random.uniform(1.0, 1.25)
+            if wait is None or clock() + wait > last_start:
+                raise
+            failure = error
+        logger.debug(f"{what} is tried again in {wait:.1f} s after attempt {attempt}: {failure}")
+        if on_retry:
+            on_retry(failure, wait)
+        await asyncio.sleep(wait)
+        attempt += 1

@@ -1,12 +1,14 @@
 """The life of the avatar's session: created, attended, replaced when lost, and always terminated.
 
 One owner task holds everything that costs: the session at LemonSlice and the room. Its law: every session that was
-created is terminated, whatever ends it, and a failure ends the session but never the call. Owns the states and their
-order; knows nothing of pipelines, speech or pictures.
+created is terminated, whatever ends it, and a failure ends the session but never the call. A lost session is terminated
+beside the creation of the next one; its room is left before the next one is joined. Owns the states and their order;
+knows nothing of pipelines, speech or pictures.
 """
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from loguru import logger
@@ -14,7 +16,7 @@ from loguru import logger
 from pipecat_lemonslice.answers import CreatedSession
 from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
-from pipecat_lemonslice.errors import LemonSliceError, SessionError, origin
+from pipecat_lemonslice.errors import ApiError, LemonSliceError, SessionError, origin
 from pipecat_lemonslice.last_will import LastWill
 from pipecat_lemonslice.lifecycle import SessionListener, SessionOptions, SessionState
 from pipecat_lemonslice.renewal import pause_before_renewal
@@ -31,6 +33,32 @@ STEADY_SECONDS = 30.0
 """A session whose avatar was here for so long was a sound one: the pauses before the next begin anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Provision:
+    """What is kept of a session until it has been terminated.
+
+    Parameters:
+        will: Ends it where no event loop is left to do so.
+        since: When it was created, on the loop's clock.
+    """
+
+    will: LastWill
+    since: float
+
+
+@dataclass(slots=True)
+class _Outage:
+    """The time without an avatar, from the first failure until there is one.
+
+    Parameters:
+        warned: Whether its cause has been logged as a warning.
+        reported: Whether it has been reported as an error.
+    """
+
+    warned: bool = False
+    reported: bool = False
+
+
 class AvatarSession:
     """See the module. :meth:`start` it once, :meth:`close` it as often as you like."""
 
@@ -41,10 +69,15 @@ class AvatarSession:
         self._listener = listener
         self._state = SessionState.CREATING
         self._created: CreatedSession | None = None
+        self._room: Room | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._idle_timeout = 0
         self._resetting: asyncio.Task[None] | None = None
-        self._wills: dict[str, LastWill] = {}
+        self._provisions: dict[str, _Provision] = {}
+        self._outage = _Outage()
+        self._leak_reported = False
         self._failures = 0
+        self._asked_at = 0.0
         self._ready_at: float | None = None
         self._owner: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -98,29 +131,30 @@ class AvatarSession:
 
     async def _live(self) -> float | None:
         """Live through one session; returns after which pause the next one begins, None if there is no use in it."""
-        created: CreatedSession | None = None
-        room: Room | None = None
         try:
             self._to(SessionState.CREATING, "once more" if self._failures else "")
             created = await self._create()
             self._to(SessionState.JOINING, "joining the avatar's room")
-            room = await self._join(created)
+            self._room = room = await self._join(created)
             self._to(SessionState.WAITING, "waiting for the avatar's first picture")
             await self._visit(room, created).attend()
         except LemonSliceError as error:
-            return self._fail(error)
+            pause = self._fail(error)
         except Exception as error:
             logger.error(f"The avatar's session failed unexpectedly: {origin(error)}")
-            return self._fail(SessionError(f"unexpected {type(error).__name__} in the session"))
-        finally:
-            if created:
-                await self._shielded(self._release(created, room))
+            pause = self._fail(SessionError(f"unexpected {type(error).__name__} in the session"))
+        created, room, self._created, self._room = self._created, self._room, None, None
+        self._leaving = self._chore(room.close()) if room else None
+        if created:
+            self._chore(self._terminate(created))
+        return pause
 
     async def _create(self) -> CreatedSession:
         """Create a session. One that is accepted after the call was cancelled is terminated, not leaked."""
         request = await self._options.request()
         self._idle_timeout = request.idle_timeout
-        creation = self._chore(self._api.create_session(request))
+        self._asked_at = asyncio.get_running_loop().time()
+        creation = self._chore(self._api.create_session(request, on_retry=self._delayed))
         try:
             created = await asyncio.shield(creation)
         except asyncio.CancelledError:
@@ -131,12 +165,22 @@ class AvatarSession:
         return created
 
     def _note_creation(self, created: CreatedSession) -> None:
-        self._wills[created.session_id] = self._api.last_will(created.session_id, control_url=created.control_url)
+        will = self._api.last_will(created.session_id, control_url=created.control_url)
+        self._provisions[created.session_id] = _Provision(will, asyncio.get_running_loop().time())
+        logger.info(f"LemonSlice session {created.session_id} was created")
         self._listener.session_created(created.session_id)
+
+    def _delayed(self, error: ApiError, again_in: float) -> None:
+        """An attempt to create the session has failed; the same request is sent again."""
+        if not self._outage.warned:
+            self._warn(error, again_in)
+        self._listener.session_delayed(str(error), again_in)
 
     async def _join(self, created: CreatedSession) -> Room:
         if created.room_url is None:
             raise SessionError("LemonSlice created a session without saying where its room is (room_url)")
+        if self._leaving:  # it may be the same room, in which the bot must not be twice
+            await asyncio.wait({self._leaving})
         return await self._options.open_room(created.room_url)
 
     def _visit(self, room: Room, created: CreatedSession) -> RoomVisit:
@@ -151,6 +195,8 @@ class AvatarSession:
     def visit_ready(self, link: SessionLink) -> None:
         """The avatar can be seen."""
         self._ready_at = asyncio.get_running_loop().time()
+        self._outage = _Outage()
+        logger.info(f"The avatar is ready, {self._ready_at - self._asked_at:.1f} s after its session was asked for")
         self._to(SessionState.READY, "")
         self._listener.avatar_ready(link)
 
@@ -186,12 +232,22 @@ class AvatarSession:
         """Report a failure; returns after which pause there is a new session, None if there is no use in it."""
         self._count_failure()
         pause = pause_before_renewal(error, self._failures, created=self._created is not None)
-        self.visit_lost(str(error))
+        known = self._state is SessionState.LOST
         self._to(SessionState.FAILED if pause is None else SessionState.LOST, str(error))
-        if pause is None:
+        if not known:
             self._listener.avatar_gone(str(error))
-        self._listener.session_error(error)
+        self._warn(error, pause)
+        if pause is None or not self._outage.reported:
+            self._outage.reported = True
+            self._listener.session_error(error)
         return pause
+
+    def _warn(self, error: LemonSliceError, again_in: float | None) -> None:
+        """Log why there is no avatar: the first cause of an outage, and what ends all attempts, as a warning."""
+        level = "DEBUG" if self._outage.warned and again_in is not None else "WARNING"
+        self._outage.warned = True
+        then = "No further attempt is made" if again_in is None else f"The next attempt is made in {again_in:.1f} s"
+        logger.log(level, f"There is no avatar: {str(error).rstrip('.')}. {then}.")
 
     def _count_failure(self) -> None:
         """One more in a row. An avatar that comes only to go again must not cost a session each second."""
@@ -205,28 +261,45 @@ class AvatarSession:
         except LemonSliceError:
             return
         self._note_creation(created)
-        await self._release(created, None)
+        await self._terminate(created)
 
     async def _release(self, created: CreatedSession, room: Room | None) -> None:
-        """Terminate the session, then leave its room."""
-        self._created = None
-        will = self._wills.pop(created.session_id)
+        """Terminate the session, then leave its room: the order at the end of the call."""
         try:
-            await self._api.terminate(created.session_id, control_url=created.control_url)
-            will.revoke()
-        except LemonSliceError as error:
-            self._listener.session_error(self._still_running(error))
-        except asyncio.CancelledError:
-            will.hasten()
-            raise
-        except Exception as error:
-            logger.error(f"The session could not be terminated, unexpectedly: {origin(error)}")
-            will.hasten()
-            self._listener.session_error(self._still_running(SessionError(f"unexpected {type(error).__name__}")))
+            await self._terminate(created)
         finally:
             if room:
                 await room.close()
-        self._listener.session_ended(created.session_id, await self._cost(created))
+
+    async def _terminate(self, created: CreatedSession) -> None:
+        provision = self._provisions.pop(created.session_id)
+        try:
+            await self._api.terminate(created.session_id, control_url=created.control_url)
+        except LemonSliceError as error:
+            self._report_leak(created, error)
+        except asyncio.CancelledError:
+            provision.will.hasten()
+            raise
+        except Exception as error:
+            logger.error(f"The session could not be terminated, unexpectedly: {origin(error)}")
+            provision.will.hasten()
+            self._report_leak(created, SessionError(f"unexpected {type(error).__name__}"))
+        else:
+            provision.will.revoke()
+            self._leak_reported = False
+        lasted = asyncio.get_running_loop().time() - provision.since
+        cost = await self._cost(created)
+        said = "unknown" if cost is None else f"{cost:g} credits"
+        logger.info(f"LemonSlice session {created.session_id} is over after {lasted:.0f} s; its cost so far: {said}")
+        self._listener.session_ended(created.session_id, cost)
+
+    def _report_leak(self, created: CreatedSession, error: LemonSliceError) -> None:
+        """As an error once while none can be terminated; all of them are logged, as each costs."""
+        leak = self._still_running(error)
+        logger.warning(f"LemonSlice session {created.session_id}: {leak}")
+        if not self._leak_reported:
+            self._leak_reported = True
+            self._listener.session_error(leak)
 
     def _still_running(self, error: LemonSliceError) -> SessionError:
         idle_timeout = self._idle_timeout
@@ -246,6 +319,9 @@ class AvatarSession:
         if self._owner:
             self._owner.cancel()
             await asyncio.wait({self._owner}, timeout=RELEASE_TIMEOUT)
+        created, room, self._created, self._room = self._created, self._room, None, None
+        if created:
+            self._chore(self._release(created, room))
         if self._chores:
             _, late = await asyncio.wait(self._chores, timeout=max(0.0, give_up_at - loop.time()))
             await self._abandon(late)
@@ -272,10 +348,6 @@ class AvatarSession:
         self._state = state
         logger.debug(f"Avatar session: {state.value} ({detail})")
         self._listener.session_state(state, detail)
-
-    async def _shielded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what must be done to its end, even if whoever waits for it is cancelled, once or more."""
-        await asyncio.shield(self._chore(work))
 
     def _chore(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.create_task(work)

@@ -148,7 +148,7 @@ async def test_an_error_is_one_errorframe_with_its_category() -> None:
     """And the words of the error."""
     service = Service()
     service.announcer.start()
-    service.announcer.error(RoomError("dark"))
+    service.announcer.error(RoomError("dark"), ErrorCategory.CONNECTIVITY)
     await service.announcer.close()
     assert service.told == [("error", "dark", ErrorCategory.CONNECTIVITY)]
 

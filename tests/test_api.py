@@ -1,16 +1,15 @@
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-import stamina
 from PIL import Image
 
 from pipecat_lemonslice import api as api_module
-from pipecat_lemonslice import pictures
+from pipecat_lemonslice import pictures, retry
 from pipecat_lemonslice.api import (
     CreatedSession,
     CreateSessionRequest,
@@ -33,10 +32,9 @@ PLAIN = CreateSessionRequest(agent_id="a")
 
 
 @pytest.fixture(autouse=True)
-def no_waits() -> Iterator[None]:
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts follow each other at once."""
-    with stamina.set_testing(True, attempts=10):
-        yield
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
 
 
 @pytest.fixture

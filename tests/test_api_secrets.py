@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-import stamina
 from aiohttp import web
 from loguru import logger
 
+from pipecat_lemonslice import retry
 from pipecat_lemonslice.api import (
     LemonSliceApi,
     ResetIdleTimeout,
@@ -25,10 +25,9 @@ from tests.support.rest_server import RawServer, RestServer
 
 
 @pytest.fixture(autouse=True)
-def no_waits() -> Iterator[None]:
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts follow each other at once."""
-    with stamina.set_testing(True, attempts=10):
-        yield
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
 
 
 @pytest.fixture

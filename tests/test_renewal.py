@@ -28,7 +28,7 @@ def test_a_wrong_configuration_is_final() -> None:
     assert pause_before_renewal(ConfigurationError("no room"), 1, created=False) is None
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 501, 502, 503, 504, 520, 599])
+@pytest.mark.parametrize("status", [408, 409, 425, 429])
 def test_what_may_pass_is_tried_again_with_growing_pauses(status: int) -> None:
     """Half a second at first, half a minute at most."""
     pauses = [pause_before_renewal(ApiStatusError(status, "no"), n, created=False) for n in range(1, 10)]
@@ -41,8 +41,26 @@ def test_the_server_is_left_alone_for_as_long_as_it_asks(asked: float, pause: fl
     assert pause_before_renewal(ApiStatusError(429, "no", asked), 1, created=False) == pause
 
 
+def test_a_server_that_says_when_to_come_back_has_done_nothing() -> None:
+    """A 503 with Retry-After is taken at its word."""
+    assert pause_before_renewal(ApiStatusError(503, "no", 2.0), 1, created=False) == 2.0
+
+
+@pytest.mark.parametrize("status", [500, 502, 504, 520])
+def test_a_server_that_may_have_acted_may_ask_for_more(status: int) -> None:
+    """The longer of the two pauses counts."""
+    assert pause_before_renewal(ApiStatusError(status, "no", 2.0), 1, created=False) == LOST_SIGHT_SECONDS
+    assert pause_before_renewal(ApiStatusError(status, "no", 60.0), 1, created=False) == 60.0
+
+
 @pytest.mark.parametrize(
-    "error", [ApiConnectionError("reset", True), ApiTimeoutError("late", True), ApiResponseError("?")]
+    "error",
+    [
+        ApiConnectionError("reset", True),
+        ApiTimeoutError("late", True),
+        ApiResponseError("?"),
+        *(ApiStatusError(status, "no") for status in (500, 501, 502, 503, 504, 520, 599)),
+    ],
 )
 def test_a_creation_that_was_lost_sight_of_is_not_repeated_soon(error: LemonSliceError) -> None:
     """It may have left a session behind that nobody can terminate; a failure of a known session has not."""

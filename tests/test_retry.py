@@ -3,7 +3,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,10 +29,21 @@ NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-@pytest.mark.parametrize("idempotent", [True, False])
-def test_gateway_refusals_are_tried_again(status: int, idempotent: bool):
-    """429, 502, 503 and 504 are tried again, creation included."""
-    assert decide(ApiStatusError(status, ""), 1, idempotent=idempotent) == FIRST_WAIT
+def test_gateway_refusals_are_tried_again_if_harmless(status: int):
+    """429, 502, 503 and 504, for what may be carried out twice."""
+    assert decide(ApiStatusError(status, ""), 1, idempotent=True) == FIRST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "wait"),
+    [(429, None, 0.5), (429, 2.0, 2.0), (503, 2.0, 2.0), (503, 0.0, 0.5), (503, None, None)]
+    + [(status, asked, None) for status in (500, 502, 504, 520) for asked in (None, 2.0)],
+)
+def test_a_creation_is_tried_again_where_the_server_says_that_it_has_not_acted(
+    status: int, asked: float | None, wait: float | None
+):
+    """429, and 503 that names a time; any other 5xx may come from a gateway whose server has acted."""
+    assert decide(ApiStatusError(status, "", asked), 1, idempotent=False) == wait
 
 
 @pytest.mark.parametrize("status", [301, 302, 400, 401, 402, 403, 404, 408, 409, 413, 418, 422, 501, 505])
@@ -174,7 +184,7 @@ class Attempts:
 @virtual_time
 async def test_the_loop_waits_as_decided_and_a_little_longer():
     """Each wait is the decided one plus at most a quarter of it."""
-    attempts = Attempts(*(ApiStatusError(503, "") for _ in range(4)))
+    attempts = Attempts(*(ApiStatusError(429, "") for _ in range(4)))
     assert await persistently(attempts, idempotent=False, budget=60) == "done"
     for wait, least in zip(attempts.waits, [0.5, 1, 2, 4], strict=True):
         assert least <= wait <= least * 1.25
@@ -235,13 +245,16 @@ async def test_cancelled_while_it_waits():
 
 
 @virtual_time
-async def test_stamina_can_switch_it_off():
-    """Whoever tests with stamina's own switches finds that they work here."""
-    attempts = Attempts(ApiStatusError(503, ""))
-    stamina.set_active(False)
-    try:
-        with pytest.raises(ApiStatusError):
-            await persistently(attempts, idempotent=True, budget=60)
-    finally:
-        stamina.set_active(True)
-    assert len(attempts.times) == 1
+async def test_each_wait_is_told_before_it_begins():
+    """With the failure and the seconds; the failure that ends it is not."""
+    told: list[tuple[str, float, float]] = []
+    attempts = Attempts(ApiStatusError(429, "first"), ApiStatusError(429, "second"), ApiStatusError(401, "last"))
+
+    def note(error: ApiError, wait: float) -> None:
+        told.append((str(error), wait, asyncio.get_running_loop().time()))
+
+    with pytest.raises(ApiStatusError):
+        await persistently(attempts, idempotent=False, budget=60, on_retry=note)
+    assert ["first" in told[0][0], "second" in told[1][0]] == [True, True]
+    assert [wait for _, wait, _ in told] == pytest.approx(attempts.waits)
+    assert [at for *_, at in told] == attempts.times[:2]

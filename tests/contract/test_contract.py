@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 from PIL import Image
 
-from pipecat_lemonslice import controls
+from pipecat_lemonslice import controls, retry
 from pipecat_lemonslice.api import (
     CreateSessionRequest,
     DailyProperties,
@@ -118,11 +117,12 @@ async def test_control(name: str):
 
 
 @pytest.mark.parametrize("fact", FACTS["errors"]["answers"], ids=lambda fact: str(fact["status"]))
-async def test_errors(fact: dict[str, Any]):
+async def test_errors(fact: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
     """Each recorded refusal keeps its status and the server's own words."""
     async with RestServer() as server, LemonSliceApi(api_key=KEY, api_url=server.url) as api:
         server.answer(fact["status"], fact["body"])
-        with stamina.set_testing(True, attempts=1), pytest.raises(ApiStatusError) as caught:
+        monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
+        with pytest.raises(ApiStatusError) as caught:
             await api.create_session(CreateSessionRequest(agent_id="agent_123"))
         assert (caught.value.status, caught.value.detail) == (fact["status"], fact["detail"])
         assert caught.value.category.value == fact["category"]

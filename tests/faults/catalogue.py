@@ -15,6 +15,9 @@ from tests.faults.world import Fault as Wire
 READY = 8.0
 """`ready_timeout`: the most that speech waits for an avatar that is coming."""
 
+KNOWN = 2.0
+"""Seconds from the start of a call until speech is heard, at most, when the first answer of the API is a failure."""
+
 SOON = 0.5
 """Seconds without sound that a change-over may take once it is noticed, or that nobody notices."""
 
@@ -39,6 +42,7 @@ class Fault:
         says: What is in the last of them, as patterns.
         silence: Seconds that the user hears nothing although there is something to be heard, besides waiting for an
             avatar that is coming.
+        waits: Seconds that speech may wait for an avatar that is coming.
         lost: Seconds of words that are never heard.
         back: Whether the avatar speaks again in the end.
         lasts: Seconds after which it does at the latest.
@@ -55,6 +59,7 @@ class Fault:
     errors: int = 1
     says: tuple[str, ...] = ()
     silence: float = SOON
+    waits: float = READY
     lost: float = 1e-9
     back: bool = True
     lasts: float = 6.0
@@ -80,18 +85,26 @@ def final(status: int, *words: str, **refusal: Any) -> Fault:
     name = f"{status}, for good" + "".join(f", {key}" for key in refusal if key != "body")
     name += ", as a web page" if refusal.get("body", "").startswith("<") else ""
     refusal.setdefault("body", json.dumps({"detail": f"the words for {status}"}))
-    return creation(name, Refuse(status, **refusal), says=words, back=False)
+    return creation(name, Refuse(status, **refusal), says=words, back=False, waits=KNOWN)
 
 
 def passing(status: int, times: int, errors: int, lasts: float = 6.0, **refusal: Any) -> Fault:
     says = (str(status),) if errors else ()
     name = f"{status} x{times}" + "".join(f", {key}" for key in refusal)
-    return creation(name, *[Refuse(status, **refusal)] * times, errors=errors, says=says, lasts=lasts)
+    waits = READY if status in (429, 503) else KNOWN
+    return creation(name, *[Refuse(status, **refusal)] * times, errors=errors, says=says, lasts=lasts, waits=waits)
 
 
 def unclear(name: str, *wire: Wire, lasts: float = LOST_SIGHT, **facts: Any) -> Fault:
     """After it nobody knows whether there is a session."""
     return creation(name, *wire, lasts=lasts, **facts)
+
+
+def doubtful(status: int, *, times: int = 1, lasts: float = LOST_SIGHT, unseen: int = 0, **refusal: Any) -> Fault:
+    """The same after a status that does not say whether the server has acted."""
+    name = f"{status} x{times}" + "".join(f", {key}" for key in refusal if key != "body")
+    wire = [Refuse(status, **refusal)] * times
+    return unclear(name, *wire, says=(str(status),), lasts=lasts, unseen=unseen, waits=KNOWN)
 
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
@@ -103,24 +116,30 @@ AT_CREATION = (
     final(403, "Sorry, you have been blocked", body="<h1>Sorry, you have been blocked</h1>"),
     passing(408, 1, 1),
     passing(409, 1, 1),
+    passing(409, 3, 1, lasts=10.0),
     passing(429, 2, 0),
     passing(429, 2, 0, lasts=12.0, retry_after=2.0),
     passing(429, 1, 1, lasts=64.0, retry_after=60.0),
-    passing(500, 1, 1),
-    passing(502, 2, 0, body=HTML),
-    passing(502, 5, 1, lasts=16.0, body=HTML),
-    passing(503, 2, 0),
+    passing(503, 2, 0, lasts=8.0, retry_after=1.0),
     passing(503, 5, 1, lasts=16.0, retry_after=1.0),
-    passing(504, 5, 1, lasts=16.0),
-    passing(520, 1, 1),
+    doubtful(500),
+    doubtful(502, body=HTML),
+    doubtful(502, times=2, lasts=66.0),
+    doubtful(503),
+    doubtful(504),
+    doubtful(504, retry_after=1.0),
+    doubtful(520),
+    *(doubtful(status, acted=True, unseen=1) for status in (500, 502, 504)),
     unclear("an answer cut in half", Spoil(lambda text: text[: len(text) // 2]), says=("breaks off",)),
     unclear("an empty answer", Spoil(lambda _: ""), says=UNREADABLE, unseen=1),
     unclear("a list for an answer", Spoil(lambda text: f"[{text}]"), says=UNREADABLE, unseen=0),
     unclear("an answer without session_id", Spoil(lambda _: '{"room_url": "wss://x"}'), says=UNREADABLE, unseen=1),
     creation("an answer with session_id alone", Spoil(lambda text: _only(text, "session_id")), errors=0),
     creation("odd types in an answer", Spoil(lambda text: _odd(text)), errors=0),
-    unclear("a reset before it was accepted", Break("before"), says=("may have been carried out",)),
-    unclear("a reset after it was accepted", Break("after"), says=("may have been carried out",), unseen=1),
+    unclear("a reset before it was accepted", Break("before"), says=("may have been carried out",), waits=KNOWN),
+    unclear(
+        "a reset after it was accepted", Break("after"), says=("may have been carried out",), unseen=1, waits=KNOWN
+    ),
     creation("no connection x2", *[Break("connect")] * 2, errors=0),
     creation("no connection x5", *[Break("connect")] * 5, lasts=16.0, says=("Cannot connect", "was not carried out")),
     unclear("a hang before it was accepted", Hang(), lasts=64.0, says=("no complete answer in 30 s",)),
@@ -240,8 +259,8 @@ FATAL = {"type": "daily_error", "fatal": True, "error": "meeting expired"}
 TROUBLE = {"type": "video_generation_error", "error": "no GPU"}
 
 AT_JOINING = (
-    Fault("the room refuses the bot", _join_fails, CREATION, says=("no such meeting",), renewal=True),
-    Fault("joining breaks", _join_breaks, CREATION, says=("unexpected TypeError",), renewal=True),
+    Fault("the room refuses the bot", _join_fails, CREATION, says=("no such meeting",), renewal=True, waits=KNOWN + 1),
+    Fault("joining breaks", _join_breaks, CREATION, says=("unexpected TypeError",), renewal=True, waits=KNOWN + 1),
     Fault("the avatar never comes", _never_comes, CREATION, errors=0, back=False, renewal=True),
     Fault("the avatar comes late", _comes_late, CREATION, errors=0, lasts=24.0, renewal=True),
     Fault("a control address elsewhere", _foreign_control, CREATION, errors=0, renewal=True),

@@ -18,7 +18,7 @@ from yarl import URL
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, views
 from pipecat_lemonslice.emulator.face import Portrait, View
-from pipecat_lemonslice.emulator.faults import RefuseRooms
+from pipecat_lemonslice.emulator.faults import RefuseRooms, Reject
 from pipecat_lemonslice.emulator.record import Kind
 from pipecat_lemonslice.emulator.session import Session, Status
 from pipecat_lemonslice.errors import ApiError, RoomError
@@ -96,10 +96,11 @@ class EmulatedLemonSlice(Vendor):
         """Have the emulator do to the request that goes out now what a fault wants."""
         path: Any = PATHS[event]
         match fault:
-            case Refuse(status, body, retry_after):
+            case Refuse(status, body, retry_after, acted=acted):
                 detail = _detail(body) if self.knows_token else _detail(body).replace(AVATAR_TOKEN, "")
                 page = None if detail else body
-                self.emulator.reject(status, detail=detail, retry_after=retry_after, body=page, path=path)
+                when: Any = "after" if acted else "before"
+                self.emulator.arm(Reject(status, detail, retry_after, page, when), path=path)
             case Break("connect"):
                 cast("NetworkLoop", asyncio.get_running_loop()).network.refusals += 1
             case Break(when):

@@ -100,7 +100,7 @@ def happen(world: World, what: str, expected: Expected) -> None:
     expected.losses += what in LOSSES
     match what:
         case "refused":
-            world.lemonslice.arm("create", *[Refuse(500)] * 2)
+            world.lemonslice.arm("create", *[Refuse(409)] * 2)
         case "reset":
             world.lemonslice.arm("create", Break("before"))
         case "late":

@@ -8,12 +8,13 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pytest
 from pipecat.frames.frames import EndFrame, StartFrame
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
-from tests.faults.catalogue import EARLY, FAULTS, READY, SOON, Fault
+from tests.faults.catalogue import EARLY, FAULTS, SOON, Fault
 from tests.faults.topologies import TOPOLOGIES, Topology
 from tests.faults.world import LAG, SECRET, SLICE, SLICE_SAMPLES, Utterance, World
 from tests.support.stage import RATE
@@ -42,6 +43,9 @@ MARGIN = LAG + 0.1
 
 ENDING = 3.6
 """Seconds that the end of the call may take beyond the last words."""
+
+APART = 30.0
+"""Seconds at least from a creation that may have succeeded unseen to the next one."""
 
 CLEANUP = 12.0 + 2.0
 """Seconds that the release of everything may take."""
@@ -152,7 +156,7 @@ def _sounding(world: World, begin: float, end: float) -> float:
 
 def _silence(fault: Fault, moment: str, at: float) -> float:
     begins = at < MOMENTS["ready"] or (moment in EARLY and at < MOMENTS["ready"])
-    return MARGIN + fault.silence + (READY if begins else 0.0)
+    return MARGIN + fault.silence + (fault.waits if begins else 0.0)
 
 
 def _lost(fault: Fault, moment: str) -> float:
@@ -178,9 +182,12 @@ def check_errors(world: World, fault: Fault, moment: str) -> None:
 
 
 def check_sessions(world: World, fault: Fault) -> None:
-    """Whatever the vendor told of has been terminated, and its room left."""
+    """Whatever the vendor told of has been terminated, and its room left; what may have succeeded is not repeated."""
     assert len(world.lemonslice.running) == fault.unseen, world.lemonslice.running
     assert all(room.closed for room in world.rooms)
+    assert world.lemonslice.most_running <= 1 + fault.unseen
+    for sent, following in pairwise(world.lemonslice.sent("create")):
+        assert not sent.in_doubt or following.at - sent.at >= APART, "created again too soon"
 
 
 def check_quiet(world: World) -> None:

@@ -54,7 +54,8 @@ NOT_OF_A_SOCKET = ("writes never complete", "the room refuses writes", "the room
 OF_A_KNOWN_ROOM = ("an answer with session_id alone", "odd types in an answer")
 AT_THE_CLIENT = ("an empty answer", "a list for an answer", "an answer without session_id", "no connection x5")
 ALIKE = re.compile(
-    r"4(00|02|03|04|05|10|13|15|22), for good$|(408|409|500|520) x1$|50[34] x5|(429|503) x2$|a hang before"
+    r"4(00|02|03|04|05|10|13|15|22), for good$|(408|500|502|503|520) x1|409 x|50[23] x[25]|429 x2$|504 x1, retry"
+    "|a hang before"
 )
 """Refusals in which the emulator has the same part as in others."""
 

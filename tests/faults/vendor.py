@@ -36,12 +36,13 @@ SECRET = "S3CR3T"
 
 @dataclass(frozen=True)
 class Refuse:
-    """Answer with a status; nothing is carried out."""
+    """Answer with a status; what was asked for is not carried out, or is all the same (``acted``)."""
 
     status: int
     body: str = json.dumps({"detail": f"refused by the test, {KEY}, {AVATAR_TOKEN}"})
     retry_after: float | None = None
     location: str | None = None
+    acted: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,26 @@ Fault = Refuse | Break | Hang | Slow | Spoil
 
 @dataclass(frozen=True)
 class Sent:
-    """A request that reached the server."""
+    """A request that was sent, and what went wrong with it."""
 
     at: float
     event: str
     url: str
     headers: dict[str, str]
+    fault: Fault | None = None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the client cannot know that the server did nothing, although it was told of no success."""
+        match self.fault:
+            case Refuse(status=status, retry_after=asked):
+                return status >= 500 and not (status == 503 and asked is not None)
+            case Break(when):
+                return when != "connect"
+            case Hang():
+                return True
+            case _:
+                return False
 
 
 class Vendor:
@@ -104,6 +119,8 @@ class Vendor:
         self.requests: list[Sent] = []
         self.wills: list[str] = []
         self.control_url: str | None = None
+        self.most_running = 0
+        """How many sessions have run at the same time, at most."""
         self._faults: dict[str, deque[Fault]] = {}
 
     def arm(self, event: str, *faults: Fault) -> None:
@@ -122,9 +139,14 @@ class Vendor:
     def receive(self, call: Call, headers: dict[str, str]) -> tuple[str, Fault | None]:
         """Take note of a request; returns what it is for, and what is to go wrong with it."""
         event = event_of(call)
-        self.requests.append(Sent(asyncio.get_running_loop().time(), event, str(call.url), headers))
         armed = self._faults.get(event)
-        return event, armed.popleft() if armed else None
+        fault = armed.popleft() if armed else None
+        self.requests.append(Sent(asyncio.get_running_loop().time(), event, str(call.url), headers, fault))
+        return event, fault
+
+    def sent(self, event: str) -> list[Sent]:
+        """The requests of a kind."""
+        return [sent for sent in self.requests if sent.event == event]
 
 
 class MemoryLemonSlice(Vendor):
@@ -145,6 +167,7 @@ class MemoryLemonSlice(Vendor):
             case "create":
                 name = f"session-{next(self._ids)}"
                 self.created.append(name)
+                self.most_running = max(self.most_running, len(self.running))
                 control = (self.control_url or CONTROL).format(id=name)
                 answer = {"session_id": name, "room_url": ROOM, "control_url": control}
                 return 201, json.dumps(answer)
@@ -176,7 +199,9 @@ class MemoryRest(RestClient):
             return ApiConnectionError("Cannot connect to host api.test", False, call.operation)
         await asyncio.sleep(min(seconds, self._server.latency + (fault.seconds if isinstance(fault, Slow) else 0.0)))
         match fault:
-            case Refuse(status, body, retry_after, location):
+            case Refuse(status, body, retry_after, location, acted):
+                if acted:
+                    self._server.carry_out(event, call.url)
                 return Answer(status, body, True, retry_after, location)
             case Hang(acts):
                 return await self._hang(call, seconds, acts)

@@ -13,6 +13,7 @@ from typing import Any
 from pipecat_lemonslice.answers import CreatedSession, SessionInfo
 from pipecat_lemonslice.controls import ControlEvent
 from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError, RoomError
+from pipecat_lemonslice.retry import OnRetry
 from pipecat_lemonslice.rooms import (
     MessageReceived,
     Participant,
@@ -231,7 +232,7 @@ class MemoryVendor:
     closed: bool = False
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 
-    async def create_session(self, request: Any) -> CreatedSession:
+    async def create_session(self, request: Any, *, on_retry: OnRetry | None = None) -> CreatedSession:
         self.requests.append(request)
         await asyncio.sleep(self.latency)
         if self.refusals:
