@@ -47,6 +47,8 @@ class Fault:
         back: Whether the avatar speaks again in the end.
         lasts: Seconds after which it does at the latest.
         unseen: Sessions that nobody can terminate, as the vendor never told of them; they end by idle timeout.
+        beside: Sessions that may still run when the next one begins, as their end takes its time.
+        repeats: Whether it only prolongs an outage that has been reported already, so that it makes no ErrorFrame.
         quiet: Moments at which it remains unnoticed.
         renewal: Whether it is about the creation of a session, so that the avatar must be lost first.
         ending: Seconds that the end of the call may take longer.
@@ -64,6 +66,8 @@ class Fault:
     back: bool = True
     lasts: float = 6.0
     unseen: int = 0
+    beside: int = 0
+    repeats: bool = False
     quiet: tuple[str, ...] = ()
     renewal: bool = False
     ending: float = 0.0
@@ -77,7 +81,7 @@ def creation(name: str, *wire: Wire, **facts: Any) -> Fault:
     def inject(world: World) -> None:
         world.lemonslice.arm("create", *wire)
 
-    return Fault(name, inject, CREATION, renewal=True, **facts)
+    return Fault(name, inject, CREATION, renewal=True, **{"repeats": True, **facts})
 
 
 def final(status: int, *words: str, **refusal: Any) -> Fault:
@@ -85,7 +89,7 @@ def final(status: int, *words: str, **refusal: Any) -> Fault:
     name = f"{status}, for good" + "".join(f", {key}" for key in refusal if key != "body")
     name += ", as a web page" if refusal.get("body", "").startswith("<") else ""
     refusal.setdefault("body", json.dumps({"detail": f"the words for {status}"}))
-    return creation(name, Refuse(status, **refusal), says=words, back=False, waits=KNOWN)
+    return creation(name, Refuse(status, **refusal), says=words, back=False, waits=KNOWN, repeats=False)
 
 
 def passing(status: int, times: int, errors: int, lasts: float = 6.0, **refusal: Any) -> Fault:
@@ -166,7 +170,7 @@ def termination(name: str, *wire: Wire, **facts: Any) -> Fault:
     def inject(world: World) -> None:
         world.lemonslice.arm("terminate", *wire)
 
-    return Fault(name, inject, ("speaking", "ending"), renewal=True, **{"errors": 0, **facts})
+    return Fault(name, inject, ("speaking", "ending"), renewal=True, **{"errors": 0, "beside": 1, **facts})
 
 
 def _expire(world: World) -> None:
@@ -259,8 +263,24 @@ FATAL = {"type": "daily_error", "fatal": True, "error": "meeting expired"}
 TROUBLE = {"type": "video_generation_error", "error": "no GPU"}
 
 AT_JOINING = (
-    Fault("the room refuses the bot", _join_fails, CREATION, says=("no such meeting",), renewal=True, waits=KNOWN + 1),
-    Fault("joining breaks", _join_breaks, CREATION, says=("unexpected TypeError",), renewal=True, waits=KNOWN + 1),
+    Fault(
+        "the room refuses the bot",
+        _join_fails,
+        CREATION,
+        says=("no such meeting",),
+        renewal=True,
+        repeats=True,
+        waits=KNOWN + 1,
+    ),
+    Fault(
+        "joining breaks",
+        _join_breaks,
+        CREATION,
+        says=("unexpected TypeError",),
+        renewal=True,
+        repeats=True,
+        waits=KNOWN + 1,
+    ),
     Fault("the avatar never comes", _never_comes, CREATION, errors=0, back=False, renewal=True),
     Fault("the avatar comes late", _comes_late, CREATION, errors=0, lasts=24.0, renewal=True),
     Fault("a control address elsewhere", _foreign_control, CREATION, errors=0, renewal=True),

@@ -100,7 +100,7 @@ class EmulatedLemonSlice(Vendor):
                 detail = _detail(body) if self.knows_token else _detail(body).replace(AVATAR_TOKEN, "")
                 page = None if detail else body
                 when: Any = "after" if acted else "before"
-                self.emulator.arm(Reject(status, detail, retry_after, page, when), path=path)
+                self.emulator.arm(Reject(status, detail, retry_after, page, when), times=1, path=path)
             case Break("connect"):
                 cast("NetworkLoop", asyncio.get_running_loop()).network.refusals += 1
             case Break(when):
