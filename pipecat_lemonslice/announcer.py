@@ -143,11 +143,18 @@ class Announcer:
         await asyncio.sleep(0)  # handlers of events run as tasks, which begin now
         await self._service.push_frame(EndWorkerFrame(reason=reason), FrameDirection.UPSTREAM)
 
-    def started(self, response: ResponseStarted) -> None:
-        """Note the start of a response."""
+    def started(self, response: ResponseStarted, *, heard_here: bool) -> None:
+        """Note the start of a response.
+
+        Args:
+            response: The response.
+            heard_here: Whether the avatar speaks it, in a room where the bot hears it: only then can its first sound
+                be waited for.
+        """
         self._response = response.id
-        self._started_at = asyncio.get_running_loop().time()
-        self._note(self._service.start_ttfb_metrics)
+        self._started_at = asyncio.get_running_loop().time() if heard_here else None
+        if heard_here:
+            self._note(self._service.start_ttfb_metrics)
         self._note(lambda: self._service.broadcast_frame(AvatarResponseStartedFrame))
         self._message(response_message("started", response.id))
         self.event("on_response_started")

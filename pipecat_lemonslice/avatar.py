@@ -17,7 +17,7 @@ from pipecat.utils.errors import ErrorCategory
 from pipecat_lemonslice.announcer import Announcer, Mouthpiece
 from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.controls import ControlEvent, PoseTrigger, UpdateImage
-from pipecat_lemonslice.errors import LemonSliceError, SessionError
+from pipecat_lemonslice.errors import LemonSliceError, SessionError, origin
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarStatus
 from pipecat_lemonslice.lifecycle import SessionOptions, SessionState
 from pipecat_lemonslice.relay import AvatarRelay
@@ -37,6 +37,9 @@ Fallback = Literal["voice", "silent", "fatal"]
 
 DRAIN_MARGIN = 5.0
 """Seconds that the last words may take beyond their own length."""
+
+FAILURE_PAUSE = 0.05
+"""Seconds before a part of the call that failed unexpectedly goes on, so that it cannot keep the processor busy."""
 
 MAX_ORDERS = 100
 """Orders to the avatar that have not been carried out yet. Beyond that they are refused, with one ErrorFrame."""
@@ -122,8 +125,24 @@ class Avatar:
 
     def start(self) -> None:
         """Begin to move speech and media."""
-        for work in (self._line.run(), self._relay.run()):
-            self._tasks.append(self._host.create_task(work))
+        for run, what in (
+            (self._line.run, "moving speech"),
+            (self._relay.run, "moving the avatar's voice and picture"),
+        ):
+            self._tasks.append(self._host.create_task(self._supervise(run, what)))
+
+    async def _supervise(self, run: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
+        """Run a part of the call until cancelled. A failure in it costs the session and never the call."""
+        while True:
+            try:
+                await run()
+            except Exception as error:
+                self._fail(what, error)
+                await asyncio.sleep(FAILURE_PAUSE)
+
+    def _fail(self, what: str, error: Exception) -> None:
+        logger.error(f"Failed unexpectedly while {what}: {origin(error)}. Please report this.")
+        self._session.give_up(f"unexpected {type(error).__name__} while {what}")
 
     async def put(self, frame: Frame) -> None:
         """Take in a frame that is speech, or travels with it."""
@@ -131,8 +150,11 @@ class Avatar:
 
     def interrupt(self) -> None:
         """Drop what is being said; the avatar is told before anything else happens."""
-        if self._line.interrupt():
-            self._relay.interrupt()
+        try:
+            if self._line.interrupt():
+                self._relay.interrupt()
+        except Exception as error:  # it must not keep the frame that interrupts from the rest of the pipeline
+            self._fail("interrupting", error)
 
     def configure(self, timeouts: Timeouts) -> None:
         """Change how long to be patient."""
@@ -149,19 +171,27 @@ class Avatar:
             self._run_errand(self._refuse())
 
     def _run_errand(self, work: Coroutine[Any, Any, None]) -> None:
-        errand = self._host.create_task(work)
+        errand = self._host.create_task(self._watch(work))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
+
+    async def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            logger.error(f"Failed unexpectedly: {origin(error)}. Please report this.")
+            failed = f"Control request failed: unexpected {type(error).__name__}"
+            await self._host.push_error(failed, category=ErrorCategory.APPLICATION)
 
     async def _send(self, event: Callable[[], ControlEvent]) -> None:
         try:
             async with self._one_errand:
                 await self._session.control(event())
         except LemonSliceError as error:
-            await self._host.push_error(f"The avatar could not be told: {error}", category=ErrorCategory.APPLICATION)
+            await self._host.push_error(f"Control request failed: {error}", category=ErrorCategory.APPLICATION)
 
     async def _refuse(self) -> None:
-        refusal = f"The avatar could not be told: {MAX_ORDERS} orders wait, further ones are dropped."
+        refusal = f"Control request failed: {MAX_ORDERS} requests wait already, further ones are dropped."
         async with self._one_errand:
             await self._host.push_error(refusal, category=ErrorCategory.APPLICATION)
 
@@ -176,7 +206,8 @@ class Avatar:
                     self._line.avatar_gone()
                 await self._line.drain()  # once more, for what an avatar left unsaid that is gone, or mute
         except TimeoutError:
-            self._announcer.error(SessionError(f"the last words were not spoken within {patience:.1f} s"))
+            late = SessionError(f"the last words were not spoken within {patience:.1f} s")
+            self._announcer.error(late, late.category)
 
     async def stop(self) -> None:
         """Move nothing any more, and begin to end the session; idempotent."""
@@ -216,7 +247,8 @@ class Avatar:
     def _notice(self, notice: Notice) -> None:
         match notice:
             case ResponseStarted():
-                self._announcer.started(notice)
+                heard_here = isinstance(self._relay, AvatarRelay) and self._line.route is Route.AVATAR
+                self._announcer.started(notice, heard_here=heard_here)
                 self._relay.expect_voice(self._announcer.voice_lag)
                 if self._line.route is Route.VOICE:
                     self._fall_back()

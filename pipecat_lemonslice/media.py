@@ -108,7 +108,13 @@ class VoiceReturn:
         self._hushed_until = min(self._hushed_until, max(self._hushed_at, at - EARLY_SECONDS))
 
     def feed(self, voice: VoiceReceived, now: float) -> list[VoicePiece]:
-        """Take sound in and return what is to be passed on."""
+        """Take sound in and return what is to be passed on.
+
+        Raises:
+            ValueError: It is no 16-bit sound.
+        """
+        if voice.sample_rate < 1 / CHUNK_SECONDS or len(voice.pcm) % 2:
+            raise ValueError(f"{len(voice.pcm)} bytes at {voice.sample_rate} Hz are no 16-bit sound")
         if voice.sample_rate != self._rate:
             self._buffer.clear()
             self._rate = voice.sample_rate

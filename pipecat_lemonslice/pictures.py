@@ -4,17 +4,27 @@ The work keeps a processor busy; call it through `asyncio.to_thread`. Nothing he
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from PIL import Image, ImageOps
 
 from pipecat_lemonslice.errors import ConfigurationError
 
-__all__ = ["MAX_BYTES", "MAX_SIDE", "PictureSource", "PreparedPicture", "picture_problem", "prepare_picture"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_SIDE",
+    "PictureSource",
+    "PreparedPicture",
+    "check_picture",
+    "picture_problem",
+    "prepare_picture",
+]
+
+T = TypeVar("T")
 
 PictureSource: TypeAlias = bytes | Image.Image | os.PathLike[str] | str
 """The bytes of an image file, a Pillow image, or the path of a file."""
@@ -102,11 +112,35 @@ def prepare_picture(
     return result
 
 
+def check_picture(image: PictureSource, *, name: str = "agent_image") -> None:
+    """Refuse what is no picture. Reads its header only; a file that is damaged further on is found when it is sent.
+
+    Raises:
+        ConfigurationError: Says what is wrong with it.
+    """
+    problem = picture_problem(image) or _guarded(lambda: _header_problem(image))
+    if problem:
+        raise ConfigurationError(f"{name} {problem}.")
+
+
+def _header_problem(image: PictureSource) -> str | None:
+    if isinstance(image, Image.Image):
+        return None if _fits(image) else _too_many_pixels()
+    source = image if isinstance(image, (str, os.PathLike)) else BytesIO(image)
+    with Image.open(source, formats=_FORMATS) as opened:
+        return None if _fits(opened) else _too_many_pixels()
+
+
 def _attempt(image: PictureSource, max_bytes: int, max_side: int) -> PreparedPicture | str:
     if problem := picture_problem(image):
         return problem
+    return _guarded(lambda: _prepare(image, max_bytes, max_side))
+
+
+def _guarded(work: Callable[[], T]) -> T | str:
+    """Return what `work` returns, or what is wrong with the picture that it could not read."""
     try:
-        return _prepare(image, max_bytes, max_side)
+        return work()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return _too_many_pixels()
     except Image.UnidentifiedImageError:

@@ -70,6 +70,7 @@ class AvatarSession:
         self._state = SessionState.CREATING
         self._created: CreatedSession | None = None
         self._room: Room | None = None
+        self._visiting: RoomVisit | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._idle_timeout = 0
         self._resetting: asyncio.Task[None] | None = None
@@ -123,6 +124,18 @@ class AvatarSession:
             raise SessionError("there is no session to control yet")
         await self._api.control(self._created.session_id, event, control_url=self._created.control_url, once=once)
 
+    def give_up(self, reason: str) -> None:
+        """Replace the session that exists now, as something has failed that it was part of.
+
+        Args:
+            reason: What has failed; it is reported unless the avatar was gone before.
+        """
+        if self._visiting:
+            self._visiting.give_up(reason)
+        elif not self._outage.reported:
+            self._outage.reported = True
+            self._listener.session_error(SessionError(reason))
+
     # The owner.
 
     async def _own(self) -> None:
@@ -137,13 +150,15 @@ class AvatarSession:
             self._to(SessionState.JOINING, "joining the avatar's room")
             self._room = room = await self._join(created)
             self._to(SessionState.WAITING, "waiting for the avatar's first picture")
-            await self._visit(room, created).attend()
+            self._visiting = self._visit(room, created)
+            await self._visiting.attend()
         except LemonSliceError as error:
             pause = self._fail(error)
         except Exception as error:
             logger.error(f"The avatar's session failed unexpectedly: {origin(error)}")
             pause = self._fail(SessionError(f"unexpected {type(error).__name__} in the session"))
         created, room, self._created, self._room = self._created, self._room, None, None
+        self._visiting = None
         self._leaving = self._chore(room.close()) if room else None
         if created:
             self._chore(self._terminate(created))

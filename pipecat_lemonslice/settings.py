@@ -11,7 +11,7 @@ from pipecat.utils.types import NOT_GIVEN, NotGiven
 from pipecat_lemonslice.api_types import CreateSessionRequest, DailyProperties
 from pipecat_lemonslice.controls import ControlEvent, UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.pictures import PictureSource, prepare_picture
+from pipecat_lemonslice.pictures import PictureSource, check_picture
 
 
 def _not_given() -> Any:
@@ -89,16 +89,6 @@ def check_settings(settings: ServiceSettings) -> None:
             raise ConfigurationError(f"{name} must be a number of seconds, 0 or more; not {value!r}.")
     if given.get("response_done_timeout") == 0:
         raise ConfigurationError("response_done_timeout must be more than 0 s, or every pause ends a response.")
-
-
-def check_picture(picture: PictureSource | None) -> None:
-    """Refuse a picture that is none. Opens and scales it, which takes a moment: on a running loop, use a thread.
-
-    Raises:
-        ConfigurationError: Says what is wrong with it.
-    """
-    if picture is not None:
-        prepare_picture(picture)
 
 
 def merged(settings: LemonSliceVideoSettings, delta: ServiceSettings) -> LemonSliceVideoSettings:
@@ -179,8 +169,9 @@ class SessionConfig:
                 "of samples. Use 16000, 24000, 44100 or 48000."
             )
         self.request(settings)
-        check_picture(self.agent_image)
-        check_picture(given["agent_image"])
+        for picture in (self.agent_image, given["agent_image"]):
+            if picture is not None:
+                check_picture(picture)
 
     def properties(self, room_url: str | None, token: str | None) -> DailyProperties | None:
         """Return the part of the request that is about the room, None if there is nothing to say."""

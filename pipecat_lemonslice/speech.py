@@ -155,18 +155,32 @@ class SpeechLine:
     # The movement.
 
     async def run(self) -> None:
-        """Move frames along until cancelled."""
+        """Move frames along until cancelled.
+
+        Raises:
+            Exception: A frame could not be moved. It has been dropped, and this can be called again.
+        """
         while True:
             await self._breathe()
-            link, head = self._routes.link, self._queue.head
-            if await self._words.forward_due():
-                continue
-            if link and self._routes.current is Route.AVATAR and self._stream.ready:
-                await self._write(link)
-            elif head:
-                await self._advance(head)
-            else:
-                await self._rest()
+            head = self._queue.head
+            try:
+                await self._move(head)
+            except Exception:
+                self._stream.drop_unwritten()
+                if head and self._queue.head is head:
+                    self._queue.drop()
+                raise
+
+    async def _move(self, head: Item | None) -> None:
+        link = self._routes.link
+        if await self._words.forward_due():
+            return
+        if link and self._routes.current is Route.AVATAR and self._stream.ready:
+            await self._write(link)
+        elif head:
+            await self._advance(head)
+        else:
+            await self._rest()
 
     async def _write(self, link: AvatarLink) -> None:
         if self._stream.full(link):

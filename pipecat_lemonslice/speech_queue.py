@@ -81,9 +81,9 @@ class SpeechQueue:
         return self._admits(frame)
 
     def put(self, frame: Frame) -> None:
-        """Add a frame at the end."""
-        self._items.append(frame)
+        """Add a frame at the end; one that cannot be read raises, and does not enter."""
         self._count(frame, 1)
+        self._items.append(frame)
 
     def lives(self, context_id: str | None) -> bool:
         """Whether a context has not been interrupted."""
@@ -102,6 +102,11 @@ class SpeechQueue:
         self._count(self._items.popleft(), -1)
         self._space.set()
 
+    def drop(self) -> None:
+        """Remove what comes next without looking into it: it cannot be read."""
+        self._items.popleft()
+        self._recount()
+
     def replace(self, mark: TakenBack, frames: Sequence[TTSAudioRawFrame]) -> None:
         """Put frames in the place of a mark."""
         at = self._items.index(mark)
@@ -118,9 +123,7 @@ class SpeechQueue:
             spared: Contexts that are on their way to the avatar, and may not be interrupted.
         """
         self._items = deque(item for item in self._items if _survives(item))
-        self._seconds, self._audio_items = 0.0, 0
-        for item in self._items:
-            self._count(item, 1)
+        self._recount()
         kept = {item.context_id for item in self._items if isinstance(item, TTSAudioRawFrame)}
         self._gate.interrupt(kept.union(spared))
         self._space.set()
@@ -137,6 +140,11 @@ class SpeechQueue:
             self._seconds = max(0.0, self._seconds + sign * duration(item, self._rate))
         if isinstance(item, TTSAudioRawFrame | TakenBack):
             self._audio_items += sign
+
+    def _recount(self) -> None:
+        self._seconds, self._audio_items = 0.0, 0
+        for item in self._items:
+            self._count(item, 1)
 
     def _admits(self, frame: Frame) -> bool:
         match frame:

@@ -200,7 +200,7 @@ class AvatarStream:
         await self._flush()
         rest = [Passage(bytes(self._buffer), origin_of(self.frame))] if self.frame else []
         written, self._returning = self._returning, []
-        self._drop_unwritten()
+        self.drop_unwritten()
         return [self._frame(passage) for passage in joined((*written, *rest))], self.seconds_of(written)
 
     def interrupt(self, unheard: Iterable[Passage]) -> None:
@@ -208,17 +208,18 @@ class AvatarStream:
         self.let_go(unheard)
         self._returning = [passage for passage in self._returning if not passage.origin.interruptible]
         if self.frame is None or self.frame.interruptible:
-            self._drop_unwritten()
+            self.drop_unwritten()
 
     def forget(self) -> None:
         """Drop everything, also what is in flight."""
-        self._drop_unwritten()
+        self.drop_unwritten()
         self._returning.clear()
         self._spoken.forget()
         self._in_flight.clear()
         self._stop_watching()
 
-    def _drop_unwritten(self) -> None:
+    def drop_unwritten(self) -> None:
+        """Drop what has not been handed over."""
         self._buffer.clear()
         self._converter.reset()
         self.frame, self._sealed = None, False

@@ -5,6 +5,7 @@ Frames that are speech, or travel with it, go to the :class:`~pipecat_lemonslice
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
@@ -28,13 +29,12 @@ from pipecat_lemonslice.avatar import Avatar, AvatarOptions, Fallback
 from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.frames import AvatarKeepAliveFrame
-from pipecat_lemonslice.pictures import PictureSource
+from pipecat_lemonslice.pictures import PictureSource, prepare_picture
 from pipecat_lemonslice.plan import AvatarPlan, check_keywords
 from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.settings import (
     LemonSliceVideoSettings,
     SessionConfig,
-    check_picture,
     check_settings,
     control_events,
     default_settings,
@@ -220,14 +220,14 @@ class LemonSliceVideoService(AIService):
             await super().cleanup()
 
     async def _release_all(self) -> None:
-        avatar, self._avatar = self._avatar, None
-        try:
+        """Release every part, the session first; one that fails does not keep the others."""
+        async with AsyncExitStack() as parts:
+            parts.push_async_callback(self._api.close)
+            parts.push_async_callback(self._announcer.close)
+            parts.push_async_callback(self._venue.close)
+            avatar, self._avatar = self._avatar, None
             if avatar:
-                await avatar.close()
-        finally:
-            await self._venue.close()
-            await self._announcer.close()
-            await self._api.close()
+                parts.push_async_callback(avatar.close)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Route a frame: speech and what travels with it to the avatar, everything else on."""
@@ -251,7 +251,8 @@ class LemonSliceVideoService(AIService):
         try:
             check_settings(delta)
             self._config.request(merged(self._complete_settings(), delta))
-            await asyncio.to_thread(check_picture, delta.given_fields().get("agent_image"))
+            if picture := delta.given_fields().get("agent_image"):
+                await asyncio.to_thread(prepare_picture, picture)
         except ConfigurationError as error:
             await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
             return

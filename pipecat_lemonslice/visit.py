@@ -132,7 +132,7 @@ class RoomVisit:
         self._link = SessionLink(
             room,
             session_id,
-            self._give_up,
+            self.give_up,
             self._loop.time(),
             self._spoken,
             on_interrupt=self._voice.heard,
@@ -186,7 +186,8 @@ class RoomVisit:
             case AvatarTroubled(trouble):
                 self._listener.visit_trouble(SessionError(f"the avatar reports {trouble.kind}: {trouble.detail}"))
 
-    def _give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """End the visit for a reason that does not lie in the room."""
         self._given_up = reason
         self._wake(self._loop.time())
 

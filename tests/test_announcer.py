@@ -65,7 +65,7 @@ async def test_a_response_is_told_to_everybody_in_order() -> None:
     """Metrics, frames both ways, the page and the handlers; from its start over the first voice to its end."""
     service = Service()
     service.announcer.start()
-    service.announcer.started(ResponseStarted(1))
+    service.announcer.started(ResponseStarted(1), heard_here=True)
     await asyncio.sleep(0.25)
     service.announcer.voice()
     service.announcer.done(DONE)
@@ -91,7 +91,7 @@ async def test_the_first_voice_is_told_once_for_each_response() -> None:
     service = Service()
     service.announcer.start()
     service.announcer.voice()
-    service.announcer.started(ResponseStarted(1))
+    service.announcer.started(ResponseStarted(1), heard_here=True)
     service.announcer.voice()
     service.announcer.voice()
     await service.announcer.close()
@@ -113,7 +113,7 @@ async def test_the_voice_of_a_response_that_was_cut_off_is_not_waited_for(
     """A short one may be heard after it is over; one that was cut off may never be."""
     service = Service()
     service.announcer.start()
-    service.announcer.started(ResponseStarted(1))
+    service.announcer.started(ResponseStarted(1), heard_here=True)
     service.announcer.done(ResponseDone(1, reason, 0.1))
     service.announcer.voice()
     await service.announcer.close()

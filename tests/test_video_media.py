@@ -178,7 +178,7 @@ async def test_orders_that_pile_up_are_refused() -> None:
         await stage.settle(MAX_ORDERS + 10.0)
         assert stage.vendor.controls == [PoseTrigger(str(number)) for number in range(MAX_ORDERS)]
         [error] = stage.up(ErrorFrame)
-        assert f"{MAX_ORDERS} orders wait" in error.error
+        assert f"{MAX_ORDERS} requests wait" in error.error
         await stage.send(AvatarActionFrame("later"))
         await stage.settle(2.0)
         assert stage.vendor.controls[-1] == PoseTrigger("later")
@@ -285,7 +285,7 @@ async def test_no_secret_is_seen_in_logs_frames_events_or_errors() -> None:
             bot_token="bot-token-88",
         ) as stage:
             stage.join_refusals.append(RuntimeError("https://x.daily.co/room?t=bot-token-88"))
-            await stage.settle(10.0)
+            await stage.settle(60.0)
             room = await arrived(stage)
             await stage.send(speech(1.0), AvatarActionFrame(" "))
             room.say({"type": "video_generation_error", "error": "https://u:bot-token-88@x.test/?t=signature-99"})
@@ -294,7 +294,7 @@ async def test_no_secret_is_seen_in_logs_frames_events_or_errors() -> None:
             await stage.settle(5.0)
             frames = [frame for _, frame in (*stage.sink.frames, *stage.source.frames) if type(frame) is not StartFrame]
             errors = [error.exception for error in stage.up(ErrorFrame) if error.exception]
-            assert len(errors) >= 4
+            assert len(errors) >= 3
             said += [repr(frame) for frame in frames] + [repr(event) for event in stage.events]
             said += ["".join(traceback.format_exception(error)) for error in errors]
             said += [repr(stage.service), repr(stage.service._config), repr(vendor.requests)]

@@ -8,7 +8,7 @@ import asyncio
 import json
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +45,7 @@ class WebSocketRoom:
         self,
         http: aiohttp.ClientSession,
         socket: aiohttp.ClientWebSocketResponse,
-        own_id: str,
+        own_id: UUID,
         options: RoomOptions,
     ) -> None:
         """Take a socket over that has joined; use :meth:`join` instead."""
@@ -53,7 +53,7 @@ class WebSocketRoom:
         self._socket = socket
         self._loop = asyncio.get_running_loop()
         self._rate = options.speech_sample_rate
-        self._sound_header = SOUND.pack(SOUND_KIND, UUID(own_id).bytes, 1, self._rate)
+        self._sound_header = SOUND.pack(SOUND_KIND, own_id.bytes, 1, self._rate)
         self._inbox = RoomInbox()
         self._watched: Participant | None = None
         self._unplayed: set[asyncio.Future[None]] = set()
@@ -70,23 +70,21 @@ class WebSocketRoom:
         Raises:
             RoomError: The room could not be reached, or did not let the bot in.
         """
-        http = aiohttp.ClientSession()
-        try:
-            async with asyncio.timeout(options.timeout):
-                socket = await http.ws_connect(url, max_msg_size=MAX_MESSAGE_BYTES, compress=0, timeout=FAREWELL)
-                answer = await _shake_hands(socket, options)
-        except TimeoutError:
-            await http.close()
-            raise RoomError(f"the room did not answer within {options.timeout:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError, TypeError, KeyError) as error:
-            await http.close()
-            raise RoomError(f"the room could not be joined: {type(error).__name__}") from None
-        except BaseException:
-            await http.close()
-            raise
-        room = cls(http, socket, str(answer["id"]), options)
-        for entry in answer["participants"]:
-            room._inbox.put(ParticipantJoined(_participant(entry)))
+        async with AsyncExitStack() as joining:
+            http = await joining.enter_async_context(aiohttp.ClientSession())
+            try:
+                async with asyncio.timeout(options.timeout):
+                    socket = await http.ws_connect(url, max_msg_size=MAX_MESSAGE_BYTES, compress=0, timeout=FAREWELL)
+                    joining.push_async_callback(socket.close)
+                    own_id, present = await _shake_hands(socket, options)
+            except TimeoutError:
+                raise RoomError(f"the room did not answer within {options.timeout:g} s") from None
+            except (aiohttp.ClientError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+                raise RoomError(f"the room could not be joined: {type(error).__name__}") from None
+            joining.pop_all()
+        room = cls(http, socket, own_id, options)
+        for participant in present:
+            room._inbox.put(ParticipantJoined(participant))
         return room
 
     def write(self, pcm: bytes) -> "asyncio.Future[None]":
@@ -145,7 +143,7 @@ class WebSocketRoom:
                     case bytes() as packet:
                         await self._socket.send_bytes(packet)
                 self._outgoing.task_done()
-        except (ConnectionError, aiohttp.ClientError) as error:
+        except Exception as error:
             self._lose(f"sending to the room failed: {type(error).__name__}")
 
     async def _read(self) -> None:
@@ -201,7 +199,8 @@ class WebSocketRoom:
             fail(played, self._lost)
 
 
-async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOptions) -> dict[str, Any]:
+async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOptions) -> tuple[UUID, list[Participant]]:
+    """Return the bot's own id and who else is there."""
     await socket.send_json(
         {
             "type": "join",
@@ -212,15 +211,10 @@ async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOpt
             "subscribe": options.avatar_name,
         }
     )
-    try:
-        answer: dict[str, Any] = await socket.receive_json()
-    except BaseException:
-        await socket.close()
-        raise
-    if answer.get("type") != "joined":
-        await socket.close()
+    answer: dict[str, Any] = await socket.receive_json()
+    if answer["type"] != "joined":
         raise RoomError(f"the room refused the bot: {str(answer.get('error', 'no reason given'))[:200]}")
-    return answer
+    return UUID(answer["id"]), [_participant(entry) for entry in answer["participants"]]
 
 
 def _participant(entry: Mapping[str, Any]) -> Participant:

@@ -2,12 +2,13 @@
 
 import asyncio
 from typing import Any, cast
+from uuid import UUID
 
 from pipecat_lemonslice.rooms import RoomLost, RoomOptions
 from pipecat_lemonslice.rooms.websocket import MAX_OUTGOING, WebSocketRoom
 from tests.support.virtual_time import virtual_time
 
-OWN_ID = "11111111-1111-4111-8111-111111111111"
+OWN_ID = UUID("11111111-1111-4111-8111-111111111111")
 
 
 class StuckSocket:

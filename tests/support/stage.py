@@ -117,7 +117,9 @@ class Stage:
         return self.rooms[-1]
 
     async def __aenter__(self) -> Self:
-        setup = FrameProcessorSetup(LoopClock(), TaskManager(), cast("Any", None), audio_out_sample_rate=RATE)
+        setup = FrameProcessorSetup(
+            LoopClock(), TaskManager(), cast("Any", None), audio_out_sample_rate=RATE, enable_metrics=True
+        )
         self.processors = (self.source, self.service, self.sink)
         self.source.link(self.service)
         self.service.link(self.sink)

@@ -1,0 +1,109 @@
+"""Failures that nobody foresaw, anywhere inside the service: reported once, and the call goes on with the voice."""
+
+import itertools
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import EndFrame, ErrorFrame, InterruptionFrame, TTSAudioRawFrame
+
+from pipecat_lemonslice.rooms import VoiceReceived
+from tests.support.stage import RATE, Stage, speech, tone
+from tests.support.virtual_time import run_virtual
+
+TOUCHES = 40
+"""More often than a frame of speech is looked at on its way to the avatar."""
+
+
+LOOKED_AT = ("audio", "context_id", "interruptible", "sample_rate", "num_channels", "transport_destination")
+
+
+class Unreadable(TTSAudioRawFrame):
+    """A frame of speech that cannot be read any more from some look at it on."""
+
+    looks = itertools.count()
+    last = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in LOOKED_AT and next(Unreadable.looks) >= Unreadable.last:
+            raise RuntimeError("this frame cannot be read")
+        return super().__getattribute__(name)
+
+
+def unreadable(last: int) -> Unreadable:
+    Unreadable.looks, Unreadable.last = itertools.count(), 1_000
+    frame = Unreadable(tone(0.5), RATE, 1, context_id="b")
+    Unreadable.looks, Unreadable.last = itertools.count(), last
+    return frame
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize("last", range(TOUCHES))
+def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, interrupted: bool) -> None:
+    """At whichever look it fails: one ErrorFrame, all other speech heard, the session ended with the call."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.room.arrive()
+            await stage.settle()
+            await stage.send(speech(0.5, "a"), unreadable(last))
+            if interrupted:
+                await stage.send(InterruptionFrame())
+            await stage.settle(3.0)
+            stage.room.arrive()
+            await stage.settle(1.0)
+            await stage.send(speech(1.0, "c"))
+            await stage.settle(4.0)
+            await stage.end()
+            errors = stage.up(ErrorFrame)
+            assert len(errors) <= 1, [error.error for error in errors]
+            assert not any(error.category and error.category.is_permanent for error in errors)
+            assert stage.service.is_usable
+            heard = b"".join(room.speech for room in stage.rooms) + stage.plain
+            assert tone(1.0) in heard, "the next answer was not heard"
+            assert interrupted or tone(0.5) in heard, "the answer before was not heard"
+            assert len(stage.down(EndFrame)) == 1
+        assert stage.vendor.terminated == stage.vendor.created
+
+    run_virtual(scenario)
+
+
+@pytest.mark.parametrize("nonsense", [VoiceReceived(b"\x01", RATE), VoiceReceived(b"\x01\x02", 0)])
+def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nonsense: VoiceReceived) -> None:
+    """One ErrorFrame, a new session; the answer after it is spoken by the new avatar and heard."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.room.arrive()
+            await stage.settle()
+            stage.room.put(nonsense)
+            await stage.settle(2.0)
+            assert len(stage.up(ErrorFrame)) == 1
+            assert len(stage.vendor.created) == 2
+            stage.room.arrive()
+            await stage.settle()
+            await stage.send(speech(1.0))
+            await stage.settle(3.0)
+            assert stage.room.speech == tone(1.0)
+            assert stage.voice
+
+    run_virtual(scenario)
+
+
+def test_a_handler_that_raises_harms_nothing() -> None:
+    """Every event handler raises, and the answer is heard all the same."""
+
+    async def handler(_service: object, *_args: object) -> None:
+        raise RuntimeError("a bot's own fault")
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            for event in ("on_avatar_ready", "on_response_started", "on_response_done", "on_session_created"):
+                stage.service.add_event_handler(event, handler)
+            stage.room.arrive()
+            await stage.settle()
+            await stage.send(speech(1.0))
+            await stage.settle(3.0)
+            assert stage.room.speech == tone(1.0)
+            assert stage.room.events == ["response_started", "response_finished"]
+
+    run_virtual(scenario)
