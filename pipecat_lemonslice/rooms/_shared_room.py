@@ -72,10 +72,9 @@ class SharedRoom:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
-        if self._lost:
+        if self._lost or self._watched is None:
             return
-        recipient = self._watched.id if self._watched else None
-        frame = DailyOutputTransportMessageUrgentFrame(message=dict(message), participant_id=recipient)
+        frame = DailyOutputTransportMessageUrgentFrame(message=dict(message), participant_id=self._watched.id)
         self._shared.spawn(self._send(frame))
 
     def watch(self, participant: Participant) -> None:

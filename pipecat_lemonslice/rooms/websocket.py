@@ -105,8 +105,9 @@ class WebSocketRoom:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
-        recipient = self._watched.id if self._watched else None
-        self._enqueue(json.dumps({"type": "app_message", "message": dict(message), "recipient": recipient}))
+        if self._watched is None:
+            return
+        self._enqueue(json.dumps({"type": "app_message", "message": dict(message), "recipient": self._watched.id}))
 
     def watch(self, participant: Participant) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.watch`."""

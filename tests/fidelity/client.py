@@ -20,6 +20,8 @@ def make_call_client(world: World, classes: Classes) -> type:
             self._handler = event_handler
             self.id = str(uuid4())
             self.name = ""
+            self.user_id = self.id
+            self.joined_at = 0.0
             self.tracks: dict[str, Source] = {}
             self.camera = False
             self._room: DailyRoomState | None = None
