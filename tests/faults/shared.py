@@ -209,13 +209,18 @@ class SharedLemonSlice(MemoryLemonSlice):
 
 
 class SharedWorld(World):
-    """A call in a shared room; see the module."""
+    """A call in a shared room; see the module.
+
+    Args:
+        joins_after: Seconds until the bot's transport has joined; None: the test has it join.
+    """
 
     lemonslice_class = SharedLemonSlice
     unknown_lag = LAG + 4 * SLICE
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, joins_after: float | None = 0.25, **kwargs: Any) -> None:
         self.transport = MemoryTransport()
+        self._joins_after = joins_after
         self._numbers = itertools.count(1)
         own = {"transport": self.transport, "daily_room_url": None, "bot_token": None}
         super().__init__(**{**own, **kwargs})
@@ -224,10 +229,14 @@ class SharedWorld(World):
         vendor.on_created, vendor.on_terminated = self._created, self._terminated
 
     async def __aenter__(self) -> "SharedWorld":
-        joined = {"participants": {"local": {}}}
-        asyncio.get_running_loop().call_later(0.25, self.transport.tell, "on_joined", joined)
+        if self._joins_after is not None:
+            asyncio.get_running_loop().call_later(self._joins_after, self.join_transport)
         await super().__aenter__()
         return self
+
+    def join_transport(self) -> None:
+        """The bot's transport is in its room."""
+        self.transport.tell("on_joined", {"participants": {"local": {}}})
 
     def _created(self, session_id: str) -> None:
         asyncio.get_running_loop().call_later(JOIN_SECONDS, self._take_a_seat, session_id)

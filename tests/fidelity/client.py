@@ -123,6 +123,15 @@ def make_call_client(world: World, classes: Classes) -> type:
         def update_remote_participants(self, remote_participants: Any, completion: Completion = None) -> None:
             self._later(completion)
 
+        def start_transcription(
+            self, settings: Any = None, stream_id: str | None = None, completion: Completion = None
+        ) -> None:
+            self._check()
+            world.later(lambda: self._complete(completion, None, "UserMustBeAdmin"))
+
+        def stop_transcription(self, stream_id: str | None = None, completion: Completion = None) -> None:
+            self._later(completion)
+
         # What is sent.
 
         def update_inputs(self, input_settings: Any, completion: Completion = None) -> None:

@@ -9,6 +9,7 @@ from pipecat.frames.frames import (
     BotSpeakingFrame,
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    ErrorFrame,
     InterruptionFrame,
     OutputAudioRawFrame,
 )
@@ -224,3 +225,14 @@ async def test_a_track_at_another_rate_gets_its_speech_at_that_rate(stage: Stage
     await bot.speak(0.5, "a")
     await until(lambda: bot.avatar.events == ["response_started", "response_finished"])
     assert len(bot.avatar.speech) == pytest.approx(48000, abs=960)
+
+
+async def test_an_error_of_the_transport_that_has_nothing_to_do_with_joining_is_not_taken_for_one(stage: Stage) -> None:
+    """Transcription cannot be started, which the transport says before it says that it has joined: sessions go on."""
+    bot = await stage.bot(params={"transcription_enabled": True})
+    await until(lambda: any("transcription" in frame.error for frame in bot.running.first.of(ErrorFrame)))
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    bot.avatar.send({"type": "daily_error", "fatal": True})
+    await until(lambda: len(bot.vendor.avatars) == 2 and bot.states[-1] == "here", 6.0)
+    await bot.speak(0.2, "a")
+    await until(lambda: bot.avatar.events == ["response_started", "response_finished"])
