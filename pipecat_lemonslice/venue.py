@@ -106,9 +106,10 @@ class SharedRoomVenue:
         Raises:
             ConfigurationError: It cannot carry an avatar; says which line to write.
         """
-        from pipecat_lemonslice.rooms._shared_params import check_params
+        from pipecat_lemonslice.rooms._shared_params import check_params, check_transport
         from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 
+        check_transport(transport)
         check_params(transport, plain_voice=plain_voice)
         if config.daily_room_url not in (None, transport.room_url):
             raise ConfigurationError("daily_room_url: leave it out, the avatar joins the room of the transport")
