@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import aiohttp
 
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.rooms import (
+    AvatarClaim,
     MessageReceived,
     Participant,
     ParticipantJoined,
@@ -35,6 +37,9 @@ SOUND_KIND, PICTURE_KIND = 1, 2
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_OUTGOING = 500
 LEAVE_TIMEOUT = 1.0
+TRANSIT_SECONDS = 0.1
+"""How long the room's answer may have been on its way."""
+
 FAREWELL = aiohttp.ClientWSTimeout(ws_close=LEAVE_TIMEOUT)  # pyright: ignore[reportCallIssue]
 
 
@@ -85,8 +90,8 @@ class WebSocketRoom:
             await http.close()
             raise
         room = cls(http, socket, str(answer["id"]), options)
-        for entry in answer["participants"]:
-            room._inbox.put(ParticipantJoined(_participant(entry)))
+        for who in _present(answer, options.avatar_since):
+            room._inbox.put(ParticipantJoined(who))
         return room
 
     def write(self, pcm: bytes) -> "asyncio.Future[None]":
@@ -222,6 +227,16 @@ async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOpt
         await socket.close()
         raise RoomError(f"the room refused the bot: {str(answer.get('error', 'no reason given'))[:200]}")
     return answer
+
+
+def _present(answer: Mapping[str, Any], avatar_since: float | None) -> list[Participant]:
+    """Who is there when the bot has joined; the names of those who joined before the avatar can have do not count."""
+    present = [_participant(entry) for entry in answer["participants"]]
+    if avatar_since is None:
+        return present
+    limit = asyncio.get_running_loop().time() - avatar_since + TRANSIT_SECONDS
+    here: Mapping[str, float] = answer.get("seconds_here", {})
+    return [replace(who, claim=AvatarClaim.NONE) if here.get(who.id, 0.0) > limit else who for who in present]
 
 
 def _participant(entry: Mapping[str, Any]) -> Participant:
