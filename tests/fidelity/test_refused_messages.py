@@ -1,14 +1,29 @@
-"""App messages that a shared room refuses, as Pipecat's own `DailyTransport` tells of it."""
+"""App messages that are refused: by a shared room, as Pipecat's `DailyTransport` tells of it, and by one of its own."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
-from pipecat.frames.frames import ErrorFrame, OutputTransportMessageUrgentFrame
+from pipecat.frames.frames import (
+    ErrorFrame,
+    OutputTransportMessageUrgentFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+)
 
+from pipecat_lemonslice import AvatarStatusFrame, LemonSliceVideoService
+from tests.fidelity.calls import Running
+from tests.fidelity.installed import Native
 from tests.fidelity.shared_bots import Bot, Stage, person
-from tests.support.stage import tone
+from tests.fidelity.vendor import Vendor
+from tests.support.stage import speech, tone
 from tests.support.waiting import until
 
 REFUSAL = "AppMessage(Signalling(ChannelNotOpen))"
+
+
+def plain(running: Running) -> bytes:
+    return b"".join(frame.audio for frame in running.last.of(TTSAudioRawFrame))
 
 
 def errors(bot: Bot) -> list[str]:
@@ -44,3 +59,25 @@ async def test_what_the_bot_itself_cannot_send_is_not_the_avatars_concern(stage:
     await until(lambda: bot.avatar.events == ["response_started", "response_finished"])
     assert errors(bot) == []
     assert bot.vendor.log == ["create"]
+
+
+async def test_in_a_room_of_its_own_the_third_in_a_row_replaces_the_avatar(native: Native) -> None:
+    """Messages that get lost now and then do no harm; when none gets through, the plain voice says the rest."""
+    async with AsyncExitStack() as stack:
+        vendor = await stack.enter_async_context(Vendor(native))
+        service = LemonSliceVideoService(api_key="test-key-0123", api_url=vendor.url, agent_id="agent")
+        running = await stack.enter_async_context(Running(service))
+        await until(lambda: "here" in [str(frame.status) for frame in running.last.of(AvatarStatusFrame)])
+        native.room().message_refusals.extend([REFUSAL] * 2)
+        await running.send(TTSStartedFrame("a"), speech(0.2, "a"), TTSStoppedFrame("a"))
+        await until(lambda: not native.room().message_refusals)
+        await running.send(TTSStartedFrame("b"), speech(0.2, "b"), TTSStoppedFrame("b"))
+        await until(lambda: vendor.avatar.events == ["response_started", "response_finished"])
+        native.room().message_refusals.extend([REFUSAL] * 3)
+        await running.send(TTSStartedFrame("c"), speech(0.2, "c"), TTSStoppedFrame("c"))
+        await until(lambda: len(native.room().message_refusals) == 1)
+        await running.send(TTSStartedFrame("d"), speech(1.0, "d"), TTSStoppedFrame("d"))
+        await until(lambda: plain(running).endswith(tone(1.0)[24000:]))
+        await until(lambda: vendor.log.count("create") == 2)
+        said = [frame.error for frame in running.first.of(ErrorFrame)]
+        assert ["takes no more messages" in one for one in said] == [True]
