@@ -44,7 +44,7 @@ class RecordingsBucket(Checked):
 class DailyProperties(Checked):
     """An existing Daily room for the session, the avatar's token for it, and recording."""
 
-    room_url: str | None = Field(default=None, description="the URL of a Daily room")
+    daily_room_url: str | None = Field(default=None, description="the URL of a Daily room")
     daily_token: str | None = Field(default=None, repr=False, description="the avatar's meeting token")
     enable_recording: Literal["cloud", "cloud-audio-only", "local", "raw-tracks"] | None = None
     recordings_bucket: RecordingsBucket | None = Field(default=None, description="a RecordingsBucket")
@@ -52,7 +52,7 @@ class DailyProperties(Checked):
 
     _token = field_validator("daily_token")(checked_text)
 
-    @field_validator("room_url")
+    @field_validator("daily_room_url")
     @classmethod
     def _check_room(cls, url: str | None) -> str | None:
         return checked_url(url, "https", "wss", "ws")
@@ -60,12 +60,12 @@ class DailyProperties(Checked):
     @field_validator("extra")
     @classmethod
     def _check_extra(cls, extra: Mapping[str, Any]) -> Mapping[str, Any]:
-        return checked_extra(extra, {*cls.model_fields, "daily_url", "daily_room_url"})
+        return checked_extra(extra, {*cls.model_fields, "daily_url"})
 
     @model_validator(mode="after")
     def _check_together(self) -> "DailyProperties":
-        if self.daily_token and not self.room_url:
-            raise ValueError("daily_token needs room_url, the room that it opens")
+        if self.daily_token and not self.daily_room_url:
+            raise ValueError("daily_token needs daily_room_url, the room that it opens")
         if (self.enable_recording is None) != (self.recordings_bucket is None):
             raise ValueError("enable_recording and recordings_bucket need each other. Give both or neither")
         return self
@@ -74,7 +74,7 @@ class DailyProperties(Checked):
         """What goes on the wire; the room under both names that the service is known to read."""
         bucket = self.recordings_bucket.payload() if self.recordings_bucket else None
         return {
-            **present(daily_url=self.room_url, daily_room_url=self.room_url, daily_token=self.daily_token),
+            **present(daily_url=self.daily_room_url, daily_room_url=self.daily_room_url, daily_token=self.daily_token),
             **present(enable_recording=self.enable_recording, recordings_bucket=bucket),
             **self.extra,
         }

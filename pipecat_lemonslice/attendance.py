@@ -1,9 +1,10 @@
 """Who the avatar is, and whether it is there: a pure state machine over what happens in the room.
 
-Its law. The avatar is the participant with the avatar's name that was seen first, known by its id from then on, in
-whichever order people join; it is ready when its first picture has come, or when the others can see it in a room where
-the bot takes no pictures. Joining and ``bot_ready`` prove nothing. An avatar that leaves may come back within a grace;
-one that came back before it left takes its place at once. Nobody else's messages count.
+Its law. The avatar is the participant that carries the id minted for it. While nobody does, it is the first one seen
+with the avatar's name whose name counts; whoever carries the id takes its place at once. It is ready when its first
+picture has come, or when the others can see it in a room where the bot takes no pictures. Joining and ``bot_ready``
+prove nothing. An avatar that leaves may come back within a grace; one that came back before it left takes its place at
+once. Nobody else's messages count.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from enum import Enum, auto
 
 from pipecat_lemonslice.messages import AvatarTrouble, IdleTimeout, parse_avatar_message
 from pipecat_lemonslice.rooms import (
+    AvatarClaim,
     AvatarSeen,
     MessageReceived,
     Participant,
@@ -175,17 +177,22 @@ class Attendance:
                 return self._over("the avatar has left and not come back")
 
     def _joined(self, participant: Participant, now: float) -> Change | None:
-        if participant.name != self._name:
+        if participant.claim is not AvatarClaim.ID and (
+            participant.name != self._name or participant.claim is AvatarClaim.NONE
+        ):
             return None
-        if self._avatar:
-            self._remember(participant, self._avatar)
-            return None
-        self._expect_picture(participant, now)
-        return AvatarJoined(participant)
-
-    def _remember(self, twin: Participant, avatar: Participant) -> None:
-        if twin.id != avatar.id and len(self._twins) < MAX_TWINS:
-            self._twins[twin.id] = twin
+        avatar = self._avatar
+        if avatar is None:
+            self._expect_picture(participant, now)
+            return AvatarJoined(participant)
+        if avatar.claim is participant.claim:
+            if participant.id != avatar.id and len(self._twins) < MAX_TWINS:
+                self._twins[participant.id] = participant
+        elif participant.claim is AvatarClaim.ID:
+            self._twins.clear()
+            self._expect_picture(participant, now)
+            return AvatarReplaced("somebody else of its name had been taken for the avatar", participant)
+        return None
 
     def _expect_picture(self, avatar: Participant, now: float) -> None:
         self._state, self._avatar, self._since = _State.JOINED, avatar, now

@@ -23,7 +23,7 @@ async def creation_body(request: CreateSessionRequest) -> Body:
 
 def room_of(request: CreateSessionRequest) -> str | None:
     """The address of the Daily room that is asked for, if there is one."""
-    return request.properties.room_url if isinstance(request.properties, DailyProperties) else None
+    return request.properties.daily_room_url if isinstance(request.properties, DailyProperties) else None
 
 
 def event_call(payload: dict[str, Any], url: URL) -> Call:

@@ -177,7 +177,7 @@ class SessionConfig:
         """Return the part of the request that is about the room, None if there is nothing to say."""
         if room_url is None and token is None and self.recording is None:
             return None
-        return DailyProperties(room_url=room_url, daily_token=token, **(self.recording or {}))
+        return DailyProperties(daily_room_url=room_url, daily_token=token, **(self.recording or {}))
 
     def _source(self, given: Mapping[str, Any]) -> dict[str, Any]:
         changed = {name: given[name] for name in ("agent_image_url", "agent_image") if given[name] is not None}

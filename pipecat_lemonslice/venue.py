@@ -3,9 +3,11 @@
 Owns what follows from that for the request of a session, for joining and for the rate of the speech.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 from pipecat.services.settings import ServiceSettings
 
@@ -64,6 +66,7 @@ class OwnRooms:
     def __init__(self, config: SessionConfig) -> None:
         """Create a venue for what sessions are asked for."""
         self.config = config
+        self._asked_at = 0.0
 
     def speech_rate(self, pipeline_rate: int) -> int:
         """As the session was asked for."""
@@ -71,11 +74,13 @@ class OwnRooms:
 
     async def request(self, settings: ServiceSettings) -> CreateSessionRequest:
         """As configured."""
+        self._asked_at = asyncio.get_running_loop().time()
         return self.config.request(settings)
 
     async def open_room(self, url: str, options: RoomOptions) -> Room:
-        """Join it."""
-        return await open_room(url, options)
+        """Join it. In a room that was there before, so may others have been, whatever their names."""
+        since = self._asked_at if self.config.daily_room_url else None
+        return await open_room(url, replace(options, avatar_since=since))
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
         """Nobody in the transport's room is one."""
@@ -101,12 +106,13 @@ class SharedRoomVenue:
         Raises:
             ConfigurationError: It cannot carry an avatar; says which line to write.
         """
-        from pipecat_lemonslice.rooms._shared_params import check_params
+        from pipecat_lemonslice.rooms._shared_params import check_params, check_transport
         from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 
+        check_transport(transport)
+        check_params(transport, plain_voice=plain_voice)
         if config.daily_room_url not in (None, transport.room_url):
             raise ConfigurationError("daily_room_url: leave it out, the avatar joins the room of the transport")
-        check_params(transport, plain_voice=plain_voice)
         self._transport = transport
         self._avatar_name = avatar_name
         self._room = SharedDaily(transport, avatar_name)
@@ -119,12 +125,19 @@ class SharedRoomVenue:
         return track_sample_rate(self._transport, pipeline_rate)
 
     async def request(self, settings: ServiceSettings) -> CreateSessionRequest:
-        """With the transport's room, and a token for it where one is given or can be minted."""
+        """With the transport's room, and a token for it where one is given or can be minted.
+
+        Waits until the bot is in that room: who is there before the avatar can be is known then, and no session runs
+        for a room in which there is no bot.
+        """
         from pipecat_lemonslice.rooms._shared_token import mint_token
 
         self._room.check_open()
-        url = self._transport.room_url
-        token = self.config.daily_token or await mint_token(url, self._avatar_name)
+        url, token, user_id = self._transport.room_url, self.config.daily_token, None
+        if token is None:
+            user_id = str(uuid4())
+            token = await mint_token(url, self._avatar_name, user_id)
+        await self._room.expect_avatar(user_id if token else None)
         return self.config.request(settings, room=self.config.properties(url, token))
 
     async def open_room(self, url: str, options: RoomOptions) -> Room:
@@ -132,7 +145,7 @@ class SharedRoomVenue:
         return await self._room.open_room(options)
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
-        """By its id, or by its name when it is new."""
+        """This session's, or that of one before."""
         return self._room.is_avatar(participant)
 
     def started(self) -> None:

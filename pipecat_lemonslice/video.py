@@ -174,6 +174,9 @@ class LemonSliceVideoService(AIService):
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
         """Whether a participant of a shared room is the avatar and no person, for a bot's own event handlers.
 
+        The name alone makes nobody an avatar: it carries the id of the token that was minted for it or, where no one
+        does, it joined under the avatar's name after its session was asked for. A former session's avatar is one, too.
+
         Args:
             participant: As in the events of `DailyTransport`, or its id.
         """

@@ -43,7 +43,7 @@ def test_the_picture_is_not_part_of_the_json(tmp_path: Path):
 
 def test_a_daily_room_goes_under_both_of_its_names():
     """The reference and the code of LemonSlice's own people disagree, so both names are sent."""
-    properties = DailyProperties(room_url="https://x.daily.co/r", daily_token="t", extra={"new": 1})
+    properties = DailyProperties(daily_room_url="https://x.daily.co/r", daily_token="t", extra={"new": 1})
     assert CreateSessionRequest(agent_id="a", properties=properties).payload()["properties"] == {
         "daily_url": "https://x.daily.co/r",
         "daily_room_url": "https://x.daily.co/r",
@@ -170,10 +170,10 @@ def test_wrong_requests(fields: dict[str, Any], words: str):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: DailyProperties(room_url="x.daily.co/r"), "room_url is not a URL"),
-        (lambda: DailyProperties(room_url="http://x.daily.co/r"), "room_url is not a URL"),
-        (lambda: DailyProperties(daily_token="S3CR3T"), "daily_token needs room_url"),
-        (lambda: DailyProperties(room_url="https://x.daily.co/r", daily_token=""), "daily_token is empty"),
+        (lambda: DailyProperties(daily_room_url="x.daily.co/r"), "daily_room_url is not a URL"),
+        (lambda: DailyProperties(daily_room_url="http://x.daily.co/r"), "daily_room_url is not a URL"),
+        (lambda: DailyProperties(daily_token="S3CR3T"), "daily_token needs daily_room_url"),
+        (lambda: DailyProperties(daily_room_url="https://x.daily.co/r", daily_token=""), "daily_token is empty"),
         (lambda: DailyProperties(enable_recording="cloud"), "need each other"),
         (lambda: DailyProperties(recordings_bucket=BUCKET), "need each other"),
         (
@@ -190,7 +190,7 @@ def test_wrong_requests(fields: dict[str, Any], words: str):
         ),
         (lambda: DailyProperties(extra={"daily_token": "S3CR3T"}), "extra may not set daily_token"),
         (lambda: DailyProperties(extra={"daily_url": "x", "daily_room_url": "y"}), "daily_room_url, daily_url"),
-        (lambda: DailyProperties(room_ulr="https://x"), "Did you mean room_url?"),  # type: ignore[call-arg]
+        (lambda: DailyProperties(daily_room_ulr="https://x"), "Did you mean daily_room_url?"),  # type: ignore[call-arg]
         (lambda: RecordingsBucket(bucket_name="b"), "assume_role_arn is required"),  # type: ignore[call-arg]
         (lambda: RecordingsBucket(bucket_name="", assume_role_arn="a", bucket_region="r"), "bucket_name is empty"),
         (lambda: LiveKitProperties(livekit_url="wss://x"), "livekit_token is required"),  # type: ignore[call-arg]
@@ -212,7 +212,9 @@ def test_wrong_properties(make: Any, words: str):
 
 def test_secrets_are_known_and_not_shown():
     """Tokens and signed addresses are in no repr; the tokens are named for whoever redacts."""
-    daily = DailyProperties(room_url="https://x.daily.co/r?t=S3CR3T", daily_token="S3CR3T-token", extra={"x": "S3CR3T"})
+    daily = DailyProperties(
+        daily_room_url="https://x.daily.co/r?t=S3CR3T", daily_token="S3CR3T-token", extra={"x": "S3CR3T"}
+    )
     request = CreateSessionRequest(
         agent_image_url="https://cdn.example/face.png?sig=S3CR3T", properties=daily, extra={"y": "S3CR3T"}
     )

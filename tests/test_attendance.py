@@ -15,6 +15,7 @@ from pipecat_lemonslice.attendance import (
     Change,
 )
 from pipecat_lemonslice.rooms import (
+    AvatarClaim,
     AvatarSeen,
     MessageReceived,
     Participant,
@@ -196,3 +197,22 @@ def test_nothing_comes_after_the_end() -> None:
     attendance = after(RoomLost("gone"))
     assert attendance.handle(ParticipantJoined(AVATAR), 1.0) is None
     assert attendance.handle(PICTURE, 1.0) is None
+
+
+def test_who_carries_its_id_takes_the_place_of_who_has_its_name() -> None:
+    """Whatever it is called; who was there by name is nobody then, and no successor either."""
+    avatar = Participant("9", "Nova", AvatarClaim.ID)
+    attendance = after(ParticipantJoined(AVATAR), PICTURE, ParticipantJoined(TWIN))
+    replaced = attendance.handle(ParticipantJoined(avatar), 1.0)
+    assert isinstance(replaced, AvatarReplaced)
+    assert (replaced.participant, attendance.avatar) == (avatar, avatar)
+    assert attendance.handle(ParticipantLeft(AVATAR, ""), 2.0) is None
+    assert isinstance(attendance.handle(ParticipantLeft(avatar, ""), 3.0), AvatarGone)
+
+
+def test_a_name_that_does_not_count_makes_nobody_the_avatar() -> None:
+    """Nor its successor."""
+    person = Participant("9", "LemonSlice", AvatarClaim.NONE)
+    assert after().handle(ParticipantJoined(person), 1.0) is None
+    attendance = after(ParticipantJoined(AVATAR), ParticipantJoined(person))
+    assert isinstance(attendance.handle(ParticipantLeft(AVATAR, ""), 1.0), AvatarGone)

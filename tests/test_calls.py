@@ -39,6 +39,6 @@ async def test_a_picture_makes_a_form_of_a_creation() -> None:
 
 def test_the_room_that_is_asked_for() -> None:
     """Only Daily sessions name one, and not all of them."""
-    properties = DailyProperties(room_url="https://x.daily.co/r")
+    properties = DailyProperties(daily_room_url="https://x.daily.co/r")
     assert room_of(CreateSessionRequest(agent_id="a", properties=properties)) == "https://x.daily.co/r"
     assert room_of(CreateSessionRequest(agent_id="a")) is None

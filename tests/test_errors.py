@@ -28,7 +28,7 @@ KEY = "lsk-4f7Q/b2+c9d1e8"
 SIGNED = "https://cdn.example.com/face.png?X-Amz-Signature=abcdef0123&Expires=1"
 
 ONE_OF_EACH: list[LemonSliceError] = [
-    ConfigurationError("daily_token needs room_url, the room that it opens"),
+    ConfigurationError("daily_token needs daily_room_url, the room that it opens"),
     *(ApiStatusError(status, "Out of luck", 2.0, "Creating the session") for status in (302, 401, 402, 404)),
     *(ApiStatusError(status, "Out of luck") for status in (400, 403, 413, 418, 429, 500, 503, 599, 799)),
     ApiConnectionError("Cannot connect to host lemonslice.com:443", False, "Creating the session"),

@@ -7,6 +7,7 @@ Knows nothing of sockets and faces: participants are `Member`s, people's are in 
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,12 +25,14 @@ class Member:
         id: Its participant id.
         user_name: Its name.
         tracks: Sample rate of each audio track it publishes, by name.
+        entered_at: When it came, on the monotonic clock.
     """
 
     def __init__(self, user_name: str, tracks: Mapping[str, int] | None = None):
         self.id: UUID = uuid4()
         self.user_name = user_name
         self.tracks: Mapping[str, int] = tracks or {}
+        self.entered_at = 0.0
 
     def watches(self, other: Member) -> bool:
         """Whether it wants pictures and sound of another."""
@@ -84,6 +87,7 @@ class Room:
         """Somebody comes in; the others are told."""
         for other in self._others(member):
             other.on_join(member)
+        member.entered_at = time.monotonic()
         self._members[member.id] = member
 
     def leave(self, member: Member, reason: str = "leftCall") -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 from uuid import UUID
@@ -184,7 +185,8 @@ async def _show_out(ws: web.WebSocketResponse, code: int, reason: str) -> None:
 
 async def _stay(ws: web.WebSocketResponse, room: Room, visitor: Visitor) -> None:
     others = [_card(other) for other in room.participants]
-    visitor.text({"type": "joined", "id": str(visitor.id), "participants": others})
+    seconds = {str(other.id): round(time.monotonic() - other.entered_at, 3) for other in room.participants}
+    visitor.text({"type": "joined", "id": str(visitor.id), "participants": others, "seconds_here": seconds})
     room.enter(visitor)
     sending = asyncio.create_task(_send(ws, visitor.outbox))
     try:

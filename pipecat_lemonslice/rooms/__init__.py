@@ -6,7 +6,8 @@ delivers nothing of anybody who was not asked for with :meth:`Room.watch`.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from importlib import import_module
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -17,6 +18,19 @@ SLICE_SECONDS = 0.01
 """Rooms take speech in whole slices of this many seconds; a write of anything else is a programming error."""
 
 
+class AvatarClaim(Enum):
+    """What speaks for a participant being the avatar of the session."""
+
+    ID = auto()
+    """It carries the user id that was minted for this session's avatar, and nobody else can."""
+
+    NAME = auto()
+    """Its user name, if that is the avatar's."""
+
+    NONE = auto()
+    """Nothing: it was there before the session, or the avatar is known by its id. Its name does not count."""
+
+
 @dataclass(frozen=True, slots=True)
 class Participant:
     """Somebody in the room.
@@ -24,10 +38,12 @@ class Participant:
     Parameters:
         id: Unique within the room.
         name: The user name, which anybody may choose.
+        claim: What speaks for it being the avatar.
     """
 
     id: str
     name: str
+    claim: AvatarClaim = field(default=AvatarClaim.NAME, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,7 @@ class RoomOptions:
         voice_sample_rate: Rate in Hz at which the avatar's voice is wanted.
         avatar_name: User name that the avatar goes by.
         token: The bot's own token for a private room; None for an open one.
+        avatar_since: Time of the loop before which the avatar cannot have joined; None in a room that is new.
         timeout: The most seconds that joining may take.
     """
 
@@ -134,6 +151,7 @@ class RoomOptions:
     voice_sample_rate: int
     avatar_name: str = "LemonSlice"
     token: str | None = None
+    avatar_since: float | None = None
     timeout: float = 25.0
 
     def __repr__(self) -> str:
@@ -156,7 +174,7 @@ class Room(Protocol):
         ...
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send an app message to the watched participant, or to all while nobody is watched.
+        """Send an app message to the watched participant; while nobody is watched it goes to nobody.
 
         Messages and speech leave in the order of the calls. Never blocks and never raises: a room that cannot
         send any more says :class:`RoomLost`.

@@ -9,6 +9,8 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, cast
 
 import daily
@@ -17,6 +19,7 @@ from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice.errors import RoomError, safe_line
 from pipecat_lemonslice.rooms import (
+    AvatarClaim,
     MessageReceived,
     Participant,
     ParticipantJoined,
@@ -110,16 +113,19 @@ class DailyCall:
         self._events = Events(crossing, note)
         self.client = daily.CallClient(event_handler=self._events)
 
-    async def join(self, url: str, token: str | None, initial_receive_bitrate: int) -> list[Participant]:
+    async def join(
+        self, url: str, token: str | None, initial_receive_bitrate: int, avatar_since: float | None
+    ) -> list[Participant]:
         """Join a room with camera and microphone off and nothing subscribed.
 
         Args:
             url: Address of the room.
             token: The bot's own; None for an open room.
             initial_receive_bitrate: What the room may begin to send, in bits per second.
+            avatar_since: Time of the loop before which the avatar cannot have joined; None where it can.
 
         Returns:
-            Who else is there.
+            Who else is there; the names of those who joined before that time do not count.
 
         Raises:
             RoomError: Says why.
@@ -137,7 +143,8 @@ class DailyCall:
             error = join_error(str(refusal), token)
         else:
             present = cast("dict[str, dict[str, Any]]", dict(data or {}).get("participants", {}))
-            return [read_participant(who) for key, who in present.items() if key != "local"]
+            seconds = None if avatar_since is None else asyncio.get_running_loop().time() - avatar_since
+            return _read_present(present, seconds)
         raise error
 
     async def ask(self, request: Callable[[Completion], None]) -> Any:
@@ -179,6 +186,37 @@ def _leave(client: daily.CallClient) -> None:
 def read_participant(entry: Mapping[str, Any]) -> Participant:
     """Understand one entry of Daily's participants."""
     return Participant(str(entry["id"]), str(entry.get("info", {}).get("userName", "")))
+
+
+STAMP_SECONDS = 1.0
+"""By how much the difference of two of Daily's times may be wrong, which are whole seconds."""
+
+
+def _read_present(entries: Mapping[str, Mapping[str, Any]], seconds: float | None) -> list[Participant]:
+    """Understand who is there when the bot has joined, some seconds after the first moment for the avatar to join.
+
+    Both times are Daily's own, so that it does not matter how this machine's clock is set.
+    """
+    own = _joined_at(entries.get("local", {}))
+    present: list[Participant] = []
+    for key, entry in entries.items():
+        if key == "local":
+            continue
+        who, joined = read_participant(entry), _joined_at(entry)
+        if seconds is not None and own and joined and own - joined > seconds + STAMP_SECONDS:
+            who = replace(who, claim=AvatarClaim.NONE)
+        present.append(who)
+    return present
+
+
+def _joined_at(entry: Mapping[str, Any]) -> float | None:
+    """When somebody joined, in seconds; None if Daily does not say. It has been a number and a text."""
+    stamp = entry.get("info", {}).get("joinedAt")
+    with suppress(TypeError, ValueError):
+        return float(stamp)
+    with suppress(TypeError, ValueError):
+        return datetime.fromisoformat(stamp).timestamp()
+    return None
 
 
 _AUTHENTICATION, _REQUEST = ErrorCategory.AUTHENTICATION, ErrorCategory.INVALID_REQUEST

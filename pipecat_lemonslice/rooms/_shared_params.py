@@ -12,6 +12,20 @@ from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.rooms._shared_room import TRACK
 
 
+def check_transport(transport: object) -> None:
+    """Refuse what is no transport with a room that an avatar can join.
+
+    Raises:
+        ConfigurationError: Says which can be shared, and what to do with others.
+    """
+    if not isinstance(transport, DailyTransport):
+        raise ConfigurationError(
+            f"transport: only Pipecat's DailyTransport can be shared with the avatar, {_kind(transport)} was given. "
+            "Leave it out for every other transport: the avatar then has a room of its own, and the service brings "
+            "its picture and voice"
+        )
+
+
 def check_params(transport: DailyTransport, *, plain_voice: bool) -> None:
     """Refuse a transport that cannot carry an avatar.
 
@@ -57,6 +71,10 @@ def track_sample_rate(transport: DailyTransport, pipeline_rate: int) -> int:
 
 def _params(transport: DailyTransport) -> DailyParams:
     return cast("DailyParams | None", transport_params(transport)) or DailyParams(audio_out_enabled=True)
+
+
+def _kind(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
 
 
 def _wrong(line: str, why: str) -> ConfigurationError:

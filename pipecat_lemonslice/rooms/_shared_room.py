@@ -1,7 +1,8 @@
 """The user's own room for the length of one session, as a :class:`~pipecat_lemonslice.rooms.Room`.
 
 Speech and messages leave through the bot's transport, each in a task of its own: tasks begin in the order of the calls,
-and a transport hands both over in their first step.
+and a transport hands both over in their first step. A transport says that the room refused a message in no other way
+than by its event ``on_error``, inside of that very task, and only of the first of several refused in a row.
 """
 
 import asyncio
@@ -9,7 +10,8 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 from loguru import logger
-from pipecat.frames.frames import OutputAudioRawFrame
+from pipecat.frames.frames import ErrorFrame, OutputAudioRawFrame
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.transports.daily.transport import DailyOutputTransportMessageUrgentFrame, DailyTransport
 
 from pipecat_lemonslice.errors import safe_line
@@ -58,6 +60,8 @@ class SharedRoom:
         self._inbox = RoomInbox()
         self._watched: Participant | None = None
         self._seen: str | None = None
+        self._sends: set[asyncio.Task[None]] = set()
+        self._output.add_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
         self._writes: dict[asyncio.Future[None], asyncio.Task[None]] = {}
         self._lost: RoomLost | None = None
 
@@ -72,11 +76,12 @@ class SharedRoom:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
-        if self._lost:
+        if self._lost or self._watched is None:
             return
-        recipient = self._watched.id if self._watched else None
-        frame = DailyOutputTransportMessageUrgentFrame(message=dict(message), participant_id=recipient)
-        self._shared.spawn(self._send(frame))
+        frame = DailyOutputTransportMessageUrgentFrame(message=dict(message), participant_id=self._watched.id)
+        send = self._shared.spawn(self._send(frame))
+        self._sends.add(send)
+        send.add_done_callback(self._sends.discard)
 
     def watch(self, participant: Participant) -> None:
         """Know whom to speak to. The people see and hear the avatar by themselves; the bot does not."""
@@ -92,6 +97,7 @@ class SharedRoom:
     async def close(self) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.close`."""
         self._shared.detach(self)
+        self._output.remove_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
         writes = set(self._writes.values())
         self._lose(RoomLost("the session is over"))
         if writes:
@@ -120,8 +126,15 @@ class SharedRoom:
         try:
             await self._output.send_message(frame)
         except Exception as error:
-            logger.debug(f"The transport takes no messages: {safe_line(str(error))}")
-            self._lose(RoomLost("the transport takes no messages"))
+            self._refused(str(error))
+
+    def _on_output_error(self, _output: FrameProcessor, error: ErrorFrame) -> None:
+        if asyncio.current_task() in self._sends:
+            self._refused(error.error)
+
+    def _refused(self, said: str) -> None:
+        """The first counts: of those after it the transport tells nothing, and an avatar must be told to stop."""
+        self._lose(RoomLost(f"the transport takes no messages ({safe_line(said)})"))
 
     async def _write(self, pcm: bytes, played: "asyncio.Future[None]") -> None:
         frame = OutputAudioRawFrame(pcm, self._rate, 1)

@@ -59,6 +59,7 @@ class DailyRoom:
         self._call = DailyCall(self._crossing, self._note)
         self._speech = SpeechSource(options.speech_sample_rate)
         self._present: set[str] = set()
+        self._early: dict[str, RoomEvent] | None = {}
         self._watched: Participant | None = None
         self._unplayed: set[asyncio.Future[None]] = set()
         self._refused = 0
@@ -95,13 +96,14 @@ class DailyRoom:
 
     async def _enter(self, url: str) -> None:
         call, options = self._call, self._options
-        present = await call.join(url, options.token, INITIAL_RECEIVE_BITRATE)
+        present = await call.join(url, options.token, INITIAL_RECEIVE_BITRATE, options.avatar_since)
+        early, self._early = self._early or {}, None
+        for fact in (*map(ParticipantJoined, present), *early.values()):
+            self._note(fact)
         await call.ask(
             lambda done: call.client.add_custom_audio_track(TRACK, self._speech.track, True, completion=done)
         )
         await call.ask(lambda done: call.client.update_publishing({"customAudio": {TRACK: True}}, completion=done))
-        for participant in present:
-            self._note(ParticipantJoined(participant))
         if self._lost:
             raise RoomError(self._lost.reason)
 
@@ -119,10 +121,9 @@ class DailyRoom:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
-        if self._lost:
+        if self._lost or self._watched is None:
             return
-        recipient = self._watched.id if self._watched else None
-        self._call.client.send_app_message(dict(message), recipient, completion=self._sent)
+        self._call.client.send_app_message(dict(message), self._watched.id, completion=self._sent)
 
     def watch(self, participant: Participant) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.watch`."""
@@ -189,6 +190,8 @@ class DailyRoom:
 
     def _note(self, fact: RoomEvent) -> None:
         match fact:
+            case ParticipantJoined(participant) | ParticipantLeft(participant) if self._early is not None:
+                self._early[participant.id] = fact  # whose names count is known once the bot has joined
             case ParticipantJoined(participant) if participant.id in self._present:
                 pass
             case ParticipantJoined(participant):

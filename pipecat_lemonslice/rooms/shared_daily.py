@@ -1,7 +1,7 @@
 """The user's own Daily room, in which the avatar and the people meet, through the bot's `DailyTransport`.
 
-Owns who is there, the track ``stream`` on that transport, and that the bot does not hear the avatar. Uses public
-methods and events of the transport alone.
+Owns who is there, the track ``stream`` on that transport, and that the bot hears people and not the avatar. Uses
+public methods and events of the transport alone.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from pipecat_lemonslice.rooms import (
     RoomLost,
     RoomOptions,
 )
+from pipecat_lemonslice.rooms._avatars import Avatars
 from pipecat_lemonslice.rooms._daily_call import read_participant
 from pipecat_lemonslice.rooms._shared_room import TRACK, SharedRoom
 
@@ -28,8 +29,8 @@ UNHEARD = {"media": {"microphone": "unsubscribed", "camera": "unsubscribed"}}
 CHECKS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between looks at whether the bot hears the avatar after all: the transport subscribes at its own time."""
 
-MAX_AVATARS = 256
-"""Avatars that are remembered, one for each session; of more, the oldest are forgotten, which have gone long since."""
+JOIN_SECONDS = 25.0
+"""How long a session waits for the transport to join its room."""
 
 VISIBLE = frozenset({"sendable", "loading", "playable"})
 """States of a camera that can be seen by whoever subscribes to it."""
@@ -54,13 +55,12 @@ class SharedDaily:
             avatar_name: User name that avatars go by.
         """
         self.transport = transport
-        self._avatar_name = avatar_name
         self._presence = _Presence.OUTSIDE
         self._error = ""
         self._news = asyncio.Event()
         self._people: dict[str, Entry] = {}
-        self._avatars: dict[str, None] = {}
-        self._former: set[str] = set()
+        self._avatars = Avatars(avatar_name)
+        self._cameras: set[str] = set()
         self._room: SharedRoom | None = None
         self._registered = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,41 +81,51 @@ class SharedDaily:
     def is_avatar(self, participant: Entry | str) -> bool:
         """Whether a participant, as in the transport's events or by its id, is an avatar and no person."""
         if isinstance(participant, str):
-            return participant in self._avatars
-        who = read_participant(participant)
-        return who.id in self._avatars or who.name == self._avatar_name
+            return self._avatars.knows(participant)
+        return self._avatars.includes(participant)
 
     def check_open(self) -> None:
-        """Refuse to go on when the transport is not in its room and will not be again.
+        """Refuse to go on when the transport has left its room, which it does not join again.
 
         Raises:
             ConfigurationError: Another session would be of no use.
         """
-        if self._error or self._presence is _Presence.GONE:
-            raise ConfigurationError(f"transport: it is not in its room ({self._error or 'it has left'})")
+        if self._presence is _Presence.GONE:
+            raise ConfigurationError("transport: it has left its room, so there is no use in another session")
 
-    async def open_room(self, options: RoomOptions) -> SharedRoom:
-        """Wait until the transport has joined, and meet the next session's avatar there.
+    async def expect_avatar(self, user_id: str | None) -> None:
+        """A session is about to be asked for: wait until the transport has joined, and note who is there before.
+
+        Args:
+            user_id: The id that is in the token of the session's avatar; None if that is not known.
 
         Raises:
             RoomError: The transport has not joined, or is not in the room any more.
         """
+        await self._inside(JOIN_SECONDS)
+        self._avatars.expect(user_id, self._people.keys())
+
+    async def open_room(self, options: RoomOptions) -> SharedRoom:
+        """Meet the next session's avatar in the room.
+
+        Raises:
+            RoomError: The transport has not joined, or is not in the room any more.
+        """
+        await self._inside(options.timeout)
         try:
             async with asyncio.timeout(options.timeout):
-                await self._inside()
                 await self._register()
         except TimeoutError:
-            raise RoomError(f"the transport has not joined its room within {options.timeout:g} s") from None
+            raise RoomError(f"the transport has not published {TRACK!r} within {options.timeout:g} s") from None
         self._room = SharedRoom(self, options.speech_sample_rate)
-        for participant in map(read_participant, list(self._people.values())):
-            if participant.id not in self._former:
-                self._room.note(ParticipantJoined(participant))
+        for entry in list(self._people.values()):
+            self._room.note(ParticipantJoined(self._avatars.recognize(entry)))
         return self._room
 
     def started(self) -> None:
         """The pipeline has started: the transport may subscribe now to whom it met before."""
-        for avatar in self._avatars.keys() & self._people.keys():
-            self.silence(avatar)
+        for participant_id in filter(self._avatars.knows, list(self._people)):
+            self.silence(participant_id)
 
     async def close(self) -> None:
         """Follow the transport no more."""
@@ -129,7 +139,9 @@ class SharedDaily:
     # For its rooms.
 
     def silence(self, participant_id: str) -> None:
-        """See to it that the bot does not hear a participant, now and in a while."""
+        """See to it that the bot does not hear an avatar, now and in a while."""
+        if _subscribed(self._people.get(participant_id, {}), "camera"):
+            self._cameras.add(participant_id)
         watch = self._watches.get(participant_id)
         if watch is None or watch.done():
             self._watches[participant_id] = asyncio.create_task(self._keep_silent(participant_id))
@@ -146,19 +158,23 @@ class SharedDaily:
         return task
 
     def detach(self, room: SharedRoom) -> None:
-        """A room has been closed: the avatars that are still here are not the next session's."""
+        """A room has been closed."""
         if self._room is room:
             self._room = None
-            self._former |= self._avatars.keys() & self._people.keys()
 
     # Small steps.
 
-    async def _inside(self) -> None:
-        while self._presence is _Presence.OUTSIDE and not self._error:
-            self._news.clear()
-            await self._news.wait()
-        if self._presence is not _Presence.INSIDE:
-            raise RoomError(f"the transport is not in its room ({self._error or 'it has left'})")
+    async def _inside(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while self._presence is _Presence.OUTSIDE:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            why = f" ({self._error})" if self._error else ""
+            raise RoomError(f"the transport has not joined its room within {seconds:g} s{why}") from None
+        if self._presence is _Presence.GONE:
+            raise RoomError("the transport has left its room")
 
     async def _register(self) -> None:
         if self._registered:
@@ -171,39 +187,45 @@ class SharedDaily:
             said = safe_line(str(error))
             raise RoomError(f"the transport cannot publish the track {TRACK!r} ({said})") from None
 
+    def _hear(self, participant_id: str) -> None:
+        """Undo what was done to somebody who was taken for an avatar."""
+        if watch := self._watches.pop(participant_id, None):
+            watch.cancel()
+        camera = {"camera": "subscribed"} if participant_id in self._cameras else {}
+        self.spawn(self._subscribe(participant_id, {"media": {"microphone": "subscribed", **camera}}))
+
     async def _keep_silent(self, participant_id: str) -> None:
-        await self._unsubscribe(participant_id)
+        await self._subscribe(participant_id, UNHEARD)
         for pause in CHECKS:
             await asyncio.sleep(pause)
-            if self._hears(participant_id):
-                await self._unsubscribe(participant_id)
+            if _subscribed(self._people.get(participant_id, {}), "microphone"):
+                await self._subscribe(participant_id, UNHEARD)
 
-    async def _unsubscribe(self, participant_id: str) -> None:
+    async def _subscribe(self, participant_id: str, settings: Mapping[str, Any]) -> None:
         if self._presence is _Presence.GONE:
             return
         try:
-            await self.transport.update_subscriptions({participant_id: UNHEARD})  # pyright: ignore[reportUnknownMemberType]
-        except Exception as error:
-            logger.warning(f"The bot may hear its avatar: {safe_line(str(error))}")
-
-    def _hears(self, participant_id: str) -> bool:
-        return _media(self._people.get(participant_id, {}), "microphone").get("subscribed") == "subscribed"
+            error = await self.transport.update_subscriptions({participant_id: settings})  # pyright: ignore[reportUnknownMemberType]
+        except Exception as failure:
+            error = str(failure)
+        if error:
+            wish = "The bot may hear its avatar" if settings is UNHEARD else "The bot may not hear a person"
+            logger.warning(f"{wish}: Daily refused to change a subscription ({safe_line(error)})")
 
     def _tell(self, event: RoomEvent) -> None:
         if self._room:
             self._room.note(event)
 
     def _meet(self, entry: Entry) -> None:
-        who = read_participant(entry)
-        new = who.id not in self._people
-        self._people[who.id] = entry
-        if self.is_avatar(entry) and (who.id not in self._avatars or self._hears(who.id)):
-            self._avatars[who.id] = None
-            if len(self._avatars) > MAX_AVATARS:
-                del self._avatars[next(iter(self._avatars))]
-            self.silence(who.id)
+        participant_id = str(entry["id"])
+        new = participant_id not in self._people
+        self._people[participant_id] = entry
+        for mistaken in self._avatars.meet(entry) if new else ():
+            self._hear(mistaken)
+        if self._avatars.knows(participant_id) and (new or _subscribed(entry, "microphone")):
+            self.silence(participant_id)
         if new:
-            self._tell(ParticipantJoined(who))
+            self._tell(ParticipantJoined(self._avatars.recognize(entry)))
         elif self._room:
             self._room.look()
 
@@ -218,9 +240,8 @@ class SharedDaily:
         self._news.set()
 
     def _on_error(self, _transport: DailyTransport, error: Any) -> None:
-        if self._presence is _Presence.OUTSIDE:
-            self._error = safe_line(str(error))
-            self._news.set()
+        """Something failed; not always the call. Only joining and leaving tell where the bot is."""
+        self._error = safe_line(str(error))
 
     def _on_left(self, _transport: DailyTransport) -> None:
         self._presence = _Presence.GONE
@@ -241,13 +262,17 @@ class SharedDaily:
     def _on_participant_left(self, _transport: DailyTransport, participant: Entry, reason: str) -> None:
         who = read_participant(participant)
         self._people.pop(who.id, None)
-        self._former.discard(who.id)
+        self._cameras.discard(who.id)
         if watch := self._watches.pop(who.id, None):
             watch.cancel()
         self._tell(ParticipantLeft(who, str(reason)))
 
     def _on_app_message(self, _transport: DailyTransport, message: Any, sender: str) -> None:
         self._tell(MessageReceived(sender, message))
+
+
+def _subscribed(entry: Entry, name: str) -> bool:
+    return _media(entry, name).get("subscribed") == "subscribed"
 
 
 def _media(entry: Entry, name: str) -> Mapping[str, Any]:

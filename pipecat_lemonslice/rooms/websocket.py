@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import aiohttp
 
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.rooms import (
+    AvatarClaim,
     MessageReceived,
     Participant,
     ParticipantJoined,
@@ -35,6 +37,9 @@ SOUND_KIND, PICTURE_KIND = 1, 2
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_OUTGOING = 500
 LEAVE_TIMEOUT = 1.0
+TRANSIT_SECONDS = 0.1
+"""How long the room's answer may have been on its way."""
+
 FAREWELL = aiohttp.ClientWSTimeout(ws_close=LEAVE_TIMEOUT)  # pyright: ignore[reportCallIssue]
 
 
@@ -103,8 +108,9 @@ class WebSocketRoom:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
-        recipient = self._watched.id if self._watched else None
-        self._enqueue(json.dumps({"type": "app_message", "message": dict(message), "recipient": recipient}))
+        if self._watched is None:
+            return
+        self._enqueue(json.dumps({"type": "app_message", "message": dict(message), "recipient": self._watched.id}))
 
     def watch(self, participant: Participant) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.watch`."""
@@ -214,7 +220,17 @@ async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOpt
     answer: dict[str, Any] = await socket.receive_json()
     if answer["type"] != "joined":
         raise RoomError(f"the room refused the bot: {str(answer.get('error', 'no reason given'))[:200]}")
-    return UUID(answer["id"]), [_participant(entry) for entry in answer["participants"]]
+    return UUID(answer["id"]), _present(answer, options.avatar_since)
+
+
+def _present(answer: Mapping[str, Any], avatar_since: float | None) -> list[Participant]:
+    """Who is there when the bot has joined; the names of those who joined before the avatar can have do not count."""
+    present = [_participant(entry) for entry in answer["participants"]]
+    if avatar_since is None:
+        return present
+    limit = asyncio.get_running_loop().time() - avatar_since + TRANSIT_SECONDS
+    here: Mapping[str, float] = answer.get("seconds_here", {})
+    return [replace(who, claim=AvatarClaim.NONE) if here.get(who.id, 0.0) > limit else who for who in present]
 
 
 def _participant(entry: Mapping[str, Any]) -> Participant:

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from pipecat.transports.daily.transport import DailyParams
+from pipecat.frames.frames import ErrorFrame
+from pipecat.transports.daily.transport import DailyParams, DailyTransport
 from yarl import URL
 
 from pipecat_lemonslice import LemonSliceVideoService
@@ -28,12 +29,13 @@ class SharedWorldService(StagedService):
     _open_room = LemonSliceVideoService._open_room
 
 
-class MemoryTransport:
-    """As much of a `DailyTransport` as `SharedDaily` uses, in a room in memory."""
+class MemoryTransport(DailyTransport):
+    """As much of a `DailyTransport` as the service uses, in a room in memory; nothing of the real one runs."""
 
-    room_url = ADDRESS
+    room_url = ADDRESS  # type: ignore[assignment]
 
     def __init__(self) -> None:
+        self._out = MemoryOutput(self)
         self._params = DailyParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_sample_rate=RATE)
         self.handlers: dict[str, Callable[..., Any]] = {}
         self.seat: Seat | None = None
@@ -43,34 +45,59 @@ class MemoryTransport:
 
     # What the service uses.
 
-    def add_event_handler(self, event: str, handler: Callable[..., Any]) -> None:
-        self.handlers[event] = handler
+    def add_event_handler(self, event_name: str, handler: Callable[..., Any]) -> None:
+        self.handlers[event_name] = handler
 
-    def remove_event_handler(self, event: str, handler: Callable[..., Any]) -> None:
-        assert self.handlers.pop(event) == handler
+    def remove_event_handler(self, event_name: str, handler: Callable[..., Any]) -> None:
+        assert self.handlers.pop(event_name) == handler
 
-    def output(self) -> "MemoryTransport":
-        return self
+    def output(self) -> "MemoryOutput":  # type: ignore[override]
+        return self._out
 
-    async def register_audio_destination(self, destination: str) -> None:
-        self.tracks.append(destination)
-
-    async def update_subscriptions(self, settings: dict[str, Any]) -> None:
+    async def update_subscriptions(self, settings: dict[str, Any]) -> None:  # type: ignore[override]
         self.unheard.update(settings)
-
-    async def write_audio_frame(self, frame: Any) -> bool:
-        assert frame.transport_destination == "stream"
-        return await self.seat.write(frame.audio) if self.seat else False
-
-    async def send_message(self, frame: Any) -> None:
-        if self.seat:
-            self.seat.send(frame.message, frame.participant_id)
 
     # What happens in the room.
 
     def tell(self, event: str, *args: Any) -> None:
         if handler := self.handlers.get(event):
             handler(self, *args)
+
+
+class MemoryOutput:
+    """As much of a `DailyOutputTransport`: it writes whatever it is given, and raises nothing.
+
+    Of messages that the room refuses it tells with its event ``on_error``, once until one has been sent.
+    """
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self._transport = transport
+        self._handlers: list[Callable[..., Any]] = []
+        self._reported = False
+
+    def add_event_handler(self, event: str, handler: Callable[..., Any]) -> None:
+        assert event == "on_error"
+        self._handlers.append(handler)
+
+    def remove_event_handler(self, event: str, handler: Callable[..., Any]) -> None:
+        if handler in self._handlers:
+            self._handlers.remove(handler)
+
+    async def register_audio_destination(self, destination: str) -> None:
+        self._transport.tracks.append(destination)
+
+    async def write_audio_frame(self, frame: Any) -> bool:
+        assert frame.transport_destination == "stream"
+        seat = self._transport.seat
+        return await seat.write(frame.audio) if seat else True
+
+    async def send_message(self, frame: Any) -> None:
+        seat = self._transport.seat
+        error = seat.send(frame.message, frame.participant_id) if seat else None
+        if error and not self._reported:
+            for handler in list(self._handlers):
+                handler(self, ErrorFrame(f"Unable to send message: {error}"))
+        self._reported = error is not None
 
 
 class Seat:
@@ -83,7 +110,6 @@ class Seat:
         self.ended = False
         self.frozen = False
         self.left = False
-        self.write_error: Exception | None = None
         self.message_error: Exception | None = None
         self.events: list[str] = []
         self._loop = asyncio.get_running_loop()
@@ -103,8 +129,6 @@ class Seat:
         return bool(self._present)
 
     async def write(self, pcm: bytes) -> bool:
-        if self.write_error:
-            raise self.write_error
         self._played_until = max(self._played_until, self._loop.time()) + len(pcm) / (2 * RATE)
         if self._present:
             self._voices.append(self._loop.call_at(self._played_until + LAG, self._sound, pcm))
@@ -113,14 +137,16 @@ class Seat:
             await asyncio.Event().wait()
         return True
 
-    def send(self, message: dict[str, Any], recipient: str | None) -> None:
+    def send(self, message: dict[str, Any], recipient: str | None) -> str | None:
+        """Take a message; returns why it is refused."""
         if self.message_error:
-            raise self.message_error
+            return str(self.message_error)
         if recipient not in self._present or message["session_id"] != self.session_id:
-            return
+            return None
         self.events.append(str(message["event"]))
         if message["event"] == "interrupt":
             self.fall_silent()
+        return None
 
     def fall_silent(self) -> None:
         while self._voices:
@@ -183,13 +209,18 @@ class SharedLemonSlice(MemoryLemonSlice):
 
 
 class SharedWorld(World):
-    """A call in a shared room; see the module."""
+    """A call in a shared room; see the module.
+
+    Args:
+        joins_after: Seconds until the bot's transport has joined; None: the test has it join.
+    """
 
     lemonslice_class = SharedLemonSlice
     unknown_lag = LAG + 4 * SLICE
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, joins_after: float | None = 0.25, **kwargs: Any) -> None:
         self.transport = MemoryTransport()
+        self._joins_after = joins_after
         self._numbers = itertools.count(1)
         own = {"transport": self.transport, "daily_room_url": None, "bot_token": None}
         super().__init__(**{**own, **kwargs})
@@ -198,10 +229,14 @@ class SharedWorld(World):
         vendor.on_created, vendor.on_terminated = self._created, self._terminated
 
     async def __aenter__(self) -> "SharedWorld":
-        joined = {"participants": {"local": {}}}
-        asyncio.get_running_loop().call_later(0.25, self.transport.tell, "on_joined", joined)
+        if self._joins_after is not None:
+            asyncio.get_running_loop().call_later(self._joins_after, self.join_transport)
         await super().__aenter__()
         return self
+
+    def join_transport(self) -> None:
+        """The bot's transport is in its room."""
+        self.transport.tell("on_joined", {"participants": {"local": {}}})
 
     def _created(self, session_id: str) -> None:
         asyncio.get_running_loop().call_later(JOIN_SECONDS, self._take_a_seat, session_id)

@@ -87,6 +87,9 @@ __all__ = [
 LAG = 0.25
 """By how much the avatar's voice follows its speech, in seconds."""
 
+REFUSALS = 3
+"""Refused messages in a row that end a room, as in Daily."""
+
 LOOK = 0.1
 """Seconds between two looks whether the end has come."""
 
@@ -137,13 +140,18 @@ class WorldRoom(MemoryRoom):
     def __init__(self, **options: Any) -> None:
         super().__init__(RATE, **{"obedient": True, **options})
         self.message_error: Exception | None = None
+        self._refused = 0
         self.left = False
         self._muted = False
 
     def send(self, message: Any) -> None:
-        if self.message_error:
-            raise self.message_error
-        super().send(message)
+        if not self.message_error:
+            self._refused = 0
+            super().send(message)
+            return
+        self._refused += 1
+        if self._refused == REFUSALS:
+            self.lose("the room takes no more messages")
 
     def leave(self, name: str = "LemonSlice", participant_id: str = AVATAR_ID) -> None:
         self.left = True

@@ -20,6 +20,8 @@ def make_call_client(world: World, classes: Classes) -> type:
             self._handler = event_handler
             self.id = str(uuid4())
             self.name = ""
+            self.user_id = self.id
+            self.joined_at = 0.0
             self.tracks: dict[str, Source] = {}
             self.camera = False
             self._room: DailyRoomState | None = None
@@ -119,6 +121,15 @@ def make_call_client(world: World, classes: Classes) -> type:
             return {"hidden": 0, "present": len(self._room.members) if self._room else 0}
 
         def update_remote_participants(self, remote_participants: Any, completion: Completion = None) -> None:
+            self._later(completion)
+
+        def start_transcription(
+            self, settings: Any = None, stream_id: str | None = None, completion: Completion = None
+        ) -> None:
+            self._check()
+            world.later(lambda: self._complete(completion, None, "UserMustBeAdmin"))
+
+        def stop_transcription(self, stream_id: str | None = None, completion: Completion = None) -> None:
             self._later(completion)
 
         # What is sent.

@@ -18,6 +18,8 @@ class Member(Protocol):
 
     id: str
     name: str
+    user_id: str
+    joined_at: float
     tracks: dict[str, Source]
     camera: bool
 
@@ -60,6 +62,7 @@ class DailyRoomState:
     def add(self, member: Member) -> None:
         """Runs on the native thread."""
         others = list(self.members.values())
+        member.joined_at = member.joined_at or time.time()
         self.members[member.id] = member
         for other in others:
             other.joined(member)
@@ -129,6 +132,8 @@ class Person:
         self.room = room(world, url)
         self.id = str(uuid4())
         self.name = name
+        self.user_id = self.id
+        self.joined_at = 0.0
         self.tracks: dict[str, Source] = {}
         self.camera = False
         self.messages: list[tuple[float, str, Any]] = []
@@ -259,7 +264,13 @@ def entry(member: Member, *, local: bool = False, subscribed: Mapping[str, str] 
     custom = {name: track(name, True) for name in member.tracks if name != "microphone"}
     return {
         "id": member.id,
-        "info": {"userName": member.name, "isLocal": local, "isOwner": False, "joinedAt": 1},
+        "info": {
+            "userName": member.name,
+            "userId": member.user_id,
+            "isLocal": local,
+            "isOwner": False,
+            "joinedAt": int(member.joined_at),
+        },
         "media": {
             "camera": track("camera", member.camera),
             "microphone": track("microphone", "microphone" in member.tracks),

@@ -19,7 +19,8 @@ from pipecat.frames.frames import (
 
 from pipecat_lemonslice import LemonSliceVideoService
 from tests.fidelity.calls import Running
-from tests.fidelity.installed import Native
+from tests.fidelity.installed import URL, Native
+from tests.fidelity.rooms import Person
 from tests.fidelity.vendor import Vendor
 from tests.support.stage import speech, tone
 from tests.support.waiting import until
@@ -126,3 +127,22 @@ async def test_a_bot_thrown_out_of_the_room_hands_over_and_comes_back(bot: Bot) 
     plain = b"".join(frame.audio for frame in bot.running.last.of(TTSAudioRawFrame))
     assert tone(1.0).endswith(plain)
     await until(lambda: bot.vendor.log.count("create") == 2)
+
+
+@pytest.mark.parametrize("avatar_after", [0.01, 0.5], ids=["before the bot", "after it"])
+async def test_who_was_in_a_given_room_before_the_session_is_not_the_avatar(
+    native: Native, avatar_after: float
+) -> None:
+    """Somebody of its name waits in the room of `daily_room_url`: the avatar is who came after the creation."""
+    native.room().latency = 0.2
+    somebody = Person(native.world, URL, "LemonSlice")
+    somebody.joined_at = time.time() - 60.0
+    somebody.join(camera=True)
+    async with AsyncExitStack() as stack:
+        vendor = await stack.enter_async_context(Vendor(native, avatar_after=avatar_after))
+        bot = await start(native, stack, vendor, daily_room_url=URL)
+        await asyncio.wait_for(bot.ready.wait(), 5)
+        await bot.speak(0.2)
+        await until(lambda: vendor.avatar.events == ["response_started", "response_finished"])
+        assert vendor.avatar.speech == tone(0.2)
+        assert somebody.messages == []

@@ -2,9 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -12,102 +9,22 @@ from pipecat.frames.frames import (
     BotSpeakingFrame,
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    ErrorFrame,
     InterruptionFrame,
     OutputAudioRawFrame,
-    TTSStartedFrame,
-    TTSStoppedFrame,
-    UserAudioRawFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection
-from pipecat.transports.daily.transport import DailyCustomAudioTrackParams, DailyParams, DailyTransport
+from pipecat.transports.daily.transport import DailyCustomAudioTrackParams, DailyTransport
 
-from pipecat_lemonslice import AvatarStatusFrame, LemonSliceVideoService
+from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.errors import ConfigurationError
-from tests.fidelity.calls import Running, Tap
 from tests.fidelity.installed import URL, Native
-from tests.fidelity.rooms import AvatarPerson, Person
-from tests.fidelity.vendor import Vendor
-from tests.support.stage import speech, tone
+from tests.fidelity.rooms import AvatarPerson
+from tests.fidelity.shared_bots import LOUD, Stage, params, person
+from tests.support.stage import tone
 from tests.support.waiting import until
 
 UP, DOWN = FrameDirection.UPSTREAM, FrameDirection.DOWNSTREAM
-LOUD = b"\x55\x55"
-
-
-def params(**kwargs: Any) -> DailyParams:
-    return DailyParams(**{"audio_in_enabled": True, "audio_out_enabled": True, **kwargs})
-
-
-@dataclass
-class Bot:
-    """A bot as people write it: their transport, their handlers, the service between TTS and output."""
-
-    native: Native
-    vendor: Vendor
-    transport: DailyTransport
-    service: LemonSliceVideoService
-    running: Running
-    ears: Tap
-    greeted: list[str] = field(default_factory=list)
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def states(self) -> list[str]:
-        return [str(frame.status) for frame in self.running.last.of(AvatarStatusFrame)]
-
-    @property
-    def avatar(self) -> AvatarPerson:
-        return self.vendor.avatar
-
-    def heard_from(self, person: Person) -> bytes:
-        """What reaches STT of somebody."""
-        return b"".join(frame.audio for frame in self.ears.of(UserAudioRawFrame) if frame.user_id == person.id)
-
-    async def speak(self, seconds: float, context: str) -> None:
-        await self.running.send(TTSStartedFrame(context), speech(seconds, context), TTSStoppedFrame(context))
-
-
-@dataclass
-class Stage:
-    """Makes bots, and ends them."""
-
-    native: Native
-    stack: AsyncExitStack
-
-    async def vendor(self, **kwargs: Any) -> Vendor:
-        return await self.stack.enter_async_context(Vendor(self.native, **kwargs))
-
-    async def bot(self, vendor: Vendor | None = None, **kwargs: Any) -> Bot:
-        vendor = vendor or await self.vendor()
-        transport = DailyTransport(URL, "bot-token", "Pipecat", params(**kwargs.pop("params", {})))
-        service = LemonSliceVideoService(
-            api_key="test-key-0123", api_url=vendor.url, agent_id="agent", transport=transport, **kwargs
-        )
-        ears = Tap()
-        running = Running(transport.input(), ears, service, transport.output())
-        bot = Bot(self.native, vendor, transport, service, running, ears)
-
-        async def greet(_transport: DailyTransport, participant: dict[str, Any]) -> None:
-            if not service.is_avatar(participant):
-                bot.greeted.append(participant["info"]["userName"])
-
-        async def ready(_service: LemonSliceVideoService) -> None:
-            bot.ready.set()
-
-        transport.add_event_handler("on_client_connected", greet)
-        service.add_event_handler("on_avatar_ready", ready)
-        await self.stack.enter_async_context(running)
-        return bot
-
-
-@pytest.fixture
-async def stage(native: Native) -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        yield Stage(native, stack)
-
-
-def person(native: Native, name: str, **kwargs: Any) -> Person:
-    return Person(native.world, URL, name, **kwargs)
 
 
 async def test_the_avatar_is_asked_into_the_room_and_speaks_what_the_tts_says(stage: Stage) -> None:
@@ -222,21 +139,21 @@ async def test_a_cancel_is_over_within_a_second(stage: Stage) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("order", list(itertools.permutations(["Ann", "Bob", "LemonSlice"])), ids="-".join)
 async def test_nobody_is_taken_for_somebody_else(stage: Stage, order: tuple[str, ...], when: str) -> None:
-    """Two people and the avatar, in every order, before the bot or after it: people are heard, the avatar is not."""
+    """Two people before the bot or after it, and the avatar, in every order: people are heard, the avatar is not."""
     native = stage.native
     people = {name: person(native, name) for name in ("Ann", "Bob")}
     avatar = AvatarPerson(native.world, URL)
 
-    async def enter() -> None:
-        for name in order:
+    async def enter(*names: str) -> None:
+        for name in names:
             avatar.arrive() if name == "LemonSlice" else people[name].join()
             await asyncio.sleep(0.01)
 
-    if when == "before":
-        await enter()
+    before = order[: order.index("LemonSlice")] if when == "before" else ()
+    await enter(*before)
     bot = await stage.bot(await stage.vendor(avatar_after=None))
-    if when == "after":
-        await enter()
+    await until(lambda: bool(bot.vendor.created))
+    await enter(*order[len(before) :])
     await asyncio.wait_for(bot.ready.wait(), 5)
     await until(lambda: len(bot.greeted) == 2)
     await asyncio.sleep(0.1)
@@ -252,13 +169,10 @@ async def test_nobody_is_taken_for_somebody_else(stage: Stage, order: tuple[str,
     await until(lambda: avatar.speech == tone(0.1))
 
 
-async def test_a_token_for_the_avatar_is_minted_with_the_users_daily_key(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_token_for_the_avatar_is_minted_with_the_users_daily_key(stage: Stage) -> None:
     """With DAILY_API_KEY and no daily_token, the avatar gets a token of its own for this room."""
     vendor = await stage.vendor()
-    monkeypatch.setenv("DAILY_API_KEY", "daily-key-0123")
-    monkeypatch.setenv("DAILY_API_URL", f"{vendor.root}/v1")
+    stage.mint(vendor)
     await stage.bot(vendor)
     await until(lambda: "create" in vendor.log)
     minted, created = vendor.requests
@@ -266,7 +180,7 @@ async def test_a_token_for_the_avatar_is_minted_with_the_users_daily_key(
     assert minted["properties"]["user_name"] == "LemonSlice"
     assert minted["properties"]["is_owner"] is False
     assert vendor.headers[0]["authorization"] == "Bearer daily-key-0123"
-    assert created["properties"]["daily_token"] == "minted-token"
+    assert created["properties"]["daily_token"] == "minted-token-1"
 
 
 @pytest.mark.parametrize(
@@ -311,3 +225,14 @@ async def test_a_track_at_another_rate_gets_its_speech_at_that_rate(stage: Stage
     await bot.speak(0.5, "a")
     await until(lambda: bot.avatar.events == ["response_started", "response_finished"])
     assert len(bot.avatar.speech) == pytest.approx(48000, abs=960)
+
+
+async def test_an_error_of_the_transport_that_has_nothing_to_do_with_joining_is_not_taken_for_one(stage: Stage) -> None:
+    """Transcription cannot be started, which the transport says before it says that it has joined: sessions go on."""
+    bot = await stage.bot(params={"transcription_enabled": True})
+    await until(lambda: any("transcription" in frame.error for frame in bot.running.first.of(ErrorFrame)))
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    bot.avatar.send({"type": "daily_error", "fatal": True})
+    await until(lambda: len(bot.vendor.avatars) == 2 and bot.states[-1] == "here", 6.0)
+    await bot.speak(0.2, "a")
+    await until(lambda: bot.avatar.events == ["response_started", "response_finished"])

@@ -16,15 +16,25 @@ SESSION = "session-1"
 class Vendor:
     """Keeps every request; each session brings an avatar into its room."""
 
-    def __init__(self, native: Native, *, avatar_after: float | None = 0.05, echo_after: float | None = 0.1) -> None:
+    def __init__(
+        self,
+        native: Native,
+        *,
+        avatar_after: float | None = 0.05,
+        echo_after: float | None = 0.1,
+        carries_id: bool = True,
+    ) -> None:
         self.native = native
         self.requests: list[dict[str, Any]] = []
+        self.created: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.controls: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.avatars: list[AvatarPerson] = []
         self.root = ""
         self.on_terminate: Callable[[], None] = lambda: None
+        self._tokens: dict[str, dict[str, Any]] = {}
+        self._carries_id = carries_id
         self._avatar_after = avatar_after
         self._echo_after = echo_after
         self._runner: web.AppRunner | None = None
@@ -58,6 +68,7 @@ class Vendor:
     async def _create(self, request: web.Request) -> web.Response:
         self.requests.append(json.loads(await request.read()))
         self.headers.append({key.lower(): value for key, value in request.headers.items()})
+        self.created.append({"properties": {}, **self.requests[-1]})
         self.log.append("create")
         if self._avatar_after is not None:
             self.send_avatar(self._avatar_after)
@@ -66,7 +77,11 @@ class Vendor:
         return web.json_response({"session_id": SESSION, "room_url": room_url, "control_url": control}, status=201)
 
     def send_avatar(self, after: float = 0.0) -> AvatarPerson:
+        """Let the newest session's avatar join, with what its token says if that is used."""
         avatar = AvatarPerson(self.native.world, URL, echo_after=self._echo_after)
+        token = next((one["properties"].get("daily_token") for one in reversed(self.created)), None)
+        if self._carries_id and (minted := self._tokens.get(str(token))):
+            avatar.user_id, avatar.name = minted.get("user_id", avatar.user_id), minted.get("user_name", avatar.name)
         avatar.arrive(after=after)
         self.avatars.append(avatar)
         return avatar
@@ -87,7 +102,9 @@ class Vendor:
         self.log.append("token")
         self.requests.append(json.loads(await request.read()))
         self.headers.append({key.lower(): value for key, value in request.headers.items()})
-        return web.json_response({"token": "minted-token"})
+        token = f"minted-token-{len(self._tokens) + 1}"
+        self._tokens[token] = self.requests[-1]["properties"]
+        return web.json_response({"token": token})
 
     def _bot_there(self) -> bool:
         return any(member.name == "Pipecat" for member in self.native.room().members.values())

@@ -28,6 +28,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.emulator import Avatar, Emulator, EmulatorOptions, Session
+from pipecat_lemonslice.emulator.room import Member
 
 RATE = 24000
 
@@ -245,3 +246,26 @@ async def test_what_was_created_is_terminated(emulator: Emulator) -> None:
         await asyncio.sleep(0.2)
         assert call.sink.pictures > 2
     assert emulator.created == emulator.terminated == 1
+
+
+class Listener(Member):
+    """Somebody in a room who keeps what the bot tells them."""
+
+    def __init__(self, user_name: str) -> None:
+        super().__init__(user_name)
+        self.told: list[object] = []
+
+    def on_message(self, sender: Member, message: object) -> None:
+        if sender.user_name == "Pipecat":
+            self.told.append(message)
+
+
+async def test_who_was_in_a_given_room_before_the_session_is_not_the_avatar(emulator: Emulator) -> None:
+    """Somebody of its name waits in the room of `daily_room_url`: the avatar is who came after the creation."""
+    lobby, somebody = emulator.open_room("lobby"), Listener("LemonSlice")
+    lobby.enter(somebody)
+    somebody.entered_at -= 60.0
+    async with calling(emulator, daily_room_url=emulator.room_url(lobby)) as call:
+        await call.send(TTSAudioRawFrame(tone(0.2, RATE), RATE, 1))
+        await (await call.avatar()).wait_for("response_finished")
+        assert somebody.told == []

@@ -13,6 +13,7 @@ from pipecat_lemonslice.rooms._native import Crossing, SpeechSource
 from pipecat_lemonslice.rooms.daily import MAX_REFUSED_MESSAGES, DailyRoom
 from tests.fidelity.installed import URL, Native
 from tests.fidelity.rooms import AvatarPerson
+from tests.rooms.places import Reader
 from tests.support.waiting import until
 
 OPTIONS = RoomOptions(24000, 16000, timeout=5.0)
@@ -140,8 +141,11 @@ async def test_a_room_that_takes_no_messages_is_given_up(native: Native) -> None
     """After three in a row; one that gets lost is no reason."""
     room, listener = await DailyRoom.join(URL, OPTIONS), AvatarPerson(native.world, URL)
     listener.join()
-    assert isinstance(await room.next_event(), ParticipantJoined)
-    reading = asyncio.create_task(room.next_event())
+    joined = await room.next_event()
+    assert isinstance(joined, ParticipantJoined)
+    room.watch(joined.participant)
+    reader = Reader(room)
+    lost = RoomLost("the room takes no more messages")
     refusals = native.room().message_refusals
     for _ in range(2):
         refusals += ["AppMessage(TooLarge)"] * (MAX_REFUSED_MESSAGES - 1)
@@ -149,9 +153,10 @@ async def test_a_room_that_takes_no_messages_is_given_up(native: Native) -> None
             room.send({"number": number})
         await until(lambda: not native.room().message_refusals)
     await until(lambda: len(listener.messages) == 2)
-    assert not reading.done()
+    assert lost not in reader.events
     refusals += ["AppMessage(Signalling(ChannelNotOpen))"] * MAX_REFUSED_MESSAGES
     for number in range(MAX_REFUSED_MESSAGES):
         room.send({"number": number})
-    assert await asyncio.wait_for(reading, 5.0) == RoomLost("the room takes no more messages")
+    await until(lambda: lost in reader.events)
     await room.close()
+    await reader.end()

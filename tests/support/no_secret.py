@@ -12,7 +12,7 @@ SIGNED = "https://cdn.example/face.png?sig=S3CR3T-signature"
 SECRETS = (KEY, TOKEN, "S3CR3T")
 REQUEST = CreateSessionRequest(
     agent_image_url=SIGNED,
-    properties=DailyProperties(room_url="https://acme.daily.co/r?t=S3CR3T-room", daily_token=TOKEN),
+    properties=DailyProperties(daily_room_url="https://acme.daily.co/r?t=S3CR3T-room", daily_token=TOKEN),
     extra={"webhook": "https://hook.example/S3CR3T"},
 )
 

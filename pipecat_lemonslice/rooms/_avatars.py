@@ -1,0 +1,92 @@
+"""Which participants of a room that people share with the bot are avatars. Pure: facts in, answers out.
+
+Its law. Whoever carries a user id that was minted for an avatar is one. While nobody has been seen with such an id, or
+where none is minted, it is whoever joins under the avatar's name after the session was asked for. Everybody else is a
+person, whatever their name; so is whoever takes the name later.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipecat_lemonslice.rooms import AvatarClaim, Participant
+from pipecat_lemonslice.rooms._daily_call import read_participant
+
+MAX_REMEMBERED = 1000
+"""Participants, and ids, that are remembered. Beyond that the oldest are forgotten, who have gone long since."""
+
+
+class Avatars:
+    """See the module. Entries are those of Daily's participants."""
+
+    def __init__(self, name: str) -> None:
+        """Begin with nobody.
+
+        Args:
+            name: User name that avatars go by.
+        """
+        self._name = name
+        self._minted: dict[str, None] = {}
+        self._user_id: str | None = None
+        self._before: frozenset[str] | None = None
+        self._carried = False
+        self._met: dict[str, AvatarClaim] = {}
+
+    def expect(self, user_id: str | None, present: Collection[str]) -> None:
+        """A session is about to be asked for.
+
+        Args:
+            user_id: The id that is in its avatar's token; None if that is not known.
+            present: Ids of those who are in the room.
+        """
+        self._user_id, self._before = user_id, frozenset(present)
+        if user_id is not None:
+            self._minted[user_id] = None
+            _forget_oldest(self._minted)
+
+    def meet(self, entry: Mapping[str, Any]) -> list[str]:
+        """Somebody has joined; returns the ids of those who had been taken for avatars and are people after all."""
+        who = self.recognize(entry)
+        minted = _user_id(entry) in self._minted
+        named = who.claim is AvatarClaim.NAME and who.name == self._name
+        self._met[who.id] = AvatarClaim.ID if minted else AvatarClaim.NAME if named else AvatarClaim.NONE
+        _forget_oldest(self._met)
+        if not minted or self._carried:
+            return []
+        self._carried = True
+        mistaken = [known for known, claim in self._met.items() if claim is AvatarClaim.NAME]
+        self._met.update(dict.fromkeys(mistaken, AvatarClaim.NONE))
+        return mistaken
+
+    def recognize(self, entry: Mapping[str, Any]) -> Participant:
+        """Return a participant with what speaks for it being the avatar of the session asked for last."""
+        who = read_participant(entry)
+        return replace(who, claim=self._claim(who.id, _user_id(entry)))
+
+    def knows(self, participant_id: str) -> bool:
+        """Whether a participant that has been met is an avatar, of this session or of one before."""
+        return self._met.get(participant_id, AvatarClaim.NONE) is not AvatarClaim.NONE
+
+    def includes(self, entry: Mapping[str, Any]) -> bool:
+        """Likewise; of one who has not been met yet, whether it will be."""
+        who = self.recognize(entry)
+        if who.id in self._met:
+            return self.knows(who.id)
+        return _user_id(entry) in self._minted or (who.claim is AvatarClaim.NAME and who.name == self._name)
+
+    def _claim(self, participant_id: str, user_id: str) -> AvatarClaim:
+        if user_id in self._minted:
+            return AvatarClaim.ID if user_id == self._user_id else AvatarClaim.NONE
+        person = self._met.get(participant_id) is AvatarClaim.NONE
+        if person or self._carried or self._before is None or participant_id in self._before:
+            return AvatarClaim.NONE
+        return AvatarClaim.NAME
+
+
+def _user_id(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("info", {}).get("userId", ""))
+
+
+def _forget_oldest(remembered: dict[str, Any]) -> None:
+    if len(remembered) > MAX_REMEMBERED:
+        del remembered[next(iter(remembered))]
