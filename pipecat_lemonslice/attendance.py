@@ -81,9 +81,11 @@ class AvatarOver:
 
     Parameters:
         reason: A sentence for people.
+        idle: Whether the vendor has ended it by its idle timeout.
     """
 
     reason: str
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,8 @@ class Attendance:
             return None
         match parse_avatar_message(message):
             case IdleTimeout():
-                return self._over("LemonSlice has ended the session, because nothing was said for its idle timeout")
+                reason = "LemonSlice has ended the session, because nothing was said for its idle timeout"
+                return self._over(reason, idle=True)
             case AvatarTrouble(detail=detail, fatal=True):
                 return self._over(f"the avatar reports a fatal error: {detail or 'no detail given'}")
             case AvatarTrouble() as trouble:
@@ -241,7 +244,7 @@ class Attendance:
             case _:
                 return None
 
-    def _over(self, reason: str) -> Change:
+    def _over(self, reason: str, *, idle: bool = False) -> Change:
         self._state = _State.OVER
         self._twins.clear()
-        return AvatarOver(reason)
+        return AvatarOver(reason, idle)

@@ -7,16 +7,18 @@ when the pipeline is set up, closed when it is cleaned up.
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from loguru import logger
-from pipecat.frames.frames import Frame, TTSAudioRawFrame
+from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame
+from pipecat.services.settings import ServiceSettings
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice.announcer import Announcer, Mouthpiece
 from pipecat_lemonslice.api import LemonSliceApi
-from pipecat_lemonslice.controls import ControlEvent, PoseTrigger, UpdateImage
+from pipecat_lemonslice.api_types import CreateSessionRequest
+from pipecat_lemonslice.controls import PoseTrigger, ResetIdleTimeout
 from pipecat_lemonslice.errors import LemonSliceError, SessionError, origin
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarStatus
 from pipecat_lemonslice.lifecycle import SessionOptions, SessionState
@@ -25,7 +27,7 @@ from pipecat_lemonslice.response import ResponseDone, ResponseStarted, ResponseT
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.routes import Route
 from pipecat_lemonslice.session import AvatarSession
-from pipecat_lemonslice.settings import Timeouts
+from pipecat_lemonslice.settings import LemonSliceVideoSettings, Timeouts, control_events, told_settings
 from pipecat_lemonslice.shared_voice import SharedVoice
 from pipecat_lemonslice.speech import SpeechLine
 from pipecat_lemonslice.speech_ports import Notice, SpeechPorts, WaitedInVain
@@ -41,14 +43,18 @@ DRAIN_MARGIN = 5.0
 FAILURE_PAUSE = 0.05
 """Seconds before a part of the call that failed unexpectedly goes on, so that it cannot keep the processor busy."""
 
-MAX_ORDERS = 100
-"""Orders to the avatar that have not been carried out yet. Beyond that they are refused, with one ErrorFrame."""
+MAX_ERRANDS = 100
+"""Control requests that have not been answered yet. Further ones are refused, with one ErrorFrame."""
+
+MAX_KEPT_ACTIONS = 20
+"""Different actions that wait for a session."""
 
 STATUS_OF_STATE = {
     SessionState.CREATING: AvatarStatus.CALLING,
     SessionState.JOINING: AvatarStatus.JOINING,
     SessionState.WAITING: AvatarStatus.JOINING,
     SessionState.READY: AvatarStatus.HERE,
+    SessionState.DORMANT: AvatarStatus.DORMANT,
     SessionState.LOST: AvatarStatus.LOST,
     SessionState.FAILED: AvatarStatus.VOICE_ONLY,
     SessionState.ENDED: AvatarStatus.ENDED,
@@ -62,6 +68,10 @@ class Host(Mouthpiece, Protocol):
         """Run something beside the pipeline."""
         ...
 
+    async def change_settings(self, delta: LemonSliceVideoSettings) -> None:
+        """Check a change of settings, and apply it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class AvatarOptions:
@@ -69,6 +79,7 @@ class AvatarOptions:
 
     Parameters:
         session: About its session.
+        settings: Gives the settings as they are now.
         timeouts: How long to be patient.
         sample_rate: Rate of the speech it takes, in Hz.
         fallback: What becomes of speech without it.
@@ -78,6 +89,7 @@ class AvatarOptions:
     """
 
     session: SessionOptions
+    settings: Callable[[], ServiceSettings]
     timeouts: Timeouts
     sample_rate: int
     fallback: Fallback
@@ -110,8 +122,17 @@ class Avatar:
             ready_timeout=options.timeouts.ready,
         )
         self._relay = self._voice(options.shared)
-        self._session = AvatarSession(api, options.session, self)
+        self._settings = options.settings
+        self._told = told_settings(options.settings())
+        self._actions: dict[str, None] = {}
+        self._make_request = options.session.request
+        self._session = AvatarSession(api, replace(options.session, request=self._request), self)
         self._session.start()
+
+    async def _request(self) -> CreateSessionRequest:
+        """Make the request for the next session of the settings as they are now."""
+        self._told = told_settings(self._settings())
+        return await self._make_request()
 
     def _voice(self, shared: bool) -> AvatarRelay | SharedVoice:
         if shared:
@@ -146,7 +167,13 @@ class Avatar:
 
     async def put(self, frame: Frame) -> None:
         """Take in a frame that is speech, or travels with it."""
+        if isinstance(frame, TTSStartedFrame | TTSAudioRawFrame):
+            self.wake()
         await self._line.put(frame)
+
+    def wake(self) -> None:
+        """Have a session created, if the last one ended because nobody spoke."""
+        self._session.wake()
 
     def interrupt(self) -> None:
         """Drop what is being said; the avatar is told before anything else happens."""
@@ -163,37 +190,67 @@ class Avatar:
             done_timeout=timeouts.response_done, hold_timeout=timeouts.response_hold, ready_timeout=timeouts.ready
         )
 
-    def order(self, event: Callable[[], ControlEvent]) -> None:
-        """Have a control event made and sent beside the pipeline; a failure is reported, and harms nothing."""
-        if len(self._errands) < MAX_ORDERS:
-            self._run_errand(self._send(event))
-        elif len(self._errands) == MAX_ORDERS:  # the refusal is one errand more, so that it is told once
-            self._run_errand(self._refuse())
+    def settings_changed(self) -> None:
+        """Tell the session that exists now what has changed. Without one, the next request says it."""
+        if self._session.session_id:
+            self._run_errand(self._tell_settings)
 
-    def _run_errand(self, work: Coroutine[Any, Any, None]) -> None:
-        errand = self._host.create_task(self._watch(work))
+    def keep_alive(self) -> None:
+        """Reset the idle timeout of the session that exists now, if there is one."""
+        if self._session.session_id:
+            self._run_errand(lambda: self._session.control(ResetIdleTimeout()))
+
+    def _act(self, action: str) -> None:
+        """Have the avatar perform an action; without a session, each action is kept once for the next one."""
+        if self._session.session_id:
+            self._run_errand(lambda: self._perform(action))
+        elif self._session.state is SessionState.FAILED or len(self._actions) >= MAX_KEPT_ACTIONS:
+            logger.debug(f"The action {action[:40]!r} is dropped: there is no session that could perform it")
+        else:
+            self._actions[action] = None
+
+    def _run_errand(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do something beside the pipeline, one thing after the other. A failure is reported, and harms nothing."""
+        if len(self._errands) > MAX_ERRANDS:
+            return
+        if len(self._errands) == MAX_ERRANDS:  # the refusal is one more, so that it is told once
+            work = self._refuse
+        errand = self._host.create_task(self._do(work))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
 
-    async def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _do(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await work
+            async with self._one_errand:
+                await work()
+        except LemonSliceError as error:
+            await self._host.push_error(f"Control request failed: {error}", category=ErrorCategory.APPLICATION)
         except Exception as error:
             logger.error(f"Failed unexpectedly: {origin(error)}. Please report this.")
             failed = f"Control request failed: unexpected {type(error).__name__}"
             await self._host.push_error(failed, category=ErrorCategory.APPLICATION)
 
-    async def _send(self, event: Callable[[], ControlEvent]) -> None:
-        try:
-            async with self._one_errand:
-                await self._session.control(event())
-        except LemonSliceError as error:
-            await self._host.push_error(f"Control request failed: {error}", category=ErrorCategory.APPLICATION)
+    async def _show(self, picture: LemonSliceVideoSettings) -> None:
+        await self._host.change_settings(picture)
+        await self._tell_settings()
+
+    async def _tell_settings(self) -> None:
+        if self._session.session_id is None:
+            return
+        settings = self._settings()
+        events = control_events(settings, self._told)
+        self._told = told_settings(settings)
+        for event in events:
+            await self._session.control(event)
+
+    async def _perform(self, action: str) -> None:
+        if self._session.session_id:
+            await self._session.control(PoseTrigger(action))
+        else:  # the session has been lost meanwhile
+            self._act(action)
 
     async def _refuse(self) -> None:
-        refusal = f"Control request failed: {MAX_ORDERS} requests wait already, further ones are dropped."
-        async with self._one_errand:
-            await self._host.push_error(refusal, category=ErrorCategory.APPLICATION)
+        raise SessionError(f"{MAX_ERRANDS} requests wait already, further ones are dropped")
 
     async def finish(self) -> None:
         """Let the last words be heard, in bounded time."""
@@ -236,10 +293,12 @@ class Avatar:
         match frame:
             case TTSAudioRawFrame() if self._fallback == "silent":
                 return
-            case AvatarImageFrame(image_url=image_url, image=image):
-                self.order(lambda: UpdateImage(image_url=image_url, image=image))
+            case AvatarImageFrame(image_url=str() as image_url):
+                self._run_errand(lambda: self._show(LemonSliceVideoSettings(agent_image_url=image_url)))
+            case AvatarImageFrame(image=image):
+                self._run_errand(lambda: self._show(LemonSliceVideoSettings(agent_image=image)))
             case AvatarActionFrame(action=action):
-                self.order(lambda: PoseTrigger(action))
+                self._act(action)
             case _:
                 pass
         await self._host.push_frame(frame)
@@ -270,10 +329,10 @@ class Avatar:
             self._announcer.status(AvatarStatus.VOICE_ONLY, self._missing)
             self._announcer.event("on_fallback", self._missing)
             if self._still:
-                self._run_errand(self._show(self._still))
+                self._run_errand(self._show_still)
 
-    async def _show(self, still: StillPicture) -> None:
-        frame = await still.frame()
+    async def _show_still(self) -> None:
+        frame = await self._still.frame() if self._still else None
         if frame and not self._line.has_avatar:
             await self._host.push_frame(frame)
 
@@ -291,6 +350,20 @@ class Avatar:
     def session_state(self, state: SessionState, detail: str) -> None:
         """Tell people where the avatar is."""
         self._announcer.status(STATUS_OF_STATE[state], detail)
+        if state is SessionState.DORMANT:
+            self._fall_asleep(detail)
+        if state is SessionState.FAILED:
+            self._actions.clear()
+
+    def _fall_asleep(self, reason: str) -> None:
+        if self._line.has_avatar:
+            self._announcer.event("on_avatar_disconnected", reason)
+        self._line.avatar_gone()
+        self._relay.avatar_gone()
+        self._missing, self._fallen_back = "", False
+        self._line.avatar_coming()
+        if self._line.unheard_seconds:
+            self.wake()
 
     def session_delayed(self, reason: str, again_in: float) -> None:
         """The session is tried for again, perhaps too late for what waits to be spoken."""
@@ -302,6 +375,10 @@ class Avatar:
         """A session exists."""
         self._delay = ""
         self._announcer.event("on_session_created", session_id)
+        self.settings_changed()
+        actions, self._actions = self._actions, {}
+        for action in actions:
+            self._act(action)
 
     def session_ended(self, session_id: str, cost: float | None) -> None:
         """A session is over."""

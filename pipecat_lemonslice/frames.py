@@ -30,6 +30,9 @@ class AvatarStatus(StrEnum):
     VOICE_ONLY = "voice_only"
     """There is no avatar, and the bot's plain voice is heard instead."""
 
+    DORMANT = "dormant"
+    """The session has ended because nobody spoke. A new one is created when somebody does."""
+
     LOST = "lost"
     """The avatar was here and has gone; a new session is on its way."""
 

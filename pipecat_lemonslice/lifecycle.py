@@ -26,6 +26,9 @@ class SessionState(Enum):
     READY = "ready"
     """The avatar can be seen, and speaks what it is given."""
 
+    DORMANT = "dormant"
+    """The vendor has ended a quiet session; a new one is created when somebody speaks."""
+
     LOST = "lost"
     """The avatar or the room has gone; a new session is created after a pause."""
 

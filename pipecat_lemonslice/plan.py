@@ -55,6 +55,7 @@ class AvatarPlan:
         """
         return AvatarOptions(
             SessionOptions(lambda: self.venue.request(settings()), open_room, self._visit()),
+            settings,
             timeouts(settings()),
             sample_rate=self.venue.speech_rate(pipeline_rate),
             fallback=self.fallback,
@@ -78,6 +79,7 @@ class AvatarPlan:
         return VisitOptions(
             self.avatar_name,
             keep_alive_after=idle_timeout / 3 if self.keep_alive and idle_timeout > 0 else None,
+            idle_timeout=idle_timeout if idle_timeout > 0 else None,
             voice_timeout=None if self.venue.shared else VOICE_SECONDS,
         )
 

@@ -53,6 +53,10 @@ class RouteChooser:
         if self.current is Route.AVATAR:
             self.current = None
 
+    def avatar_coming(self) -> None:
+        """The avatar will be here soon, or will be called by the next speech, which waits for it."""
+        self._avatar, self._waiting_since = _Avatar.COMING, None
+
     def choose(self) -> Route | None:
         """Return the route of the response under way, or of the one that begins; None to wait for the avatar."""
         if self.current is None and self._avatar is not _Avatar.COMING:

@@ -2,7 +2,8 @@
 
 One owner task holds everything that costs: the session at LemonSlice and the room. Its law: every session that was
 created is terminated, whatever ends it, and a failure ends the session but never the call. A lost session is terminated
-beside the creation of the next one; its room is left before the next one is joined. Owns the states and their order;
+beside the creation of the next one; its room is left before the next one is joined. A session that ended because
+nobody spoke is replaced when somebody does, and not before. Owns the states and their order;
 knows nothing of pipelines, speech or pictures.
 """
 
@@ -21,7 +22,7 @@ from pipecat_lemonslice.last_will import LastWill
 from pipecat_lemonslice.lifecycle import SessionListener, SessionOptions, SessionState
 from pipecat_lemonslice.renewal import pause_before_renewal
 from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
-from pipecat_lemonslice.visit import RoomVisit, SessionLink
+from pipecat_lemonslice.visit import IdleSessionError, RoomVisit, SessionLink
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class AvatarSession:
         self._listener = listener
         self._state = SessionState.CREATING
         self._created: CreatedSession | None = None
+        self._woken = asyncio.Event()
         self._room: Room | None = None
         self._visiting: RoomVisit | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -109,6 +111,10 @@ class AvatarSession:
         if self._closing:
             await asyncio.shield(self._closing)
 
+    def wake(self) -> None:
+        """Create the next session now, if it waits for somebody to speak."""
+        self._woken.set()
+
     async def control(self, event: ControlEvent, *, once: bool = False) -> None:
         """Send a control event to the session that exists now.
 
@@ -139,8 +145,15 @@ class AvatarSession:
     # The owner.
 
     async def _own(self) -> None:
-        while (pause := await self._live()) is not None:  # noqa: ASYNC110 - a pause, not a poll
-            await asyncio.sleep(pause)
+        try:
+            while (pause := await self._live()) is not None:
+                if self._state is SessionState.DORMANT:
+                    await self._woken.wait()
+                else:
+                    await asyncio.sleep(pause)
+        finally:
+            # Also where a loop that ends cancels everything, and nobody closes this.
+            await asyncio.shield(self._chore(self._release()))
 
     async def _live(self) -> float | None:
         """Live through one session; returns after which pause the next one begins, None if there is no use in it."""
@@ -152,6 +165,8 @@ class AvatarSession:
             self._to(SessionState.WAITING, "waiting for the avatar's first picture")
             self._visiting = self._visit(room, created)
             await self._visiting.attend()
+        except IdleSessionError as error:
+            pause = self._fall_asleep(error)
         except LemonSliceError as error:
             pause = self._fail(error)
         except Exception as error:
@@ -238,6 +253,8 @@ class AvatarSession:
         """Once: the next time comes soon enough. A vendor that does not know the event does no harm by saying so."""
         try:
             await self.control(ResetIdleTimeout(), once=True)
+            if self._visiting:
+                self._visiting.idle_timer_was_reset()
         except LemonSliceError as error:
             logger.debug(f"The session's idle timeout could not be reset: {error}")
 
@@ -256,6 +273,14 @@ class AvatarSession:
             self._outage.reported = True
             self._listener.session_error(error)
         return pause
+
+    def _fall_asleep(self, error: IdleSessionError) -> float:
+        """Let the next session wait for somebody to speak: silence costs nothing. This is no failure."""
+        logger.info(f"{error}. The next session is created when somebody speaks.")
+        self._failures, self._ready_at = 0, None
+        self._woken.clear()
+        self._to(SessionState.DORMANT, "sleeping; it wakes when somebody speaks")
+        return 0.0
 
     def _warn(self, error: LemonSliceError, again_in: float | None) -> None:
         """Log why there is no avatar: the first cause of an outage, and what ends all attempts, as a warning."""
@@ -278,10 +303,12 @@ class AvatarSession:
         self._note_creation(created)
         await self._terminate(created)
 
-    async def _release(self, created: CreatedSession, room: Room | None) -> None:
-        """Terminate the session, then leave its room: the order at the end of the call."""
+    async def _release(self) -> None:
+        """Terminate the session that exists now, then leave its room: the order at the end of the call."""
+        created, room, self._created, self._room = self._created, self._room, None, None
         try:
-            await self._terminate(created)
+            if created:
+                await self._terminate(created)
         finally:
             if room:
                 await room.close()
@@ -334,9 +361,6 @@ class AvatarSession:
         if self._owner:
             self._owner.cancel()
             await asyncio.wait({self._owner}, timeout=RELEASE_TIMEOUT)
-        created, room, self._created, self._room = self._created, self._room, None, None
-        if created:
-            self._chore(self._release(created, room))
         if self._chores:
             _, late = await asyncio.wait(self._chores, timeout=max(0.0, give_up_at - loop.time()))
             await self._abandon(late)

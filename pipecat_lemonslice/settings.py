@@ -208,14 +208,29 @@ def with_one_picture(delta: ServiceSettings) -> ServiceSettings:
     return delta
 
 
-def control_events(settings: ServiceSettings, changed: Mapping[str, Any]) -> list[ControlEvent]:
+TOLD = ("agent_prompt", "agent_idle_prompt", "agent_image_url", "agent_image")
+"""Settings that a session is told of."""
+
+
+def told_settings(settings: ServiceSettings) -> dict[str, Any]:
+    """Return what a session that is asked for now is told."""
+    given = settings.given_fields()
+    return {name: given[name] for name in TOLD}
+
+
+def control_events(settings: ServiceSettings, told: Mapping[str, Any]) -> list[ControlEvent]:
     """Return what a running session is to be told after a change of settings.
 
     Args:
         settings: The settings now.
-        changed: The names that changed.
+        told: What it has been told; see :func:`told_settings`.
     """
-    now = {name: value for name, value in settings.given_fields().items() if name in changed and value is not None}
+    # A picture may be a Pillow image, which compares its pixels.
+    now = {
+        name: value
+        for name, value in told_settings(settings).items()
+        if value is not None and value is not told[name] and (name == "agent_image" or value != told[name])
+    }
     events: list[ControlEvent] = []
     if "agent_prompt" in now:
         events.append(UpdateAgentPrompt(now["agent_prompt"]))

@@ -143,6 +143,10 @@ class SpeechLine:
         self._routes.avatar_here(link)
         self._wake.set()
 
+    def avatar_coming(self) -> None:
+        """The next response waits for the avatar, as at the start of a call."""
+        self._routes.avatar_coming()
+
     def avatar_gone(self) -> None:
         """No avatar speaks until there is one again; what it was not heard saying is heard as plain voice."""
         unheard = self._stream.unheard(self._ports.heard())

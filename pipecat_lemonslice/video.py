@@ -18,15 +18,16 @@ from pipecat.frames.frames import (
     ServiceUpdateSettingsFrame,
     StartFrame,
     SystemFrame,
+    UserStartedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
 from pipecat.services.ai_service import AIService
+from pipecat.services.settings import ServiceSettings
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice.announcer import EVENTS, Announcer
 from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.avatar import Avatar, AvatarOptions, Fallback
-from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.frames import AvatarKeepAliveFrame
 from pipecat_lemonslice.pictures import PictureSource, prepare_picture
@@ -36,7 +37,6 @@ from pipecat_lemonslice.settings import (
     LemonSliceVideoSettings,
     SessionConfig,
     check_settings,
-    control_events,
     default_settings,
     merged,
     timeouts,
@@ -239,9 +239,11 @@ class LemonSliceVideoService(AIService):
         await super().process_frame(frame, direction)
         match frame:
             case ServiceUpdateSettingsFrame() if frame.service is self or isinstance(frame.delta, self.Settings):
-                await self._change_settings(frame)
-            case AvatarKeepAliveFrame():
-                self._control(ResetIdleTimeout())
+                await self.change_settings(frame.delta or self.Settings.from_mapping(frame.settings))
+            case UserStartedSpeakingFrame() if self._avatar:
+                self._avatar.wake()
+            case AvatarKeepAliveFrame() if self._avatar:
+                self._avatar.keep_alive()
             case _:
                 pass
         if self._avatar and _travels_with_speech(frame, direction):
@@ -249,8 +251,9 @@ class LemonSliceVideoService(AIService):
         else:
             await self.push_frame(frame, direction)
 
-    async def _change_settings(self, frame: ServiceUpdateSettingsFrame) -> None:
-        delta = with_one_picture(frame.delta or self.Settings.from_mapping(frame.settings))
+    async def change_settings(self, delta: ServiceSettings) -> None:
+        """Check a change of settings, and apply it: to the session that exists now, and to all further ones."""
+        delta = with_one_picture(delta)
         try:
             check_settings(delta)
             self._config.request(merged(self._complete_settings(), delta))
@@ -259,15 +262,10 @@ class LemonSliceVideoService(AIService):
         except ConfigurationError as error:
             await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
             return
-        changed = await self._update_settings(delta)
+        await self._update_settings(delta)
         if self._avatar:
             self._avatar.configure(timeouts(self._settings))
-        for event in control_events(self._settings, changed):
-            self._control(event)
-
-    def _control(self, event: ControlEvent) -> None:
-        if self._avatar:
-            self._avatar.order(lambda: event)
+            self._avatar.settings_changed()
 
     def _complete_settings(self) -> LemonSliceVideoSettings:
         return cast("LemonSliceVideoSettings", self._settings)

@@ -28,6 +28,17 @@ VOICE_SECONDS = 5.0
 """The most that the avatar's voice may lag behind the speech it is given; without any by then, it is mute."""
 
 
+QUIET_SECONDS = 1.0
+"""An idle timeout that comes so soon after speech cuts an answer off; any other ends a quiet session."""
+
+TIMEOUT_SLACK = 1.0
+"""Seconds by which the vendor's idle timer may run ahead of ours."""
+
+
+class IdleSessionError(SessionError):
+    """The vendor has ended a session in which nobody spoke."""
+
+
 @dataclass(frozen=True, slots=True)
 class VisitOptions:
     """How the avatar is met.
@@ -35,12 +46,14 @@ class VisitOptions:
     Parameters:
         avatar_name: User name that the avatar joins with.
         keep_alive_after: Seconds without speech after which the vendor's idle timer is to be reset; None for never.
+        idle_timeout: Seconds without speech after which the vendor ends the session; None for never.
         timeouts: How long to be patient.
         voice_timeout: Seconds in which the avatar must be heard once it is given speech; None where it is not heard.
     """
 
     avatar_name: str = "LemonSlice"
     keep_alive_after: float | None = None
+    idle_timeout: float | None = None
     timeouts: AttendanceTimeouts = field(default_factory=AttendanceTimeouts)
     voice_timeout: float | None = VOICE_SECONDS
 
@@ -138,6 +151,8 @@ class RoomVisit:
             on_interrupt=self._voice.heard,
             there=lambda: self._watched is not None and self._watched == self._attendance.avatar,
         )
+        self._idle_timeout = options.idle_timeout
+        self._active_at = self._loop.time()
         self._watched: Participant | None = None
         self._patience: asyncio.Timeout | None = None
         self._given_up: str | None = None
@@ -146,7 +161,8 @@ class RoomVisit:
         """Follow what happens in the room, for as long as it is of use.
 
         Raises:
-            SessionError: Always, at the end; says why it ended.
+            IdleSessionError: The vendor has ended the session, because nobody spoke.
+            SessionError: It has ended for any other reason, which the error says.
         """
         while True:
             if change := await self._next_change():
@@ -181,10 +197,21 @@ class RoomVisit:
             case AvatarReplaced(reason, participant):
                 self._listener.visit_lost(reason)
                 self._follow(AvatarJoined(participant))
-            case AvatarOver(reason):
-                raise SessionError(reason)
+            case AvatarOver(reason, idle):
+                raise self._ending(reason, idle=idle)
             case AvatarTroubled(trouble):
                 self._listener.visit_trouble(SessionError(f"the avatar reports {trouble.kind}: {trouble.detail}"))
+
+    def idle_timer_was_reset(self) -> None:
+        """Take note that the vendor counts its idle timeout from now."""
+        self._active_at = self._loop.time()
+
+    def _ending(self, reason: str, *, idle: bool) -> SessionError:
+        quiet_for = self._loop.time() - self._active_at
+        timed_out = self._idle_timeout is not None and quiet_for >= self._idle_timeout - TIMEOUT_SLACK
+        if timed_out or (idle and quiet_for >= QUIET_SECONDS):
+            return IdleSessionError(reason)
+        return SessionError(reason)
 
     def give_up(self, reason: str) -> None:
         """End the visit for a reason that does not lie in the room."""
@@ -202,6 +229,7 @@ class RoomVisit:
 
     def _spoken(self, pcm: bytes) -> None:
         """Speech goes to the avatar: from when on must it have been heard?"""
+        self._active_at = self._loop.time()
         owed = self._voice.deadline
         if not is_silence(pcm):
             self._voice.wrote(self._loop.time())

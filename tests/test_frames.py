@@ -57,4 +57,6 @@ def test_messages_for_the_page() -> None:
         "id": 2,
         "ttfb_ms": 312,
     }
-    assert [str(status) for status in AvatarStatus] == ["calling", "joining", "here", "voice_only", "lost", "ended"]
+    assert [str(status) for status in AvatarStatus] == [
+        "calling", "joining", "here", "voice_only", "dormant", "lost", "ended"
+    ]  # fmt: skip

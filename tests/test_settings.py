@@ -18,6 +18,7 @@ from pipecat_lemonslice.settings import (
     default_settings,
     merged,
     timeouts,
+    told_settings,
     with_one_picture,
 )
 
@@ -113,16 +114,16 @@ def test_other_changes_leave_the_picture_alone() -> None:
 
 
 def test_what_a_running_session_is_told() -> None:
-    """Only what has changed and has a value; timeouts are ours alone."""
-    settings = changed(agent_prompt="a", agent_idle_prompt="b", agent_image_url=URL)
-    names = {"agent_prompt", "agent_idle_prompt", "agent_image_url", "agent_image", "ready_timeout"}
-    assert control_events(settings, dict.fromkeys(names)) == [
+    """Only what differs from what it was told before and has a value."""
+    nothing = told_settings(default_settings())
+    settings = changed(agent_prompt="a", agent_idle_prompt="b", agent_image_url=URL, ready_timeout=1.0)
+    assert control_events(settings, nothing) == [
         UpdateAgentPrompt("a"),
         UpdateIdlePrompt("b"),
         UpdateImage(image_url=URL),
     ]
-    assert control_events(settings, {"ready_timeout": 8.0}) == []
-    assert control_events(changed(agent_prompt=None), {"agent_prompt": "a"}) == []
+    assert control_events(settings, told_settings(settings)) == []
+    assert control_events(changed(agent_prompt=None), {**nothing, "agent_prompt": "a"}) == []
 
 
 @pytest.mark.parametrize("fields", [{"agent_image_url": URL}, {"agent_image": PNG}])

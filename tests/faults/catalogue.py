@@ -50,6 +50,7 @@ class Fault:
         beside: Sessions that may still run when the next one begins, as their end takes its time.
         repeats: Whether it only prolongs an outage that has been reported already, so that it makes no ErrorFrame.
         quiet: Moments at which it remains unnoticed.
+        sleeps: Whether the avatar sleeps at its quiet moments until something is said, which waits for it.
         renewal: Whether it is about the creation of a session, so that the avatar must be lost first.
         ending: Seconds that the end of the call may take longer.
         overlap: Seconds for which the avatar's last words may be heard beside the plain voice.
@@ -69,6 +70,7 @@ class Fault:
     beside: int = 0
     repeats: bool = False
     quiet: tuple[str, ...] = ()
+    sleeps: bool = False
     renewal: bool = False
     ending: float = 0.0
     overlap: float = 0.0
@@ -292,7 +294,12 @@ IN_THE_ROOM = (
     avatar("the avatar is replaced by another", lambda target: _return(target, SOMEBODY), errors=0),
     avatar("the avatar reports a fatal error", lambda target: target.say(FATAL), says=("meeting expired",)),
     avatar("the avatar reports trouble", lambda target: target.say(TROUBLE), says=("no GPU",)),
-    avatar("the avatar reports its idle timeout", lambda target: target.say({"type": "idle_timeout"})),
+    avatar(
+        "the avatar reports its idle timeout",
+        lambda target: target.say({"type": "idle_timeout"}),
+        quiet=("ready", "between"),
+        sleeps=True,
+    ),
     avatar(
         "its voice stops, its picture goes on",
         lambda target: target.mute(),

@@ -156,6 +156,7 @@ def _sounding(world: World, begin: float, end: float) -> float:
 
 def _silence(fault: Fault, moment: str, at: float) -> float:
     begins = at < MOMENTS["ready"] or (moment in EARLY and at < MOMENTS["ready"])
+    begins = begins or (fault.sleeps and moment in fault.quiet)
     waits = READY if fault.renewal and moment == "speaking" else fault.waits
     return MARGIN + fault.silence + (waits if begins else 0.0)
 

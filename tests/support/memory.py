@@ -267,6 +267,9 @@ class MemoryVendor:
     async def close(self) -> None:
         self.closed = True
 
+    def refuse_controls(self, status: int) -> None:
+        self.control_refusal = ApiStatusError(status, "refused by the test")
+
     def refuse(self, error: LemonSliceError | int, times: int = 1) -> None:
         if isinstance(error, int):
             error = ApiStatusError(error, "refused by the test")
