@@ -4,20 +4,29 @@ Pure but for the counting of pictures, which listens to the garbage collector.
 """
 
 import weakref
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from pipecat.audio.utils import is_silence
 from pipecat.frames.frames import OutputImageRawFrame, SpeechOutputAudioRawFrame
 
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.sound import SoundDetector
 
 CHUNK_SECONDS = 0.04
 """Voice is passed on in pieces that output transports take whole, so that nothing of it waits in their buffers."""
 
+PAUSE_SECONDS = 0.32
+"""A pause in the voice is passed on as it is for so long, with the noise of the track and the last breath of a word."""
+
 HANGOVER_SECONDS = 0.8
-"""Silence that is passed on after sound. Longer than output transports need to see that the bot has stopped."""
+"""Silence that is passed on after sound. What is left of it after the pause is digital silence, long enough for output
+transports to see that the bot has stopped: to them, a noise floor is speech."""
+
+ONSET_PIECES = 4
+"""Pieces held back in silence that may belong to the sound that follows, 160 ms of them: a soft beginning is noticed
+late, and must be heard."""
 
 HUSH_SILENCE_SECONDS = 0.1
 HUSH_LEAST_SECONDS = 0.25
@@ -65,13 +74,15 @@ class VoicePiece:
 class VoiceReturn:
     """Turns the continuous sound of the avatar's track into speech frames. Times are seconds on one monotonic clock.
 
-    The track sounds without end, mostly of silence; passing that on would get in the way of everything else that is
-    to be heard, and would never let a delay shrink.
+    The track sounds without end, mostly of silence and its noise floor; passing that on would get in the way of
+    everything else that is to be heard, and would never let a delay shrink.
     """
 
     def __init__(self) -> None:
+        self._detector = SoundDetector()
         self._buffer = bytearray()
         self._rate = 0
+        self._onset: deque[bytes] = deque(maxlen=ONSET_PIECES)
         self._sounded_at: float | None = None
         self._silent_seconds = 0.0
         self._heard_until = 0.0
@@ -93,12 +104,13 @@ class VoiceReturn:
         self._hushed_at, self._hushed_until = now, now + HUSH_MOST_SECONDS
         self._silent_seconds = 0.0
         self._sounded_at = None
-        self._buffer.clear()
+        self._clear()
         self._heard_until = now
 
     def begin_anew(self) -> None:
         """The avatar is gone, or another comes: what it still says of older speech is not wanted."""
-        self._buffer.clear()
+        self._clear()
+        self._detector = SoundDetector()
         self._hush, self._sounded_at = _Hush.SHUT, None
 
     def expect(self, at: float) -> None:
@@ -116,7 +128,7 @@ class VoiceReturn:
         if voice.sample_rate < 1 / CHUNK_SECONDS or len(voice.pcm) % 2:
             raise ValueError(f"{len(voice.pcm)} bytes at {voice.sample_rate} Hz are no 16-bit sound")
         if voice.sample_rate != self._rate:
-            self._buffer.clear()
+            self._clear()
             self._rate = voice.sample_rate
         self._buffer += voice.pcm
         size = round(self._rate * CHUNK_SECONDS) * 2
@@ -124,23 +136,42 @@ class VoiceReturn:
         while len(self._buffer) >= size:
             chunk = bytes(self._buffer[:size])
             del self._buffer[:size]
-            if piece := self._piece(chunk, now):
-                pieces.append(piece)
+            pieces += self._pieces(chunk, now)
         return pieces
 
-    def _piece(self, chunk: bytes, now: float) -> VoicePiece | None:
-        silent = is_silence(chunk)
+    def _pieces(self, chunk: bytes, now: float) -> list[VoicePiece]:
+        sounds = self._detector.feed(chunk, self._rate)
+        rises = self._detector.faint
         quiet_seconds = self.quiet_for(now)
-        self._silent_seconds = self._silent_seconds + CHUNK_SECONDS if silent else 0.0
+        self._silent_seconds = 0.0 if rises else self._silent_seconds + CHUNK_SECONDS
         if self._held_back(now):
-            return None
-        if silent and (quiet_seconds > HANGOVER_SECONDS or self._heard_until - now > MAX_LEAD_SECONDS):
-            return None
-        first = quiet_seconds > FIRST_AFTER_SECONDS
-        if not silent:
+            return []
+        left_out = quiet_seconds > HANGOVER_SECONDS or self._heard_until - now > MAX_LEAD_SECONDS
+        if sounds or (quiet_seconds <= PAUSE_SECONDS and not left_out):
+            chunks = [*self._onset, chunk]
+            self._onset.clear()
+        else:
+            self._hold(chunk, rises=rises)
+            chunks = [] if left_out else [bytes(len(chunk))]
+        if sounds:
             self._sounded_at = now
-        self._heard_until = max(self._heard_until, now) + CHUNK_SECONDS
-        return VoicePiece(SpeechOutputAudioRawFrame(chunk, self._rate, 1), not silent and first)
+        self._heard_until = max(self._heard_until, now) + CHUNK_SECONDS * len(chunks)
+        first = sounds and quiet_seconds > FIRST_AFTER_SECONDS
+        return [
+            VoicePiece(SpeechOutputAudioRawFrame(pcm, self._rate, 1), first and not number)
+            for number, pcm in enumerate(chunks)
+        ]
+
+    def _hold(self, chunk: bytes, *, rises: bool) -> None:
+        """Keep a piece that may be the beginning of sound; one that cannot be ends what was kept."""
+        if rises:
+            self._onset.append(chunk)
+        else:
+            self._onset.clear()
+
+    def _clear(self) -> None:
+        self._buffer.clear()
+        self._onset.clear()
 
     def _held_back(self, now: float) -> bool:
         if self._hush is not _Hush.CLOSED:

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
-from pipecat.audio.utils import is_silence
 from pipecat.frames.frames import TTSAudioRawFrame
 
 REMEMBERED_SECONDS = 6.0
@@ -87,10 +86,7 @@ class _Played:
     begin: float
     end: float
     passage: Passage
-
-    @property
-    def sounds(self) -> bool:
-        return not is_silence(self.passage.pcm)
+    sounds: bool
 
     def continues(self, before: "_Played") -> bool:
         """Whether this goes on with a stretch of sound."""
@@ -118,15 +114,16 @@ class Spoken:
         """A response begins."""
         self._sounding_since = None
 
-    def add(self, passage: Passage, seconds: float, now: float) -> None:
+    def add(self, passage: Passage, seconds: float, now: float, *, sounds: bool) -> None:
         """Take note that a passage has just been played.
 
         Args:
             passage: What.
             seconds: How long it was.
             now: The time.
+            sounds: Whether there is sound in it.
         """
-        played = _Played(now - seconds, now, passage)
+        played = _Played(now - seconds, now, passage, sounds)
         if self._sounding_since is None and played.sounds:
             self._sounding_since = played.begin
         self._past.append(played)

@@ -14,6 +14,7 @@ from pipecat.frames.frames import TTSAudioRawFrame
 
 from pipecat_lemonslice.audio import SAMPLE_BYTES, AudioConverter, AudioFormat
 from pipecat_lemonslice.messages import SpeechEvent
+from pipecat_lemonslice.sound import SoundDetector
 from pipecat_lemonslice.spoken import Heard, Passage, Spoken, joined, origin_of
 
 WRITE_SECONDS = 0.02
@@ -32,8 +33,13 @@ STALLED_SECONDS = 3.0
 class AvatarLink(Protocol):
     """The way to an avatar that is there."""
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
-        """Hand over whole 10 ms slices of mono audio; the future is done when they have been played."""
+    def write(self, pcm: bytes, *, sounds: bool) -> "asyncio.Future[None]":
+        """Hand over whole 10 ms slices of mono audio; the future is done when they have been played.
+
+        Args:
+            pcm: The audio.
+            sounds: Whether there is sound in it, which must be heard of the avatar.
+        """
         ...
 
     def tell(self, event: SpeechEvent) -> None:
@@ -47,11 +53,12 @@ class AvatarLink(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """What was handed over: to whom, until when, and what; nothing once that is not wanted back any more."""
+    """What was handed over: to whom, until when, what, and whether it sounds; nothing once it is not wanted back."""
 
     link: AvatarLink
     played: "asyncio.Future[None]"
     passage: Passage | None
+    sounds: bool
 
 
 class AvatarStream:
@@ -76,6 +83,7 @@ class AvatarStream:
         self._sealed = False
         self._in_flight: deque[_Write] = deque()
         self._spoken = Spoken()
+        self._detector = SoundDetector()
         self._returning: list[Passage] = []
         self._watchdog: asyncio.TimerHandle | None = None
 
@@ -162,8 +170,10 @@ class AvatarStream:
         """
         pcm = bytes(self._buffer[: self._write_bytes])
         del self._buffer[: len(pcm)]
-        played = link.write(pcm)
-        self._in_flight.append(_Write(link, played, Passage(pcm, origin_of(self.frame)) if self.frame else None))
+        sounds = self._detector.feed(pcm, self.sample_rate)
+        played = link.write(pcm, sounds=sounds)
+        passage = Passage(pcm, origin_of(self.frame)) if self.frame else None
+        self._in_flight.append(_Write(link, played, passage, sounds))
         played.add_done_callback(self._played)
         self._watch(link)
         return self._seconds(len(pcm))
@@ -242,7 +252,8 @@ class AvatarStream:
             return
         self._in_flight.remove(write)
         if write.passage:
-            self._spoken.add(write.passage, self._seconds(len(write.passage.pcm)), self._loop.time())
+            seconds = self._seconds(len(write.passage.pcm))
+            self._spoken.add(write.passage, seconds, self._loop.time(), sounds=write.sounds)
         self._on_played(write.passage is not None)
 
     def _watch(self, link: AvatarLink) -> None:

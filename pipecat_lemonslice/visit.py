@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
-from pipecat.audio.utils import is_silence
-
 from pipecat_lemonslice.attendance import (
     Attendance,
     AttendanceTimeouts,
@@ -22,6 +20,7 @@ from pipecat_lemonslice.attendance import (
 from pipecat_lemonslice.errors import RoomError, SessionError
 from pipecat_lemonslice.messages import SpeechEvent, speech_message
 from pipecat_lemonslice.rooms import Participant, PictureReceived, Room, VoiceReceived
+from pipecat_lemonslice.sound import SoundDetector
 from pipecat_lemonslice.voice_watch import VoiceWatch
 
 VOICE_SECONDS = 5.0
@@ -66,15 +65,16 @@ class SessionLink:
     session_id: str
     give_up: Callable[[str], None]
     spoken_at: float
-    on_speech: Callable[[bytes], None]
+    on_sound: Callable[[], None]
     on_interrupt: Callable[[], None]
     there: Callable[[], bool]
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
+    def write(self, pcm: bytes, *, sounds: bool) -> "asyncio.Future[None]":
         """Hand speech over to the room; one that refuses it is given up."""
         loop = asyncio.get_running_loop()
         self.spoken_at = loop.time()
-        self.on_speech(pcm)
+        if sounds:
+            self.on_sound()
         try:
             return self.room.write(pcm)
         except Exception as error:
@@ -142,6 +142,7 @@ class RoomVisit:
         self._keep_alive_after = options.keep_alive_after
         self._attendance = Attendance(options.avatar_name, options.timeouts, self._loop.time())
         self._voice = VoiceWatch(options.voice_timeout)
+        self._detector = SoundDetector()
         self._link = SessionLink(
             room,
             session_id,
@@ -180,7 +181,7 @@ class RoomVisit:
             return self._attendance.handle_timer(self._loop.time())
         if isinstance(event, VoiceReceived | PictureReceived):
             self._listener.visit_media(event)
-        if isinstance(event, VoiceReceived) and not is_silence(event.pcm):
+        if isinstance(event, VoiceReceived) and self._detector.feed(event.pcm, event.sample_rate):
             self._voice.heard()
         return self._attendance.handle(event, self._loop.time())
 
@@ -227,12 +228,11 @@ class RoomVisit:
         deadlines = (self._attendance.deadline, self._keep_alive_at(), self._voice.deadline)
         return min((at for at in deadlines if at is not None), default=None)
 
-    def _spoken(self, pcm: bytes) -> None:
+    def _spoken(self) -> None:
         """Speech goes to the avatar: from when on must it have been heard?"""
         self._active_at = self._loop.time()
         owed = self._voice.deadline
-        if not is_silence(pcm):
-            self._voice.wrote(self._loop.time())
+        self._voice.wrote(self._loop.time())
         if owed is None and self._voice.deadline is not None and not self._given_up:
             self._wake(self._wake_at())
 

@@ -2,7 +2,10 @@
 
 import gc
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pipecat.frames.frames import OutputImageRawFrame
 
 from pipecat_lemonslice.media import PICTURES_ON_THEIR_WAY, PictureGate, VoicePiece, VoiceReturn
@@ -135,6 +138,27 @@ def test_whether_it_sounds() -> None:
     track.voice.interrupt(track.now)
     assert not track.voice.sounds(track.now)
     assert track.voice.quiet_for(track.now) == float("inf")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["sound", "blip", "silence"]), st.integers(1, 40), st.floats(0.5, 100.0))))
+def test_nothing_is_doubled_or_changes_places(script: list[tuple[str, int, float]]) -> None:
+    """Whatever comes, in real time and in bursts, leaves in its order and once; all sound does."""
+    track, code, sounded = Track(), 100, list[int]()
+    for kind, count, speed in script:
+        for _ in range(count):
+            samples = np.zeros(round(PACKET * RATE), "<i2")
+            if kind != "silence":
+                code += 1
+                samples[: len(samples) if kind == "sound" else len(samples) // 4] = code
+            if kind == "sound":
+                sounded.append(code)
+            track.play(VoiceReceived(samples.tobytes(), RATE), PACKET, speed=speed)
+    came = np.frombuffer(b"".join(piece.frame.audio for piece in track.pieces), "<i2")
+    codes = [int(one) for one in came[came > 0]]
+    assert codes == sorted(codes)
+    assert set(sounded[:-1]) <= set(codes)
+    assert all(codes.count(one) == round(PACKET * RATE) for one in sounded[:-1][::20])
 
 
 def test_a_change_of_rate_begins_anew() -> None:

@@ -29,7 +29,7 @@ class Link:
         self.room = MemoryRoom(echo=False)
         self.stalls = 0
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
+    def write(self, pcm: bytes, *, sounds: bool) -> "asyncio.Future[None]":
         return self.room.write(pcm)
 
     def tell(self, event: SpeechEvent) -> None:

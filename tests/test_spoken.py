@@ -24,7 +24,7 @@ def played(*pieces: tuple[float, bytes, Origin]) -> Spoken:
     """Pieces, each with the time at which it had been played."""
     spoken = Spoken()
     for at, pcm, origin in pieces:
-        spoken.add(Passage(pcm, origin), PIECE, at)
+        spoken.add(Passage(pcm, origin), PIECE, at, sounds=pcm == SOUND)
     return spoken
 
 
@@ -88,7 +88,7 @@ def test_what_was_played_too_long_ago_is_forgotten() -> None:
     spoken = played(*stretch(10.0, 4))
     heard = Heard(-inf, paused=False)
     assert spoken.unheard(heard, 10.25 + REMEMBERED_SECONDS, followed=False) == []
-    spoken.add(Passage(SOUND, A), PIECE, 20.0)
+    spoken.add(Passage(SOUND, A), PIECE, 20.0, sounds=True)
     assert len(spoken.unheard(heard, 20.0, followed=False)) == 1
     spoken.forget()
     assert spoken.unheard(heard, 20.0, followed=False) == []
@@ -98,10 +98,10 @@ def test_the_first_sound_of_a_response_is_known() -> None:
     """Silence before it does not count, and a new response begins anew."""
     spoken = Spoken()
     assert spoken.sounding_since is None
-    spoken.add(Passage(SILENCE, A), PIECE, 1.0)
+    spoken.add(Passage(SILENCE, A), PIECE, 1.0, sounds=False)
     assert spoken.sounding_since is None
-    spoken.add(Passage(SOUND, A), PIECE, 2.0)
-    spoken.add(Passage(SOUND, A), PIECE, 3.0)
+    spoken.add(Passage(SOUND, A), PIECE, 2.0, sounds=True)
+    spoken.add(Passage(SOUND, A), PIECE, 3.0, sounds=True)
     assert spoken.sounding_since == 2.0 - PIECE
     spoken.begin()
     assert spoken.sounding_since is None

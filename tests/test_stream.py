@@ -33,7 +33,7 @@ class Link:
         self.futures: list[asyncio.Future[None]] = []
         self.stalls = 0
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
+    def write(self, pcm: bytes, *, sounds: bool) -> "asyncio.Future[None]":
         self.written.append(pcm)
         self.futures.append(asyncio.get_running_loop().create_future())
         return self.futures[-1]

@@ -25,6 +25,7 @@ from pipecat_lemonslice.rooms import (
     VoiceReceived,
 )
 from pipecat_lemonslice.rooms.inbox import RoomInbox
+from tests.support.noise import mixed, noise
 
 AVATAR_ID = "11111111-1111-4111-8111-111111111111"
 
@@ -48,7 +49,8 @@ class MemoryRoom:
     Its avatar says what it is given ``latency`` seconds later. With ``track`` it also sounds in between, as a real
     track does, with silence in packets of 20 ms; with ``obedient`` it drops what it has not said when interrupted;
     ``forgetful`` rooms keep no speech, only count it. Its avatar may be mute (``echo``), or say only every so many
-    writes (``echo_every``), which is enough for it not to be taken for mute and costs less.
+    writes (``echo_every``), which is enough for it not to be taken for mute and costs less. ``noise_dbfs`` lays a noise
+    floor under its track, of a kind of :mod:`tests.support.noise`.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class MemoryRoom:
         track: bool = False,
         obedient: bool = False,
         forgetful: bool = False,
+        noise_dbfs: float | None = None,
+        noise_kind: str = "white",
     ) -> None:
         self.sample_rate = sample_rate
         self.write_error: Exception | None = None
@@ -82,7 +86,12 @@ class MemoryRoom:
         self._played_until = 0.0
         self._unplayed: set[asyncio.Future[None]] = set()
         self._voices: deque[asyncio.TimerHandle] = deque()
-        self._ticker = self._loop.call_later(0.02, self._tick) if track else None
+        self._ticker: asyncio.TimerHandle | None = None
+        if track or noise_dbfs is not None:
+            self._ticker = self._loop.call_later(0.02, self._tick)
+        self._noise_kind, self._noise_at = noise_kind, 0
+        self.noise_dbfs = noise_dbfs
+        self.said: list[bytes] = []
 
     # What the service uses.
 
@@ -144,6 +153,13 @@ class MemoryRoom:
         self.join()
         self._show_again()
 
+    def utter(self, pcm: bytes) -> None:
+        """Have the avatar say something that it was not given, in packets of 20 ms."""
+        size, begin = self.sample_rate // 50 * 2, self._loop.time() + 0.02
+        for number, start in enumerate(range(0, len(pcm), size)):
+            packet = pcm[start : start + size]
+            self._voices.append(self._loop.call_at(begin + number * 0.02, self._sound, packet))
+
     def freeze_video(self) -> None:
         if self._showing:
             self._showing.cancel()
@@ -186,13 +202,24 @@ class MemoryRoom:
         if self._voices:
             self._voices.popleft()
         self._sounding_until = self._loop.time() + 0.019
-        self.put(VoiceReceived(pcm, self.sample_rate))
+        packet = self._over_noise(pcm)
+        if not self._forgetful:
+            self.said.append(packet)
+        self.put(VoiceReceived(packet, self.sample_rate))
 
     def _tick(self) -> None:
         next_sound = self._voices[0].when() if self._voices else float("inf")
         if self._sounding_until < self._loop.time() <= next_sound - 0.0199:
-            self.put(VoiceReceived(bytes(self.sample_rate // 50 * 2), self.sample_rate))
+            self.put(VoiceReceived(self._over_noise(bytes(self.sample_rate // 50 * 2)), self.sample_rate))
         self._ticker = self._loop.call_later(0.02, self._tick)
+
+    def _over_noise(self, pcm: bytes) -> bytes:
+        if self.noise_dbfs is None:
+            return pcm
+        floor = noise(self._noise_kind, self.noise_dbfs, self.sample_rate)
+        count = len(pcm) // 2
+        self._noise_at = (self._noise_at + count) % (len(floor) - count)
+        return mixed(pcm, floor[self._noise_at : self._noise_at + count])
 
     def _finish(self, played: "asyncio.Future[None]") -> None:
         if not played.done() and not self.frozen:

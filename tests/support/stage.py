@@ -10,6 +10,7 @@ async with Stage() as stage:
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -100,7 +101,12 @@ class Stage:
     """See the module."""
 
     def __init__(
-        self, vendor: MemoryVendor | None = None, *, room: Mapping[str, Any] | None = None, **kwargs: Any
+        self,
+        vendor: MemoryVendor | None = None,
+        *,
+        room: Mapping[str, Any] | None = None,
+        output: FrameProcessor | None = None,
+        **kwargs: Any,
     ) -> None:
         self.vendor = vendor or MemoryVendor()
         self.rooms: list[MemoryRoom] = []
@@ -110,6 +116,7 @@ class Stage:
         self._rate = kwargs.get("audio_sample_rate", RATE)
         self.service = StagedService(self.vendor, self._open, **kwargs)
         self.source, self.sink = End(FrameDirection.UPSTREAM), End(FrameDirection.DOWNSTREAM)
+        self._output = [output] if output else []
         self._listen()
 
     @property
@@ -120,9 +127,9 @@ class Stage:
         setup = FrameProcessorSetup(
             LoopClock(), TaskManager(), cast("Any", None), audio_out_sample_rate=RATE, enable_metrics=True
         )
-        self.processors = (self.source, self.service, self.sink)
-        self.source.link(self.service)
-        self.service.link(self.sink)
+        self.processors = (self.source, self.service, *self._output, self.sink)
+        for before, after in pairwise(self.processors):
+            before.link(after)
         for processor in self.processors:
             await processor.setup(setup)
         await self.send(StartFrame())
