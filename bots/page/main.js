@@ -110,6 +110,7 @@ function receive(event) {
       break;
     case "bot-speaking":
       captions.botSpeaking(event.on);
+      timeline.botSpeaking(event.on);
       break;
     case "user-speaking":
       hearing = event.on;

@@ -9,6 +9,8 @@ const PX_PER_SECOND = 26;
 const TICK_SECONDS = 5;
 /** A hair between one bar and the next. */
 const GAP_SECONDS = 0.06;
+/** The bot has been speaking for so long in a response without a voice of the avatar's: it is the bot's own. */
+const PLAIN_SECONDS = 1;
 const JOINT = " · ";
 const KEEP = 40;
 const STEP_MS = 25;
@@ -58,6 +60,7 @@ export class Timeline {
   #elapsed = 0;
   #since = null;
   #voiceOnly = false;
+  #speaking = false;
 
   constructor(track, list, none) {
     this.#track = track;
@@ -88,11 +91,17 @@ export class Timeline {
     if (on) this.#open().forEach((response) => this.#plain(response));
   }
 
+  /** Whether the bot is heard, with whatever voice. */
+  botSpeaking(on) {
+    this.#speaking = on;
+  }
+
   /** The call is over or lost: what has no end yet gets one. */
   stop() {
     this.#open().forEach((response) => this.#end(response, "connection_lost", null));
     this.#elapsed = this.now;
     this.#since = null;
+    this.#speaking = false;
   }
 
   receive({ event, id, ttfbMs, reason, audioSeconds }) {
@@ -124,7 +133,8 @@ export class Timeline {
   }
 
   #plain(response) {
-    response.plainAt ??= this.now;
+    if (response.state !== "started" || response.plainAt !== null) return;
+    response.plainAt = this.now;
     this.#draw(response);
   }
 
@@ -188,7 +198,10 @@ export class Timeline {
 
   #step() {
     if (this.#since === null) return;
-    this.#open().forEach((response) => this.#stretch(response));
+    for (const response of this.#open()) {
+      if (this.#speaking && this.now - response.startedAt > PLAIN_SECONDS) this.#plain(response);
+      this.#stretch(response);
+    }
     this.#move();
     setTimeout(() => requestAnimationFrame(() => this.#step()), calm.matches ? CALM_MS : STEP_MS);
   }

@@ -293,6 +293,19 @@ async def test_the_bots_own_voice_is_called_so(still: Visitor) -> None:
     assert "voice only · 3.3 s" in done
 
 
+async def test_a_bot_that_is_heard_is_not_waited_for(still: Visitor) -> None:
+    """While a lost avatar is called again the bot speaks with its own voice; the avatar's, if it comes, counts."""
+    body = """strip.botSpeaking(true); strip.receive({ event: "started", id: 1 }); const before = label(0).innerText;
+        await wait(1300); const speaking = label(0).innerText;
+        strip.receive({ event: "voice", id: 1, ttfbMs: 1400 }); const voiced = label(0).innerText;
+        strip.stop(); track.remove(); return [before, speaking, voiced]"""
+    before, speaking, voiced = await call(still, "timeline.js", STRIP + body)
+    assert "waiting" in before
+    assert "voice only" in speaking
+    assert "speaking" in voiced
+    assert "voice only" not in voiced
+
+
 @pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5, 3.2])
 async def test_labels_on_the_strip_are_whole_words(still: Visitor, seconds: float) -> None:
     """What has no room before the next bar is left out, not cut off; screen readers get all of it."""
