@@ -152,10 +152,17 @@ export class Captions {
     return this.#entries.findLast((entry) => entry.who === "bot");
   }
 
+  /** What is left unsaid is struck through; an answer of which nothing was said goes. */
   #cutOff(entry) {
     entry.interrupted = true;
     if (this.#bot === entry) this.#bot = null;
-    this.#draw(entry);
+    if (entry.segments.some((segment) => segment.spoken !== "")) this.#draw(entry);
+    else this.#remove(entry);
+  }
+
+  #remove(entry) {
+    this.#entries.splice(this.#entries.indexOf(entry), 1);
+    this.#items.get(entry).remove();
   }
 
   #botEntry() {
@@ -197,7 +204,7 @@ export class Captions {
     this.#items.set(entry, item);
     this.#list.append(item);
     this.#draw(entry);
-    if (this.#entries.length > KEEP) this.#items.get(this.#entries.shift()).remove();
+    if (this.#entries.length > KEEP) this.#remove(this.#entries[0]);
     return entry;
   }
 

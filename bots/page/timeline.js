@@ -193,6 +193,10 @@ export class Timeline {
     const right = this.#track.clientWidth - Number.parseFloat(getComputedStyle(this.#track).paddingRight);
     const x = right - this.now * PX_PER_SECOND;
     this.#list.style.transform = `translateX(${x.toFixed(1)}px)`;
+    for (const response of this.#responses) {
+      const item = this.#items.get(response);
+      item.classList.toggle("leaving", x + response.startedAt * PX_PER_SECOND < 0);
+    }
     this.#track.style.backgroundPositionX = `${(x % (TICK_SECONDS * PX_PER_SECOND)).toFixed(1)}px`;
   }
 

@@ -223,6 +223,14 @@ async def test_words_under_way_stay_with_the_answer_that_was_cut_off(still: Visi
     assert [one["interrupted"] for one in entries] == [True, False, False]
 
 
+async def test_an_answer_that_was_cut_off_unheard_is_not_shown(still: Visitor) -> None:
+    """An answer of which no word was said goes when it is interrupted, and late words do not bring it back."""
+    body = """captions.typed("One?"); captions.botSpeaking(true); say(1, "One two", "", true); captions.interrupted();
+        say(1, "One two", "One"); return [captions.entries, list.childElementCount]"""
+    [entry], shown = await call(still, "captions.js", CAPTIONS + body)
+    assert (entry["text"], shown) == ("One?", 1)
+
+
 async def test_silence_cannot_be_interrupted(still: Visitor) -> None:
     """An interruption after everything was said leaves the answer as it is."""
     body = """captions.botSpeaking(true); say(1, "One", "", true); say(1, "One", "One"); captions.botSpeaking(false);
