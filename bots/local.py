@@ -9,18 +9,18 @@ real; the avatar comes from the emulator of this package, unless LEMONSLICE_API_
 import argparse
 import asyncio
 import logging
+import math
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
-from loguru import logger
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import LLMRunFrame
 from pipecat.pipeline.pipeline import Pipeline
@@ -38,6 +38,7 @@ from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
+from checks import caller_is_told, refuse, transport_problems
 from offline.brain import ScriptedBrainService
 from offline.browser import BrowserTransport
 from offline.conversation import NOT_UNDERSTOOD
@@ -52,7 +53,11 @@ PAGE = Path(__file__).parent / "page"
 # The packages of Pipecat's own local services, by the extra that brings them.
 EXTRAS = {"whisper": "faster_whisper", "moonshine": "moonshine_voice", "kokoro": "kokoro_onnx", "piper": "piper"}
 
+# The avatar's picture by its shape, width and height in pixels.
+SIZES = MappingProxyType({"2x3": (368, 560), "9x16": (360, 640), "1x1": (512, 512)})
+
 calls: set[WorkerRunner] = set()
+app.state.aspect = "2x3"
 
 # The ears need the whole utterance and then a tenth of a second, so a turn may end soon after the voice does.
 SPEECH_TIMEOUT = 0.4
@@ -60,16 +65,21 @@ SPEECH_TIMEOUT = 0.4
 EMPTY_TURN_TIMEOUT = 2.0
 
 
-def browser_params() -> TransportParams:
-    """Return what is sent to the browser, and what is taken from it."""
+def browser_params(aspect: str = "2x3") -> TransportParams:
+    """Return what is sent to the browser, and what is taken from it.
+
+    Args:
+        aspect: Shape of the avatar's picture, one of `SIZES`.
+    """
+    width, height = SIZES[aspect]
     return TransportParams(
         audio_in_enabled=True,
         audio_out_enabled=True,
         audio_out_sample_rate=24000,
         audio_out_end_silence_secs=1,
         video_out_enabled=True,
-        video_out_width=368,
-        video_out_height=560,
+        video_out_width=width,
+        video_out_height=height,
         # Pictures are marked for 30 a second. Not live: the newest is shown, as often as needed; live would queue
         # every one without bound, and a slow browser would see the avatar later and later.
         video_out_framerate=30,
@@ -77,15 +87,13 @@ def browser_params() -> TransportParams:
     )
 
 
-def check_installed(args: argparse.Namespace) -> None:
-    """Refuse ears and voices whose package is missing, before anybody calls.
-
-    Raises:
-        SystemExit: Says what to install.
-    """
-    for option, name in (("--ears", args.ears), ("--voice", args.voice)):
-        if name in EXTRAS and find_spec(EXTRAS[name]) is None:
-            raise SystemExit(f"{option} {name} needs its package: uv pip install 'pipecat-ai[{name}]'")
+def missing_packages(args: argparse.Namespace) -> list[str]:
+    """Say for the ears and the voice what to install, where it is missing."""
+    return [
+        f"{option} {name} needs its package: uv pip install 'pipecat-ai[{name}]'"
+        for option, name in (("--ears", args.ears), ("--voice", args.voice))
+        if name in EXTRAS and find_spec(EXTRAS[name]) is None
+    ]
 
 
 def make_ears(name: str) -> STTService:
@@ -118,12 +126,18 @@ def make_voice(args: argparse.Namespace) -> TTSService:
             return EspeakTTSService(stop_events=args.stop_events, pause_between_sentences=args.sentence_pause)
 
 
-def make_avatar(api_url: str) -> LemonSliceVideoService:
-    """Return the avatar: an agent's if one is named, else the emulator's own."""
+def make_avatar(api_url: str, aspect: str = "2x3") -> LemonSliceVideoService:
+    """Return the avatar: an agent's if one is named, else the emulator's own.
+
+    Args:
+        api_url: Address of LemonSlice's API, or of the emulator's.
+        aspect: Shape of its picture, one of `SIZES`.
+    """
     return LemonSliceVideoService(
         api_url=api_url,
         api_key=os.getenv("LEMONSLICE_API_KEY") or "none-needed",
         agent_id=os.getenv("LEMONSLICE_AGENT_ID") or "lem",
+        aspect_ratio=aspect,
     )
 
 
@@ -162,13 +176,18 @@ def make_worker(
 
 async def bot(runner_args: RunnerArguments) -> None:
     """Run one call; Pipecat's runner starts it when a browser connects."""
-    if not isinstance(runner_args, SmallWebRTCRunnerArguments):
-        logger.error("local.py talks to browsers only; see relay.py for other transports")
-        return
+    async with caller_is_told(runner_args):
+        if not isinstance(runner_args, SmallWebRTCRunnerArguments):
+            raise ValueError("local.py talks to browsers over WebRTC only; see relay.py for other transports")
+        await run_bot(runner_args)
+
+
+async def run_bot(runner_args: SmallWebRTCRunnerArguments) -> None:
+    """Run one call."""
     args = runner_args.cli_args or options().parse_args([])
-    transport = BrowserTransport(runner_args.webrtc_connection, browser_params())
+    transport = BrowserTransport(runner_args.webrtc_connection, browser_params(args.aspect))
     ears, voice = await asyncio.to_thread(make_ears, args.ears), await asyncio.to_thread(make_voice, args)
-    worker = make_worker(transport, ears, voice, make_avatar(app.state.lemonslice_url))
+    worker = make_worker(transport, ears, voice, make_avatar(app.state.lemonslice_url, args.aspect))
     runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
     await runner.add_workers(worker)
     calls.add(runner)
@@ -194,9 +213,10 @@ def end_calls_first(number: signal.Signals) -> None:
 
 
 @app.get("/", include_in_schema=False)
-async def page() -> FileResponse:
-    """The page: registered before the runner adds its own, so this one is shown."""
-    return FileResponse(PAGE / "index.html")
+async def page() -> HTMLResponse:
+    """The page, laid out for the picture's shape. Registered before the runner adds its own, so this one is shown."""
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    return HTMLResponse(html.replace('data-aspect="2x3"', f'data-aspect="{app.state.aspect}"'))
 
 
 class Announcement(logging.Handler):
@@ -224,19 +244,53 @@ async def lifespan(served: FastAPI) -> AsyncIterator[None]:
             yield
 
 
+def pause(text: str) -> float:
+    """Return a number of seconds, 0 or more.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"give a number of seconds, 0 or more, not {text!r}")
+    return seconds
+
+
 def options(*, add_help: bool = True) -> argparse.ArgumentParser:
     """Return the options of this bot; the runner adds its own, such as --host and --port."""
     parser = argparse.ArgumentParser(description="Talk to an avatar on this machine", add_help=add_help)
-    parser.add_argument("--ears", choices=("pocketsphinx", "whisper", "moonshine"), default="pocketsphinx")
-    parser.add_argument("--voice", choices=("espeak", "kokoro", "piper"), default="espeak")
+    parser.add_argument(
+        "--ears",
+        choices=("pocketsphinx", "whisper", "moonshine"),
+        default="pocketsphinx",
+        help="speech recognition: pocketsphinx (the default) understands a list of phrases and needs no download; "
+        "whisper and moonshine understand anything, and each needs its package of Pipecat",
+    )
+    parser.add_argument(
+        "--voice",
+        choices=("espeak", "kokoro", "piper"),
+        default="espeak",
+        help="the voice: espeak (the default) needs no download; kokoro and piper sound natural, and each needs its "
+        "package of Pipecat",
+    )
     parser.add_argument(
         "--stop-events",
         choices=("per_turn", "per_sentence", "never"),
         default="per_turn",
-        help="when the voice says that it has stopped (espeak only)",
+        help="when the voice says that it has stopped (espeak only; the default is per_turn)",
     )
     parser.add_argument(
-        "--sentence-pause", type=float, default=0.0, metavar="SECONDS", help="between two sentences (espeak only)"
+        "--sentence-pause",
+        type=pause,
+        default=0.0,
+        metavar="SECONDS",
+        help="silence between two sentences (espeak only; the default is 0)",
+    )
+    parser.add_argument(
+        "--aspect", choices=tuple(SIZES), default="2x3", help="shape of the avatar's picture (the default is 2x3)"
     )
     return parser
 
@@ -244,5 +298,7 @@ def options(*, add_help: bool = True) -> argparse.ArgumentParser:
 app.router.lifespan_context = lifespan
 
 if __name__ == "__main__":
-    check_installed(options(add_help=False).parse_known_args()[0])
+    chosen = options(add_help=False).parse_known_args()[0]
+    app.state.aspect = chosen.aspect
+    refuse([*transport_problems("local.py", ("webrtc",)), *missing_packages(chosen)])
     main(options())

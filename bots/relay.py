@@ -26,8 +26,9 @@ from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.daily.transport import DailyParams
 from pipecat.workers.runner import WorkerRunner
 
+from checks import avatar_problems, caller_is_told, refuse, transport_problems
 from pipecat_lemonslice import LemonSliceVideoService
-from services import choose_services
+from services import choose_services, service_problems
 
 load_dotenv(override=False)
 
@@ -91,10 +92,12 @@ async def run_bot(transport: BaseTransport, runner_args: RunnerArguments) -> Non
 
 async def bot(runner_args: RunnerArguments) -> None:
     """Entry point, for Pipecat's runner and for Pipecat Cloud."""
-    await run_bot(await create_transport(runner_args, TRANSPORTS), runner_args)
+    async with caller_is_told(runner_args):
+        await run_bot(await create_transport(runner_args, TRANSPORTS), runner_args)
 
 
 if __name__ == "__main__":
     from pipecat.runner.run import main
 
+    refuse([*transport_problems("relay.py", tuple(TRANSPORTS)), *avatar_problems(), *service_problems()])
     main()

@@ -1,12 +1,13 @@
 """The services of the relay and shared-room bots, chosen by the keys that are present."""
 
-import importlib.util
 import os
 from dataclasses import dataclass
 
 from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from checks import package_problems
 
 INSTRUCTION = (
     "You are a friendly person on a video call, with a face. Your words are spoken aloud, so write no lists, no emojis "
@@ -32,22 +33,28 @@ class Services:
     turns: UserTurnStrategies | None = None
 
 
+def service_problems() -> list[str]:
+    """What is missing for hearing, thinking and speaking: a key, or the package of a service."""
+    missing = [key for key in KEYS if not os.getenv(key)]
+    if not missing:
+        return package_problems("deepgram", "openai", extra="pipecat-ai[cartesia,deepgram,openai]")
+    if len(missing) == len(KEYS):
+        return package_problems("pocketsphinx", "espeakng_loader", extra="pipecat-lemonslice[local]")
+    return [f"Set {' and '.join(missing)} too (see env.example), or none of {', '.join(KEYS)} to run offline."]
+
+
 def choose_services() -> Services:
     """Return hosted services if their keys are set, the offline ones if none is.
 
     Raises:
-        SystemExit: Some keys are set and some are not, or the packages of the chosen services are missing.
+        RuntimeError: Something is missing; says what.
     """
-    missing = [key for key in KEYS if not os.getenv(key)]
-    if not missing:
-        return _hosted()
-    if len(missing) == len(KEYS):
-        return _offline()
-    raise SystemExit(f"Set {' and '.join(missing)} too (see env.example), or none of {', '.join(KEYS)} to run offline.")
+    if problems := service_problems():
+        raise RuntimeError(" ".join(problems))
+    return _hosted() if os.getenv(KEYS[0]) else _offline()
 
 
 def _hosted() -> Services:
-    _require("deepgram", "cartesia", "openai", extra="pipecat-ai[cartesia,deepgram,openai]")
     from pipecat.services.cartesia.tts import CartesiaTTSService
     from pipecat.services.deepgram.stt import DeepgramSTTService
     from pipecat.services.openai.llm import OpenAILLMService
@@ -67,7 +74,6 @@ def _hosted() -> Services:
 
 
 def _offline() -> Services:
-    _require("pocketsphinx", "espeakng_loader", extra="pipecat-lemonslice[local]")
     from pipecat.turns.user_start import VADUserTurnStartStrategy
     from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 
@@ -87,9 +93,3 @@ def _offline() -> Services:
             stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.4)],
         ),
     )
-
-
-def _require(*modules: str, extra: str) -> None:
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    if missing:
-        raise SystemExit(f"{', '.join(missing)} is not installed: pip install '{extra}'")

@@ -18,8 +18,9 @@ from pipecat.runner.utils import create_transport
 from pipecat.transports.daily.transport import DailyParams, DailyTransport
 from pipecat.workers.runner import WorkerRunner
 
+from checks import avatar_problems, caller_is_told, refuse, transport_problems
 from relay import GREETING, make_avatar
-from services import choose_services
+from services import choose_services, service_problems
 
 load_dotenv(override=False)
 
@@ -27,9 +28,8 @@ load_dotenv(override=False)
 TRANSPORTS = {"daily": lambda: DailyParams(audio_in_enabled=True, audio_out_enabled=True)}
 
 
-async def bot(runner_args: RunnerArguments) -> None:
-    """Entry point, for Pipecat's runner and for Pipecat Cloud."""
-    transport = cast("DailyTransport", await create_transport(runner_args, TRANSPORTS))
+async def run_bot(transport: DailyTransport, runner_args: RunnerArguments) -> None:
+    """Run one call."""
     services = choose_services()
     avatar = make_avatar(transport=transport)
     context = LLMContext()
@@ -62,7 +62,14 @@ async def bot(runner_args: RunnerArguments) -> None:
     await runner.run()
 
 
+async def bot(runner_args: RunnerArguments) -> None:
+    """Entry point, for Pipecat's runner and for Pipecat Cloud."""
+    async with caller_is_told(runner_args):
+        await run_bot(cast("DailyTransport", await create_transport(runner_args, TRANSPORTS)), runner_args)
+
+
 if __name__ == "__main__":
     from pipecat.runner.run import main
 
+    refuse([*transport_problems("shared_room.py", tuple(TRANSPORTS)), *avatar_problems(), *service_problems()])
     main()

@@ -18,15 +18,26 @@ from pipecat.runner.utils import create_transport
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
 
+from checks import avatar_problems, caller_is_told, package_problems, refuse, transport_problems
 from relay import GREETING, TRANSPORTS, make_avatar
 from services import INSTRUCTION
 
 
+def model_problems() -> list[str]:
+    """What is missing for the realtime model: its key, or its package."""
+    if not os.getenv("OPENAI_API_KEY"):
+        return ["Set OPENAI_API_KEY (see env.example): a realtime model cannot be run offline."]
+    return package_problems("openai", extra="pipecat-ai[openai]")
+
+
 def make_model() -> FrameProcessor:
-    """The realtime model; its speech comes as plain TTS audio, without any event at its end."""
-    key = os.getenv("OPENAI_API_KEY")
-    if not key:
-        raise SystemExit("Set OPENAI_API_KEY (see env.example): a realtime model cannot be run offline.")
+    """The realtime model; its speech comes as plain TTS audio, without any event at its end.
+
+    Raises:
+        RuntimeError: Something is missing; says what.
+    """
+    if problems := model_problems():
+        raise RuntimeError(" ".join(problems))
     from pipecat.services.openai.realtime.events import (
         AudioConfiguration,
         AudioInput,
@@ -42,14 +53,13 @@ def make_model() -> FrameProcessor:
         )
     )
     return OpenAIRealtimeLLMService(
-        api_key=key,
+        api_key=os.environ["OPENAI_API_KEY"],
         settings=OpenAIRealtimeLLMService.Settings(session_properties=properties, system_instruction=INSTRUCTION),
     )
 
 
-async def bot(runner_args: RunnerArguments) -> None:
-    """Entry point, for Pipecat's runner and for Pipecat Cloud."""
-    transport = await create_transport(runner_args, TRANSPORTS)
+async def run_bot(transport: BaseTransport, runner_args: RunnerArguments) -> None:
+    """Run one call."""
     context = LLMContext([{"role": "developer", "content": GREETING}])
     user, assistant = LLMContextAggregatorPair(
         context, user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer())
@@ -70,7 +80,14 @@ async def bot(runner_args: RunnerArguments) -> None:
     await runner.run()
 
 
+async def bot(runner_args: RunnerArguments) -> None:
+    """Entry point, for Pipecat's runner and for Pipecat Cloud."""
+    async with caller_is_told(runner_args):
+        await run_bot(await create_transport(runner_args, TRANSPORTS), runner_args)
+
+
 if __name__ == "__main__":
     from pipecat.runner.run import main
 
+    refuse([*transport_problems("speech_to_speech.py", tuple(TRANSPORTS)), *avatar_problems(), *model_problems()])
     main()

@@ -10,6 +10,7 @@ from PIL import Image
 from pipecat.frames.frames import (
     EndWorkerFrame,
     Frame,
+    InterruptionFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
@@ -41,6 +42,7 @@ class ScriptedBrainService(LLMService):
         super().__init__(settings=_settings(), **kwargs)
         self._token_seconds = token_seconds
         self._faces = cycle(FACES)
+        self._responding = False
 
     def can_generate_metrics(self) -> bool:
         """Say that time to first byte and processing are measured."""
@@ -56,24 +58,34 @@ class ScriptedBrainService(LLMService):
         await super().process_frame(frame, direction)
         if isinstance(frame, LLMContextFrame):
             await self._respond(frame.context)
-        else:
-            await self.push_frame(frame, direction)
+            return
+        await self.push_frame(frame, direction)
+        # A voice speaks what it has of a sentence when the response ends. Behind the interruption it has nothing.
+        if isinstance(frame, InterruptionFrame) and self._responding:
+            await self._end_response()
 
     async def _respond(self, context: LLMContext) -> None:
-        """One response, between its start and its end whatever happens, as with any LLM."""
+        """One response, between its start and its end. An interruption cancels this and ends the response itself."""
         steps = answer(cast("Sequence[Mapping[str, Any]]", context.get_messages()))
+        self._responding = True
         await self.push_frame(LLMFullResponseStartFrame())
         await self.start_processing_metrics()
         await self.start_ttfb_metrics()
         try:
             for step in steps:
                 await self._take(step)
-        finally:
-            await self.stop_processing_metrics()
-            await self.push_frame(LLMFullResponseEndFrame())
+        except Exception:
+            await self._end_response()
+            raise
+        await self._end_response()
         # Behind the end of the response: the call ends when the words before it have been heard.
         if HangUp() in steps:
             await self.push_frame(EndWorkerFrame(reason="goodbye"))
+
+    async def _end_response(self) -> None:
+        self._responding = False
+        await self.stop_processing_metrics()
+        await self.push_frame(LLMFullResponseEndFrame())
 
     async def _take(self, step: Step) -> None:
         match step:

@@ -11,6 +11,7 @@ import { Peer } from "./peer.js";
 import { serverAnswers } from "./signalling.js";
 
 const READY_AGAIN_MS = 4_000;
+const LATE_MS = 15_000;
 const GIVE_UP_MS = 10 * 60_000;
 const FIRST_MS = 500;
 const MOST_MS = 4_000;
@@ -26,6 +27,9 @@ export function backoff(n, chance) {
  * @property {"fresh"|"hung-up"|"left"|"failed"} [cause] Why it is idle.
  * @property {string} [why] A sentence for the user.
  * @property {boolean} [again] Connecting again after a loss.
+ * @property {"server"|"answer"|"media"} [stage] What is waited for while connecting: that the server takes the call,
+ *   that it answers the offer, and that sound and picture find a way.
+ * @property {boolean} [late] The call is open, and the bot has not answered in it for long.
  * @property {number} [retryAt] `performance.now()` of the next attempt while waiting.
  */
 export class Call {
@@ -36,6 +40,7 @@ export class Call {
   #lostAt = 0;
   #timer = 0;
   #readyTimer = 0;
+  #lateTimer = 0;
   /** @type {CallState} */
   state = { name: "idle", cause: "fresh", why: "" };
 
@@ -55,6 +60,12 @@ export class Call {
   hangUp() {
     this.#drop();
     if (this.state.name !== "idle") this.#set({ name: "idle", cause: "hung-up", why: "You hung up." });
+  }
+
+  /** The bot says that it cannot go on. */
+  fail(why) {
+    this.#drop();
+    if (this.state.name !== "idle") this.#set({ name: "idle", cause: "failed", why });
   }
 
   /** Tries now, if it is waiting to try: the network came back, or the user looks at the page again. */
@@ -85,16 +96,18 @@ export class Call {
   #drop() {
     clearTimeout(this.#timer);
     clearInterval(this.#readyTimer);
+    clearTimeout(this.#lateTimer);
     this.#peer?.close();
     this.#peer = null;
   }
 
   async #try(again) {
     this.#drop();
-    this.#set({ name: "connecting", again });
+    this.#set({ name: "connecting", again, stage: "server" });
     const peer = new Peer({
       onMessage: (event) => this.#receive(event),
       onTrack: (track) => this.#handlers.onTrack(track),
+      onStage: (stage) => this.#peer === peer && this.#set({ name: "connecting", again, stage }),
       onEnd: (kind, why) => this.#ended(peer, kind, why),
     });
     this.#peer = peer;
@@ -113,11 +126,14 @@ export class Call {
     announce();
     // A bot that is still setting up drops what it is told: said again until it answers.
     this.#readyTimer = setInterval(announce, READY_AGAIN_MS);
+    this.#lateTimer = setTimeout(() => this.#set({ name: "open", late: true }), LATE_MS);
   }
 
   #receive(event) {
     if (event.kind === "ready") {
       clearInterval(this.#readyTimer);
+      clearTimeout(this.#lateTimer);
+      if (this.state.late) this.#set({ name: "open" });
       this.#attempt = 0;
     }
     this.#handlers.onMessage(event);

@@ -33,17 +33,22 @@ export class Captions {
   #speech = null;
   #speaking = false;
   #following = true;
+  #newest;
+  #spokenUpTo = -1;
   #response = null;
 
   /**
    * @param {HTMLElement} list Where the bubbles go.
    * @param {HTMLElement} announcer A polite live region for whole sentences.
+   * @param {HTMLElement} newest The button that leads to the newest line; shown while there is one out of view.
    */
-  constructor(list, announcer) {
+  constructor(list, announcer, newest) {
     this.#list = list;
     this.#announcer = announcer;
+    this.#newest = newest;
+    newest.addEventListener("click", () => this.toNewest());
     list.addEventListener("scroll", () => this.#scrolled());
-    new ResizeObserver(() => this.#follow()).observe(list);
+    new ResizeObserver(() => this.#following && this.#follow()).observe(list);
   }
 
   /** Plain copies, oldest first. */
@@ -61,8 +66,15 @@ export class Captions {
   /** A new call: its segment numbers mean nothing to the old one's. */
   newCall() {
     this.#segments.clear();
+    this.#spokenUpTo = -1;
     this.#bot = this.#speech = this.#response = null;
     this.#speaking = false;
+  }
+
+  /** Shows the newest line, and goes on to. */
+  toNewest() {
+    this.#following = true;
+    this.#follow();
   }
 
   note(text) {
@@ -77,6 +89,7 @@ export class Captions {
   typed(text, id = null) {
     this.#speech = null;
     const segments = [{ id: null, text, spoken: text, remaining: "" }];
+    this.#following = true;
     return this.#add({ who: "user", typed: true, pending: true, id, segments });
   }
 
@@ -93,11 +106,13 @@ export class Captions {
 
   /**
    * A segment, or how far it has been spoken. Its first message waits on the server until the bot is heard, and may
-   * come behind news of its words: it takes nothing back. Speech is in order: what comes before spoken words was said.
+   * come behind news of its words: it takes nothing back. Speech is in order, and so are the numbers of segments: what
+   * comes before spoken words was said, and what is announced behind spoken words of a later number was cut off unheard.
    */
   botText({ id, text, spoken, remaining, first }) {
     const known = this.#segments.get(id);
-    if (known ? known.entry.interrupted || first : text.trim() === "") return;
+    if (known ? known.entry.interrupted || first : text.trim() === "" || (id !== null && id < this.#spokenUpTo)) return;
+    if (id !== null && spoken !== "") this.#spokenUpTo = id;
     const entry = known?.entry ?? this.#botEntry();
     const segment = known?.segment ?? this.#begin(entry, id, text);
     Object.assign(segment, { text, spoken, remaining });
@@ -137,10 +152,17 @@ export class Captions {
     return this.#entries.findLast((entry) => entry.who === "bot");
   }
 
+  /** What is left unsaid is struck through; an answer of which nothing was said goes. */
   #cutOff(entry) {
     entry.interrupted = true;
     if (this.#bot === entry) this.#bot = null;
-    this.#draw(entry);
+    if (entry.segments.some((segment) => segment.spoken !== "")) this.#draw(entry);
+    else this.#remove(entry);
+  }
+
+  #remove(entry) {
+    this.#entries.splice(this.#entries.indexOf(entry), 1);
+    this.#items.get(entry).remove();
   }
 
   #botEntry() {
@@ -182,7 +204,7 @@ export class Captions {
     this.#items.set(entry, item);
     this.#list.append(item);
     this.#draw(entry);
-    if (this.#entries.length > KEEP) this.#items.get(this.#entries.shift()).remove();
+    if (this.#entries.length > KEEP) this.#remove(this.#entries[0]);
     return entry;
   }
 
@@ -213,11 +235,13 @@ export class Captions {
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.#list;
     this.#following = scrollHeight - scrollTop - clientHeight < NEAR_BOTTOM_PX;
+    if (this.#following) this.#newest.hidden = true;
   }
 
-  /** Keeps the newest line in view, unless the reader has scrolled back. */
+  /** Keeps the newest line in view, unless the reader has scrolled back: then it is offered. */
   #follow() {
     if (this.#following) this.#list.scrollTop = this.#list.scrollHeight;
+    this.#newest.hidden = this.#following;
   }
 
   #announce(text) {

@@ -17,7 +17,7 @@ const $ = (id) => document.getElementById(id);
 const UNDECIDED_MS = 1_500;
 const PAINT_MS = 80;
 
-const captions = new Captions($("captions"), $("announce"));
+const captions = new Captions($("captions"), $("announce"), $("newest"));
 const timeline = new Timeline($("track"), $("responses"), $("responses-none"));
 const notices = new Notices($("notices"));
 const microphone = new Microphone(microphoneChanged);
@@ -48,8 +48,8 @@ function pressCall() {
 
 function callChanged(state) {
   const { name, cause } = state;
-  if (name === "connecting") newCall();
-  if (name === "open") opened();
+  if (name === "connecting" && before.name !== "connecting") newCall();
+  if (name === "open" && before.name !== "open") opened();
   if (name === "waiting" || name === "idle") closed(name, cause);
   before = state;
   render();
@@ -59,6 +59,7 @@ function newCall() {
   notices.set("error", null);
   captions.newCall();
   avatar = { status: "", detail: "" };
+  timeline.voiceOnly(false);
   ready = false;
 }
 
@@ -88,6 +89,8 @@ function receive(event) {
       break;
     case "avatar":
       avatar = event;
+      timeline.voiceOnly(avatar.status === "voice_only");
+      if (avatar.status === "here") notices.set("error", null);
       break;
     case "response":
       timeline.receive(event);
@@ -107,17 +110,25 @@ function receive(event) {
       break;
     case "bot-speaking":
       captions.botSpeaking(event.on);
+      timeline.botSpeaking(event.on);
       break;
     case "user-speaking":
       hearing = event.on;
       break;
     case "error":
-      notices.set("error", { text: event.text || "The bot reports an error.", action: "Dismiss", act: () => notices.set("error", null) });
+      failed(event);
       break;
     default:
       return;
   }
   render();
+}
+
+/** A notice stays until it is dismissed, or the avatar is here; a call that cannot go on ends. */
+function failed({ text, fatal }) {
+  const why = text || "The bot reports an error.";
+  if (fatal) call.fail(why);
+  else notices.set("error", { text: why, action: "Dismiss", act: () => notices.set("error", null) });
 }
 
 function becomeReady() {
@@ -191,7 +202,7 @@ function render() {
 }
 
 function renderStatus() {
-  const { tone, text, detail } = describe(call.state, avatar, microphone.state);
+  const { tone, text, detail } = describe(call.state, avatar, microphone.state, { ready, picture: picture.state });
   Object.assign($("status").dataset, { tone, avatar: avatar.status });
   put($("status-text"), text);
   put($("status-detail"), detail);

@@ -28,8 +28,8 @@ export class Peer {
   #ended = false;
 
   /**
-   * @param {object} handlers `onMessage(event)`, `onTrack(track)` and, once, `onEnd(kind, why)` with kind
-   *   "left" (the bot said goodbye) or "lost". None is called after `close`.
+   * @param {object} handlers `onMessage(event)`, `onTrack(track)`, `onStage("answer" | "media")` while connecting and,
+   *   once, `onEnd(kind, why)` with kind "left" (the bot said goodbye) or "lost". None is called after `close`.
    */
   constructor(handlers) {
     this.#handlers = handlers;
@@ -40,8 +40,11 @@ export class Peer {
     const signal = this.#stop.signal;
     this.#session = await Session.start(signal);
     signal.throwIfAborted();
+    this.#handlers.onStage("answer");
     this.#build(audioTrack);
     await this.#negotiate();
+    signal.throwIfAborted();
+    this.#handlers.onStage("media");
     await this.#opened();
     this.#pings = setInterval(() => this.#ping(), PING_MS);
     this.#ping();

@@ -9,8 +9,9 @@ const PX_PER_SECOND = 26;
 const TICK_SECONDS = 5;
 /** A hair between one bar and the next. */
 const GAP_SECONDS = 0.06;
-/** Room that a label needs at least. */
-const LABEL_SECONDS = 3;
+/** The bot has been speaking for so long in a response without a voice of the avatar's: it is the bot's own. */
+const PLAIN_SECONDS = 1;
+const JOINT = " · ";
 const KEEP = 40;
 const STEP_MS = 25;
 const CALM_MS = 500;
@@ -28,13 +29,15 @@ const REASONS = {
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const px = (seconds) => `${(seconds * PX_PER_SECOND).toFixed(1)}px`;
 const part = (className) => Object.assign(document.createElement("span"), { className });
+const seen = (className) => Object.assign(part(className), { ariaHidden: "true" });
 
-/** What is known of a response so far, as two short lines: ["finished", "312 ms · 3.2 s"]. */
-export function caption({ state, reason, ttfbMs, audioSeconds }) {
-  const wait = ttfbMs === null ? "" : `${ttfbMs} ms`;
+/** What is known of a response so far, as a word or two and the figures: ["finished", "312 ms", "3.2 s"]. */
+export function caption({ state, reason, plainAt, ttfbMs, audioSeconds }) {
+  const plain = plainAt !== null && ttfbMs === null;
+  const wait = ttfbMs !== null ? `${ttfbMs} ms` : plain && state === "done" ? "voice only" : "";
   const length = audioSeconds === null ? "" : `${audioSeconds.toFixed(1)} s`;
-  const head = state === "done" ? (REASONS[reason] ?? reason) : state === "voice" ? "speaking" : "waiting";
-  return [head, [wait, length].filter(Boolean).join(" · ")];
+  const open = state === "voice" ? "speaking" : plain ? "voice only" : "waiting";
+  return [state === "done" ? (REASONS[reason] ?? reason) : open, ...[wait, length].filter(Boolean)];
 }
 
 /**
@@ -42,6 +45,7 @@ export function caption({ state, reason, ttfbMs, audioSeconds }) {
  * @property {number} id As the service counts them, from 1 in each call.
  * @property {"started"|"voice"|"done"} state
  * @property {number} startedAt Seconds on the strip's clock, as are voiceAt and doneAt (null: not yet).
+ * @property {number|null} plainAt When it was said with the bot's own voice, for want of an avatar.
  * @property {number|null} ttfbMs Time to the first voice.
  * @property {number|null} audioSeconds
  * @property {string} reason
@@ -55,6 +59,8 @@ export class Timeline {
   #items = new WeakMap();
   #elapsed = 0;
   #since = null;
+  #voiceOnly = false;
+  #speaking = false;
 
   constructor(track, list, none) {
     this.#track = track;
@@ -79,11 +85,23 @@ export class Timeline {
     this.#step();
   }
 
+  /** Whether what is said now is said without the avatar: then there is no voice of the avatar's to wait for. */
+  voiceOnly(on) {
+    this.#voiceOnly = on;
+    if (on) this.#open().forEach((response) => this.#plain(response));
+  }
+
+  /** Whether the bot is heard, with whatever voice. */
+  botSpeaking(on) {
+    this.#speaking = on;
+  }
+
   /** The call is over or lost: what has no end yet gets one. */
   stop() {
     this.#open().forEach((response) => this.#end(response, "connection_lost", null));
     this.#elapsed = this.now;
     this.#since = null;
+    this.#speaking = false;
   }
 
   receive({ event, id, ttfbMs, reason, audioSeconds }) {
@@ -98,12 +116,12 @@ export class Timeline {
   }
 
   #begin(id) {
-    const blank = { voiceAt: null, doneAt: null, ttfbMs: null, audioSeconds: null, reason: "" };
+    const blank = { voiceAt: null, plainAt: this.#voiceOnly ? this.now : null, doneAt: null, ttfbMs: null, audioSeconds: null, reason: "" };
     const response = { id, state: "started", startedAt: this.now, ...blank };
     const previous = this.#responses.at(-1);
-    if (previous) this.#room(previous, response.startedAt);
     this.#responses.push(response);
     this.#items.set(response, this.#item(response));
+    if (previous) this.#fit(previous, response.startedAt - previous.startedAt - GAP_SECONDS);
     this.#none.hidden = true;
     if (this.#responses.length > KEEP) this.#items.get(this.#responses.shift()).remove();
     this.#draw(response);
@@ -111,6 +129,12 @@ export class Timeline {
 
   #voice(response, ttfbMs) {
     Object.assign(response, { state: "voice", voiceAt: this.now, ttfbMs });
+    this.#draw(response);
+  }
+
+  #plain(response) {
+    if (response.state !== "started" || response.plainAt !== null) return;
+    response.plainAt = this.now;
     this.#draw(response);
   }
 
@@ -124,50 +148,64 @@ export class Timeline {
     const bar = part("bar");
     bar.append(part("wait"));
     const label = part("label");
-    label.append(part("head"), part("facts"));
+    label.append(seen("head"), seen("facts"), part("hidden"));
     item.append(bar, label);
     item.style.left = px(startedAt);
     this.#list.append(item);
     return item;
   }
 
-  /** A label may use the space up to the next bar, no more; where that is too little only readers get it. */
-  #room(response, until) {
-    const label = this.#items.get(response).lastChild;
-    label.style.maxWidth = px(until - response.startedAt - GAP_SECONDS);
-    label.classList.toggle("tight", until - response.startedAt < LABEL_SECONDS);
+  /** A label may use the space up to the next bar: what does not fit whole is left out, and readers get it all. */
+  #fit(response, seconds) {
+    const [head, facts] = this.#items.get(response).lastChild.children;
+    const [, ...figures] = caption(response);
+    const fits = (line) => line.offsetWidth <= seconds * PX_PER_SECOND;
+    if (!fits(head)) head.textContent = "";
+    while (!fits(facts) && figures.pop()) facts.textContent = figures.join(JOINT);
   }
 
   #draw(response) {
     const item = this.#items.get(response);
     item.dataset.state = response.state;
     item.dataset.reason = response.reason;
-    const [head, facts] = caption(response);
-    item.querySelector(".head").textContent = head;
-    item.querySelector(".facts").textContent = facts;
+    const [head, ...figures] = caption(response);
+    const facts = figures.join(JOINT);
+    const [shown, below, read] = item.lastChild.children;
+    shown.textContent = head;
+    below.textContent = facts;
+    read.textContent = `${head} ${facts}`;
     item.title = [`Response ${response.id}: ${head}`, facts, response.reason].filter(Boolean).join(", ");
+    const next = this.#responses[this.#responses.indexOf(response) + 1];
+    if (next) this.#fit(response, next.startedAt - response.startedAt - GAP_SECONDS);
     this.#stretch(response);
     this.#move();
   }
 
   #stretch(response) {
-    const { startedAt, voiceAt, doneAt } = response;
+    const { startedAt, voiceAt, plainAt, doneAt } = response;
     const bar = this.#items.get(response).firstChild;
     const end = doneAt ?? this.now;
     bar.style.width = px(end - startedAt - GAP_SECONDS);
-    bar.firstChild.style.width = px((voiceAt ?? end) - startedAt);
+    bar.firstChild.style.width = px((voiceAt ?? plainAt ?? end) - startedAt);
   }
 
   #move() {
     const right = this.#track.clientWidth - Number.parseFloat(getComputedStyle(this.#track).paddingRight);
     const x = right - this.now * PX_PER_SECOND;
     this.#list.style.transform = `translateX(${x.toFixed(1)}px)`;
+    for (const response of this.#responses) {
+      const item = this.#items.get(response);
+      item.classList.toggle("leaving", x + response.startedAt * PX_PER_SECOND < 0);
+    }
     this.#track.style.backgroundPositionX = `${(x % (TICK_SECONDS * PX_PER_SECOND)).toFixed(1)}px`;
   }
 
   #step() {
     if (this.#since === null) return;
-    this.#open().forEach((response) => this.#stretch(response));
+    for (const response of this.#open()) {
+      if (this.#speaking && this.now - response.startedAt > PLAIN_SECONDS) this.#plain(response);
+      this.#stretch(response);
+    }
     this.#move();
     setTimeout(() => requestAnimationFrame(() => this.#step()), calm.matches ? CALM_MS : STEP_MS);
   }

@@ -51,6 +51,7 @@ class Output(BaseOutputTransport):
 
     async def write_video_frame(self, frame: OutputImageRawFrame) -> bool:
         self._browser.pictures += 1
+        self._browser.sizes.add(frame.size)
         return True
 
     async def send_message(self, frame: Any) -> None:
@@ -61,11 +62,12 @@ class Output(BaseOutputTransport):
 class Browser(BaseTransport):
     """Somebody in a call, without a network."""
 
-    def __init__(self) -> None:
+    def __init__(self, aspect: str = "2x3") -> None:
         super().__init__()
-        params = local.browser_params()
+        params = local.browser_params(aspect)
         self._ins, self._outs = Input(params), Output(self, params)
         self.pictures = 0
+        self.sizes: set[tuple[int, int]] = set()
         self.messages: list[dict[str, Any]] = []
         self.news = asyncio.Event()
         self._register_event_handler("on_client_disconnected")
@@ -116,8 +118,9 @@ class Browser(BaseTransport):
 async def call(*arguments: str) -> AsyncIterator[tuple[Browser, Avatar, asyncio.Task[None], Emulator]]:
     """A call that has been answered: the browser is ready, and the avatar is there."""
     async with Emulator(EmulatorOptions(latency=0.05)) as emulator:
-        browser, args = Browser(), local.options().parse_args(arguments)
-        avatar = local.make_avatar(emulator.api_url)
+        args = local.options().parse_args(arguments)
+        browser = Browser(args.aspect)
+        avatar = local.make_avatar(emulator.api_url, args.aspect)
         worker = local.make_worker(browser, local.make_ears(args.ears), local.make_voice(args), avatar)
         running = await started(worker)
         try:
@@ -167,6 +170,15 @@ async def test_responses_end_whatever_the_voice_says(stop_events: str, reason: s
         assert "but I meant it" in browser.spoken()
 
 
+@pytest.mark.parametrize(("aspect", "size"), [("2x3", (368, 560)), ("9x16", (360, 640)), ("1x1", (512, 512))])
+async def test_the_picture_has_the_shape_that_was_asked_for(aspect: str, size: tuple[int, int]) -> None:
+    """The session is asked for it, and pictures leave for the browser in its size, the first one included."""
+    async with call("--aspect", aspect) as (browser, avatar, _, emulator):
+        await avatar.wait_for(Kind.VOICE)
+        assert emulator.sessions[0].request.body["aspect_ratio"] == aspect
+        assert browser.sizes == {size}
+
+
 async def test_the_picture_changes_on_request() -> None:
     """The avatar gets a new picture and says something about it."""
     async with call() as (browser, avatar, _, _):
@@ -192,14 +204,15 @@ def test_a_missing_package_is_named_before_anybody_calls(
 ) -> None:
     """The error says what to install, for any of Pipecat's own local services."""
     monkeypatch.setattr(local, "find_spec", lambda _: None)
-    with pytest.raises(SystemExit, match=rf"{arguments[0]} {arguments[1]} needs .*pipecat-ai\[{arguments[1]}\]"):
-        local.check_installed(local.options().parse_args(arguments))
+    [line] = local.missing_packages(local.options().parse_args(arguments))
+    assert f"{arguments[0]} {arguments[1]} needs" in line
+    assert f"pipecat-ai[{arguments[1]}]" in line
 
 
 def test_the_offline_services_need_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """The defaults pass on any machine."""
     monkeypatch.setattr(local, "find_spec", lambda _: None)
-    local.check_installed(local.options().parse_args([]))
+    assert local.missing_packages(local.options().parse_args([])) == []
 
 
 async def test_the_page_is_served_at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,6 +227,15 @@ async def test_the_page_is_served_at_the_root(monkeypatch: pytest.MonkeyPatch) -
         assert "<html" in answers[0].text
         assert answers[2].json() == {"status": "ready"}
         assert served.state.lemonslice_url.startswith("http://127.0.0.1:")
+
+
+async def test_the_page_is_laid_out_for_the_shape_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows the shape before the first picture comes."""
+    monkeypatch.setattr(local.app.state, "aspect", "9x16")
+    served = FastAPI()
+    served.get("/")(local.page)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served)) as client:
+        assert 'data-aspect="9x16"' in (await client.get("http://bot/")).text
 
 
 async def test_another_lemonslice_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,12 +58,16 @@ def free_port() -> int:
 class Bot:
     """The process of the local bot, started and ended as its user would. It keeps its port across restarts."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
         """Create a bot that is not running yet.
 
         Args:
             log: File that receives what the process prints.
+            *arguments: For its command line.
+            **environment: What its environment has beside that of the tests.
         """
+        self._arguments = arguments
+        self._environment = environment
         self.port = free_port()
         self.url = f"http://localhost:{self.port}/"
         self._log = log
@@ -84,8 +88,8 @@ class Bot:
             await asyncio.sleep(POLL)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, str(BOT), "--port", str(self.port)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        arguments = [sys.executable, str(BOT), "--port", str(self.port), *self._arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **self._environment}
         with self._log.open("ab") as out:
             return subprocess.Popen(arguments, env=environment, stdout=out, stderr=subprocess.STDOUT)
 

@@ -1,5 +1,6 @@
 """The page's modules and its face, in a real browser without a bot: what they understand, decide and show."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,7 +9,7 @@ import pipecat.processors.frameworks.rtvi.models as RTVI
 import pytest
 import pytest_asyncio
 from pipecat.transports.smallwebrtc.connection import PeerLeftMessage, RenegotiateMessage, SignallingMessage
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 from pydantic import BaseModel, TypeAdapter
 
 from pipecat_lemonslice.frames import response_message, status_message
@@ -17,6 +18,7 @@ from tests.browser.driver import DESKTOP, PAGE, PHONE, Visitor, visit
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 URL = "http://localhost:9/"
+SIZES = {"2x3": (368, 560), "9x16": (360, 640), "1x1": (512, 512)}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -135,7 +137,7 @@ async def test_waiting_times_double_up_to_a_limit(still: Visitor) -> None:
 
 CAPTIONS = """
     const list = document.createElement("ol"), announcer = document.createElement("p");
-    const captions = new it.Captions(list, announcer);
+    const captions = new it.Captions(list, announcer, document.createElement("button"));
     const say = (id, text, spoken, first = false) =>
         captions.botText({ id, text, spoken, remaining: text.slice(spoken.length).trim(), first });
     const hear = (text, final) => captions.userText({ text, final, typed: false, id: null });
@@ -172,6 +174,46 @@ async def test_a_late_beginning_takes_no_words_back(still: Visitor) -> None:
     assert await call(still, "captions.js", CAPTIONS + body) == ["One", "One two Three"]
 
 
+async def test_what_was_cut_off_unheard_is_not_shown_behind_what_is_heard(still: Visitor) -> None:
+    """Pipecat announces a segment that was cut off before it was heard when the next answer has begun."""
+    body = """say(7, "Three four", "Three"); say(5, "One two", "", true); say(7, "Three four", "Three four");
+        say(8, "Five", "", true); return captions.entries"""
+    [entry] = await call(still, "captions.js", CAPTIONS + body)
+    assert (entry["text"], entry["spoken"]) == ("Three four Five", "Three four")
+
+
+SCROLLED = """
+    const list = document.createElement("ol"), newest = document.createElement("button");
+    list.style.cssText = "height: 80px; overflow-y: auto"; newest.hidden = true; document.body.append(list);
+    const captions = new it.Captions(list, document.createElement("p"), newest);
+    const atEnd = () => list.scrollHeight - list.scrollTop - list.clientHeight < 2;
+    const read = async (place) => {
+        list.scrollTop = place;
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    };
+    for (let line = 0; line < 30; line += 1) captions.note(`Line ${line}`);
+    const began = atEnd();
+    await read(0);
+    const quiet = newest.hidden;
+"""
+
+
+async def test_what_is_sent_is_shown_wherever_one_has_scrolled_to(still: Visitor) -> None:
+    """Sending leads to the newest line, and the page goes on to follow what comes."""
+    body = """captions.typed("Hello"); const sent = atEnd(), offered = !newest.hidden; captions.note("And on");
+        const on = atEnd(); list.remove(); return [began, quiet, sent, offered, on]"""
+    assert await call(still, "captions.js", SCROLLED + body) == [True, True, True, False, True]
+
+
+async def test_new_text_is_offered_to_who_reads_back(still: Visitor) -> None:
+    """Who has scrolled back stays there, and gets a button that leads to the newest line; it goes when one is there."""
+    body = """captions.note("New"); const place = list.scrollTop, offered = !newest.hidden;
+        newest.click(); const there = atEnd(), gone = newest.hidden;
+        await read(0); captions.note("Newer"); const again = !newest.hidden;
+        await read(list.scrollHeight); list.remove(); return [place, offered, there, gone, again, newest.hidden]"""
+    assert await call(still, "captions.js", SCROLLED + body) == [0, True, True, True, True, True]
+
+
 async def test_words_under_way_stay_with_the_answer_that_was_cut_off(still: Visitor) -> None:
     """What arrives between a typed line and the server's interruption belongs to the old answer."""
     body = """captions.botSpeaking(true); say(1, "One.", "One."); captions.typed("Stop"); say(2, "Two.", "", true);
@@ -179,6 +221,14 @@ async def test_words_under_way_stay_with_the_answer_that_was_cut_off(still: Visi
     entries = await call(still, "captions.js", CAPTIONS + body)
     assert [one["text"] for one in entries] == ["One. Two.", "Stop", "Three."]
     assert [one["interrupted"] for one in entries] == [True, False, False]
+
+
+async def test_an_answer_that_was_cut_off_unheard_is_not_shown(still: Visitor) -> None:
+    """An answer of which no word was said goes when it is interrupted, and late words do not bring it back."""
+    body = """captions.typed("One?"); captions.botSpeaking(true); say(1, "One two", "", true); captions.interrupted();
+        say(1, "One two", "One"); return [captions.entries, list.childElementCount]"""
+    [entry], shown = await call(still, "captions.js", CAPTIONS + body)
+    assert (entry["text"], shown) == ("One?", 1)
 
 
 async def test_silence_cannot_be_interrupted(still: Visitor) -> None:
@@ -228,6 +278,82 @@ async def test_the_strip_closes_what_a_lost_call_left_open(still: Visitor) -> No
     assert (response["state"], response["reason"], response["ttfbMs"]) == ("done", "connection_lost", 250)
 
 
+STRIP = """
+    const [track, list, none] = ["div", "ol", "p"].map((tag) => document.createElement(tag));
+    track.className = "track"; track.append(list, none); document.body.append(track);
+    const strip = new it.Timeline(track, list, none); strip.start();
+    const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+    const label = (place) => list.children[place].querySelector(".label");
+"""
+
+
+async def test_the_bots_own_voice_is_called_so(still: Visitor) -> None:
+    """Without an avatar there is no voice of its to wait for; also when that turns out while a response waits."""
+    body = """strip.receive({ event: "started", id: 1 }); const waiting = label(0).innerText; strip.voiceOnly(true);
+        const known = label(0).innerText; strip.receive({ event: "started", id: 2 }); const next = label(1).innerText;
+        strip.receive({ event: "done", id: 2, reason: "stopped", audioSeconds: 3.25 });
+        const done = label(1).innerText; strip.stop(); track.remove(); return [waiting, known, next, done]"""
+    waiting, known, following, done = await call(still, "timeline.js", STRIP + body)
+    assert "waiting" in waiting
+    for text in (known, following):
+        assert "voice only" in text
+        assert "waiting" not in text
+    assert "voice only · 3.3 s" in done
+
+
+async def test_a_bot_that_is_heard_is_not_waited_for(still: Visitor) -> None:
+    """While a lost avatar is called again the bot speaks with its own voice; the avatar's, if it comes, counts."""
+    body = """strip.botSpeaking(true); strip.receive({ event: "started", id: 1 }); const before = label(0).innerText;
+        await wait(1300); const speaking = label(0).innerText;
+        strip.receive({ event: "voice", id: 1, ttfbMs: 1400 }); const voiced = label(0).innerText;
+        strip.stop(); track.remove(); return [before, speaking, voiced]"""
+    before, speaking, voiced = await call(still, "timeline.js", STRIP + body)
+    assert "waiting" in before
+    assert "voice only" in speaking
+    assert "speaking" in voiced
+    assert "voice only" not in voiced
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5, 3.2])
+async def test_labels_on_the_strip_are_whole_words(still: Visitor, seconds: float) -> None:
+    """What has no room before the next bar is left out, not cut off; screen readers get all of it."""
+    body = """strip.receive({ event: "started", id: 1 }); strip.receive({ event: "voice", id: 1, ttfbMs: 292 });
+        await wait(given * 1000); strip.receive({ event: "done", id: 1, reason: "interrupted", audioSeconds: 3.4 });
+        strip.receive({ event: "started", id: 2 });
+        const [head, facts, read] = label(0).children, next = list.children[1].getBoundingClientRect().left;
+        const lines = [head, facts].map((line) => [line.textContent, line.scrollWidth <= line.clientWidth,
+            line.getBoundingClientRect().right <= next, getComputedStyle(line).textOverflow]);
+        strip.stop(); track.remove(); return [lines, read.textContent]"""
+    lines, read = await call(still, "timeline.js", STRIP + body, seconds)
+    assert lines[0][0] in ("interrupted", "")
+    assert lines[1][0] in ("292 ms · 3.4 s", "292 ms", "")
+    assert [line[1:] for line in lines] == [[True, True, "clip"]] * 2
+    assert read == "interrupted 292 ms · 3.4 s"
+    if seconds > 3:
+        assert lines[0][0] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("state", "avatar", "seen", "said"),
+    [
+        ({"name": "connecting", "stage": "server"}, "", {}, "Asking the server"),
+        ({"name": "connecting", "stage": "answer"}, "", {}, "server's answer"),
+        ({"name": "connecting", "stage": "media"}, "", {}, "sound and picture"),
+        ({"name": "open"}, "", {"ready": False}, "bot to start"),
+        ({"name": "open", "late": True}, "", {"ready": False}, "does not answer"),
+        ({"name": "open"}, "", {}, "Waiting for the avatar"),
+        ({"name": "open"}, "here", {"picture": "none"}, "first picture"),
+    ],
+)
+async def test_the_status_line_says_what_is_waited_for(
+    still: Visitor, state: dict[str, Any], avatar: str, seen: dict[str, Any], said: str
+) -> None:
+    """Each step on the way to a picture has a sentence of its own."""
+    given = [state, {"status": avatar, "detail": ""}, "on", {"ready": True, "picture": "live", **seen}]
+    line = await call(still, "status.js", "return it.describe(...given)", given)
+    assert said in line["detail"]
+
+
 @pytest.mark.parametrize(
     ("status", "tone", "said"),
     [
@@ -235,6 +361,7 @@ async def test_the_strip_closes_what_a_lost_call_left_open(still: Visitor) -> No
         ("joining", "busy", "joining"),
         ("here", "good", "here"),
         ("voice_only", "warn", "Voice only"),
+        ("dormant", "idle", "sleeping"),
         ("lost", "warn", "lost"),
         ("ended", "idle", "ended"),
         ("unheard-of", "busy", "Connected"),
@@ -248,10 +375,16 @@ async def test_each_state_of_the_avatar_has_its_sentence(still: Visitor, status:
     assert said in line["text"]
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE, {"width": 667, "height": 375}], ids=["desktop", "phone", "turned"])
-async def test_everything_fits_the_screen(browser: Browser, size: Any) -> None:
+@pytest.mark.parametrize("aspect", ["2x3", "9x16", "1x1"])
+@pytest.mark.parametrize(
+    "size",
+    [DESKTOP, PHONE, {"width": 667, "height": 375}, {"width": 390, "height": 844}],
+    ids=["desktop", "phone", "turned", "tall"],
+)
+async def test_everything_fits_the_screen(browser: Browser, size: Any, aspect: str) -> None:
     """Avatar, captions, text box and buttons are on the screen without scrolling, in their true proportions."""
     async with visit(browser, URL, files=PAGE, viewport=size) as visitor:
+        await visitor.look(f"void (document.body.dataset.aspect = '{aspect}')")
         boxes = {
             name: await visitor.page.locator(name).bounding_box() for name in ("#frame", "#captions", "#text", "#call")
         }
@@ -262,7 +395,8 @@ async def test_everything_fits_the_screen(browser: Browser, size: Any) -> None:
             assert box["y"] + box["height"] <= size["height"], name
         frame = boxes["#frame"]
         assert frame
-        assert frame["width"] / frame["height"] == pytest.approx(368 / 560, rel=0.02)
+        width, height = SIZES[aspect]
+        assert frame["width"] / frame["height"] == pytest.approx(width / height, rel=0.02)
         assert await visitor.look("document.documentElement.scrollWidth") <= size["width"]
 
 
@@ -298,6 +432,26 @@ async def test_a_server_that_does_not_answer_is_said_so(browser: Browser) -> Non
         assert "does not answer" in await visitor.page.inner_text("#status")
         assert await visitor.page.get_by_role("button", name="Try again").is_visible()
         assert await visitor.look("page.state.mic") == "off"
+
+
+async def test_on_a_slow_network_the_page_says_what_it_waits_for(browser: Browser) -> None:
+    """First that the server takes the call, then its answer to the offer."""
+    async with visit(browser, URL, files=PAGE, microphone=False) as visitor:
+        taken = asyncio.Event()
+
+        async def start(route: Route) -> None:
+            await taken.wait()
+            await route.fulfill(json={"sessionId": "1"})
+
+        await visitor.page.route("**/start", start)
+        await visitor.page.route("**/api/offer", lambda _: None)
+        await visitor.page.click("#call")
+        await visitor.until("page.state.call === 'connecting'")
+        assert "Asking the server" in await visitor.page.inner_text("#status")
+        taken.set()
+        await visitor.until("document.getElementById('status').innerText.includes('answer')")
+        await visitor.page.click("#call")
+        assert await visitor.look("page.state.call") == "idle"
 
 
 async def test_a_line_typed_in_vain_is_kept(browser: Browser) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
 from tests.browser.driver import Bot, Visitor, spoken, visit
 from tests.browser.recorder import VOICED, Recording, now, record
 
@@ -150,6 +152,76 @@ async def test_without_a_microphone_the_page_says_so_and_typing_works(visitor: V
     await visitor.until("page.captions.at(-1).who === 'bot'")
     await visitor.page.click("text=Smile")
     await visitor.until("page.captions.some((one) => one.typed && one.text === 'Smile' && !one.pending)")
+
+
+@pytest.mark.parametrize("gap", [60, 100, 150])
+async def test_clicks_in_haste_leave_no_half_sentence_behind(visitor: Visitor, gap: int) -> None:
+    """Three requests for a story in quick succession: the story is told once, from its beginning."""
+    haste = """async (gap) => {
+        const button = [...document.querySelectorAll("#tips button")].find((one) => one.textContent.includes("story"));
+        for (let times = 0; times < 3; times += 1) {
+            button.click();
+            await new Promise((done) => setTimeout(done, gap));
+        }
+    }"""
+    await visitor.page.evaluate(haste, gap)
+    asked = "page.captions.findLastIndex((one) => one.typed)"
+    await visitor.until(f"page.captions.slice({asked}).some((one) => one.who === 'bot' && one.spoken.length > 60)", 30)
+    told = [one["text"] for one in await visitor.look("page.captions") if one["who"] == "bot"]
+    assert " ".join(told).count("Once") == 1, told
+    assert told[-1].startswith("Once upon a time there was a lighthouse keeper")
+
+
+@asynccontextmanager
+async def beside(emulator: Emulator, log: Path, *arguments: str) -> AsyncIterator[Bot]:
+    """The local bot, whose avatar comes from an emulator of the test's own."""
+    bot = Bot(log, *arguments, LEMONSLICE_API_URL=emulator.api_url)
+    await bot.start()
+    try:
+        yield bot
+    finally:
+        await bot.stop()
+
+
+async def test_a_notice_of_an_error_goes_when_the_avatar_is_back(talking_browser: Browser, tmp_path: Path) -> None:
+    """What went wrong stands beside the captions only while it is wrong."""
+    async with (
+        Emulator(EmulatorOptions(latency=0.05)) as emulator,
+        beside(emulator, tmp_path / "bot.log") as bot,
+        greeted(talking_browser, bot) as visitor,
+    ):
+        emulator.running[0].avatar.leave("closed")
+        await visitor.until("page.messages.error > 0")
+        await visitor.until("page.state.avatar === 'here' && !document.querySelector('#notices .error')", 30)
+
+
+async def test_without_an_avatar_the_strip_says_voice_only(talking_browser: Browser, tmp_path: Path) -> None:
+    """An answer in the bot's own voice waits for nothing, and what is wrong is said beside it."""
+    async with Emulator(EmulatorOptions()) as emulator, beside(emulator, tmp_path / "bot.log") as bot:
+        emulator.fault("always*reject=401")
+        async with visit(talking_browser, bot.url, bot=bot, microphone=False) as visitor:
+            await visitor.page.click("#call")
+            await visitor.until("page.responses.length > 0", 30)
+            assert "voice only" in await visitor.page.locator("#responses li").last.inner_text()
+            assert "401" in await visitor.page.inner_text("#status")
+            assert await visitor.page.locator("#notices .error").count() == 1
+
+
+@pytest.mark.parametrize(("aspect", "size"), [("9x16", [360, 640]), ("1x1", [512, 512])])
+async def test_the_picture_fills_its_frame_in_any_shape(
+    talking_browser: Browser, tmp_path: Path, aspect: str, size: list[int]
+) -> None:
+    """The avatar is seen whole and undistorted: picture and frame have the shape that was asked for."""
+    async with (
+        Emulator(EmulatorOptions()) as emulator,
+        beside(emulator, tmp_path / "bot.log", "--aspect", aspect) as bot,
+        visit(talking_browser, bot.url, bot=bot, microphone=False) as visitor,
+    ):
+        await visitor.connect()
+        assert await visitor.look("[page.frames.width, page.frames.height]") == size
+        frame = await visitor.page.locator("#frame").bounding_box()
+        assert frame
+        assert frame["width"] / frame["height"] == pytest.approx(size[0] / size[1], rel=0.02)
 
 
 async def test_a_server_that_is_gone_is_noticed_and_found_again(talking_browser: Browser, bot: Bot) -> None:

@@ -1,4 +1,4 @@
-"""bots/relay.py as it is, in a process of its own, with nothing but LEMONSLICE_API_URL set: a call over WebRTC."""
+"""The bots as they are, in processes of their own, with the emulator for LemonSlice: calls over WebRTC."""
 
 import asyncio
 import json
@@ -12,13 +12,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import InvalidStateError, MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
 
 BOTS = Path(__file__).parents[2] / "bots"
-KEYS = ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "CARTESIA_API_KEY", "LEMONSLICE_AGENT_ID", "LEMONSLICE_IMAGE_URL")
+NAMES = ("LEMONSLICE_", "DAILY_", "DEEPGRAM_", "OPENAI_", "CARTESIA_")
 
 
 def free_port() -> int:
@@ -28,14 +28,16 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def relay_process(emulator: Emulator, log: Path) -> AsyncIterator[tuple[str, int]]:
+async def process(
+    emulator: Emulator, log: Path, script: str, *arguments: str, **keys: str
+) -> AsyncIterator[tuple[str, int]]:
     """The bot's address and process id, once it answers; it is ended by that id."""
     port = free_port()
-    env = {name: value for name, value in os.environ.items() if name not in KEYS}
-    env |= {"LEMONSLICE_API_URL": emulator.api_url, "LEMONSLICE_API_KEY": "any", "PYTHONUNBUFFERED": "1"}
-    arguments = (sys.executable, str(BOTS / "relay.py"), "-t", "webrtc", "--port", str(port))
+    env = {name: value for name, value in os.environ.items() if not name.startswith(NAMES)}
+    env |= {"LEMONSLICE_API_URL": emulator.api_url, "LEMONSLICE_API_KEY": "any", "PYTHONUNBUFFERED": "1", **keys}
+    command = (sys.executable, str(BOTS / script), "--port", str(port), *arguments)
     with log.open("wb") as output:
-        bot = await asyncio.create_subprocess_exec(*arguments, env=env, stdout=output, stderr=output, cwd=log.parent)
+        bot = await asyncio.create_subprocess_exec(*command, env=env, stdout=output, stderr=output, cwd=log.parent)
         try:
             await answering(f"http://localhost:{port}/status", bot)
             yield f"http://localhost:{port}", bot.pid
@@ -118,7 +120,10 @@ async def until(condition: Any, what: str, seconds: float = 40.0) -> None:
 async def test_the_relay_runs_unchanged_against_the_emulator(tmp_path: Path) -> None:
     """The avatar speaks the greeting, is seen and heard by the caller; the session ends with the call."""
     log = tmp_path / "bot.log"
-    async with Emulator(EmulatorOptions(latency=0.1)) as emulator, relay_process(emulator, log) as (url, _):
+    async with (
+        Emulator(EmulatorOptions(latency=0.1)) as emulator,
+        process(emulator, log, "relay.py", "-t", "webrtc") as (url, _),
+    ):
         browser = Browser()
         try:
             await browser.call(url)
@@ -130,3 +135,64 @@ async def test_the_relay_runs_unchanged_against_the_emulator(tmp_path: Path) -> 
             await browser.hang_up()
         await until(lambda: not emulator.running, "the session is over", 30)
         assert emulator.created == emulator.terminated == 1
+
+
+async def errors_told(browser: Browser) -> str:
+    """What the page is told of errors, once it is told anything; the page says that it is ready until then."""
+
+    def told() -> str:
+        return " ".join(one["data"]["error"] for one in browser.messages if one.get("type") == "error")
+
+    async def announce() -> None:
+        while True:
+            with suppress(InvalidStateError):
+                browser.send("client-ready", {"version": "2.2.0", "about": {"library": "test"}})
+            await asyncio.sleep(0.5)
+
+    announcing = asyncio.create_task(announce())
+    try:
+        await until(told, "the page is told of an error")
+    finally:
+        announcing.cancel()
+    return told()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("script", "keys", "said"),
+    [
+        ("shared_room.py", {"DAILY_API_KEY": "key-of-daily"}, "webrtc"),
+        ("relay.py", {"LEMONSLICE_API_KEY": "refused-key"}, "401"),
+    ],
+)
+async def test_a_bot_that_fails_at_a_call_says_so_to_the_page(
+    script: str, keys: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    """A call of a kind that the bot does not take, or a key that LemonSlice refuses; no key is in what is said."""
+    log = tmp_path / "bot.log"
+    async with Emulator(EmulatorOptions()) as emulator, process(emulator, log, script, **keys) as (url, _):
+        emulator.fault("always*reject=401")
+        browser = Browser()
+        try:
+            await browser.call(url)
+            told = await errors_told(browser)
+        finally:
+            await browser.hang_up()
+    assert said in told
+    assert not any(key in told or key in log.read_text() for key in keys.values())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_a_call_that_failed_is_hung_up(tmp_path: Path) -> None:
+    """The page learns that the bot has left, so that it does not wait for it."""
+    async with (
+        Emulator(EmulatorOptions()) as emulator,
+        process(emulator, tmp_path / "bot.log", "shared_room.py", DAILY_API_KEY="key-of-daily") as (url, _),
+    ):
+        browser = Browser()
+        try:
+            await browser.call(url)
+            await errors_told(browser)
+            await until(lambda: "peerLeft" in str(browser.messages), "the bot says goodbye")
+        finally:
+            await browser.hang_up()

@@ -1,0 +1,92 @@
+"""What the bots say when they are started without what they need: as processes, as their users start them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+BOTS = Path(__file__).parents[2] / "bots"
+NAMES = ("LEMONSLICE_", "DAILY_", "DEEPGRAM_", "OPENAI_", "CARTESIA_")
+AVATAR = {"LEMONSLICE_API_KEY": "any", "LEMONSLICE_AGENT_ID": "agent_1"}
+START_SECONDS = 60.0
+
+
+def started(script: str, arguments: Sequence[str], keys: Mapping[str, str], directory: Path) -> tuple[int, list[str]]:
+    """The exit code of a bot that must end by itself, and the lines that it says beside its log."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(NAMES)}
+    ended = subprocess.run(
+        [sys.executable, str(BOTS / script), *arguments],
+        env={**kept, **keys},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr
+    assert "http://" not in ended.stdout, "it says that it can be called"
+    return ended.returncode, [line for line in ended.stderr.splitlines() if " | " not in line]
+
+
+@pytest.mark.parametrize("script", ["relay.py", "shared_room.py", "speech_to_speech.py"])
+def test_a_bot_without_keys_names_them_and_ends(script: str, tmp_path: Path) -> None:
+    """One line for each thing that is missing, with the names of the environment variables."""
+    code, lines = started(script, ["-t", "daily"], {}, tmp_path)
+    assert code != 0
+    daily, key, avatar, *model = lines
+    assert "DAILY_API_KEY" in daily
+    assert "LEMONSLICE_API_KEY" in key
+    assert "LEMONSLICE_AGENT_ID or LEMONSLICE_IMAGE_URL" in avatar
+    assert len(model) == (script == "speech_to_speech.py")
+    assert all("OPENAI_API_KEY" in line for line in model)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "keys", "said"),
+    [
+        ("relay.py", ["-t", "webrtc"], {**AVATAR, "OPENAI_API_KEY": "k"}, "DEEPGRAM_API_KEY and CARTESIA_API_KEY"),
+        ("relay.py", ["-t", "webrtc"], {**AVATAR, "LEMONSLICE_IMAGE_URL": "https://x.example/y.png"}, "not both"),
+        ("relay.py", ["-t", "webrtc"], {**AVATAR, "LEMONSLICE_API_URL": "ftp://x.example/api"}, "LEMONSLICE_API_URL"),
+        ("relay.py", ["-t", "livekit"], AVATAR, "-t webrtc or -t daily"),
+        ("relay.py", ["-d"], AVATAR, "DAILY_API_KEY"),
+        ("speech_to_speech.py", ["-t", "webrtc"], AVATAR, "OPENAI_API_KEY"),
+        ("shared_room.py", ["-t", "webrtc"], AVATAR, "-t daily"),
+        ("local.py", ["-t", "daily"], {}, "local.py cannot use the transport daily"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anybody_calls(
+    script: str, arguments: Sequence[str], keys: Mapping[str, str], said: str, tmp_path: Path
+) -> None:
+    """In one line, with an exit code, and without an invitation to call."""
+    code, lines = started(script, arguments, keys, tmp_path)
+    assert code != 0
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize("seconds", ["-3", "nan", "inf", "soon"])
+def test_a_pause_that_cannot_be_made_is_refused(seconds: str, tmp_path: Path) -> None:
+    """The line says what is wanted instead."""
+    code, lines = started("local.py", [f"--sentence-pause={seconds}"], {}, tmp_path)
+    assert code == 2
+    assert "--sentence-pause: give a number of seconds, 0 or more" in lines[-1]
+
+
+def test_every_option_of_the_local_bot_is_explained(tmp_path: Path) -> None:
+    """Also where something else on the command line is wrong: help is always given."""
+    shown = subprocess.run(
+        [sys.executable, str(BOTS / "local.py"), "-t", "daily", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=True,
+        env={**os.environ, "COLUMNS": "200"},
+    ).stdout
+    own = shown[shown.index("\n  --ears") : shown.index("\n  --host")]
+    for option in ("--ears", "--voice", "--stop-events", "--sentence-pause", "--aspect"):
+        text = own[own.index(f"  {option}") :]
+        assert "the default is" in text or "(the default)" in text, option
