@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import pipecat.processors.frameworks.rtvi.models as RTVI
 from loguru import logger
+from pipecat.processors.frameworks.rtvi import models as RTVI
 from pipecat.runner.types import RunnerArguments, SmallWebRTCRunnerArguments
 
 from pipecat_lemonslice import ConfigurationError, LemonSliceVideoService

@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.daily.transport import DailyTransport
-from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
-from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.errors import ConfigurationError
@@ -47,6 +45,10 @@ def test_a_transport_that_cannot_be_shared_is_refused(transport: Any, kind: str)
 
 async def test_the_browsers_transport_is_refused_likewise() -> None:
     """The one that people give by mistake."""
+    pytest.importorskip("aiortc", reason="the browser's transport is an extra of Pipecat")
+    from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+    from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+
     connection = SmallWebRTCConnection()
     said = refusal(transport=SmallWebRTCTransport(connection, TransportParams()))
     assert "SmallWebRTCTransport" in said
