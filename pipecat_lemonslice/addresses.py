@@ -41,11 +41,11 @@ def key_problem(key: str | None) -> str | None:
     return None
 
 
-def address_problem(url: str | None) -> str | None:
+def address_problem(url: object) -> str | None:
     """What can be said against `url` as the address of the API; None if nothing, or if there is none."""
     if url is None:
         return None
-    problem = _address_problem(url)
+    problem = _address_problem(url) if isinstance(url, str) else "The API address is no text"
     return problem and f"{problem}. Check api_url or LEMONSLICE_API_URL, as in {DEFAULT_API_URL}"
 
 

@@ -124,6 +124,8 @@ class LemonSliceApi:
         key = or_environment(api_key, "LEMONSLICE_API_KEY")
         address = or_environment(api_url, "LEMONSLICE_API_URL") or None
         problem = key_problem(key) or address_problem(address) or timeout_problem(timeout)
+        if session is not None and not isinstance(session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
+            problem = f"session must be an aiohttp.ClientSession, not of type {type(session).__name__}; or leave it out"
         # The line that raises names nothing secret, since some loggers show the values of what it names.
         if problem:
             raise ConfigurationError(problem)

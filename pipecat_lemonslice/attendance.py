@@ -30,16 +30,18 @@ MAX_TWINS = 16
 
 @dataclass(frozen=True, slots=True)
 class AttendanceTimeouts:
-    """How long to be patient, in seconds.
+    """How long to be patient, in seconds; None for ever.
 
     Parameters:
         join: For the avatar to join. A cold start takes up to two and a half minutes.
-        picture: For the first picture after joining, and between pictures.
+        first_picture: For the first picture after joining.
+        picture: Between pictures.
         rejoin: For an avatar that has left.
     """
 
-    join: float = 180.0
-    picture: float = 15.0
+    join: float | None = 180.0
+    first_picture: float | None = 15.0
+    picture: float | None = 15.0
     rejoin: float = 2.0
 
 
@@ -133,13 +135,20 @@ class Attendance:
     @property
     def deadline(self) -> float | None:
         """When patience ends, unless something happens; None once it is over."""
+        patience = self._patience
+        return None if patience is None else self._since + patience
+
+    @property
+    def _patience(self) -> float | None:
         match self._state:
             case _State.EXPECTED:
-                return self._since + self._timeouts.join
-            case _State.JOINED | _State.SHOWN:
-                return self._since + self._timeouts.picture
+                return self._timeouts.join
+            case _State.JOINED:
+                return self._timeouts.first_picture
+            case _State.SHOWN:
+                return self._timeouts.picture
             case _State.LEFT:
-                return self._since + self._timeouts.rejoin
+                return self._timeouts.rejoin
             case _State.SEEN_BY_OTHERS | _State.OVER:
                 return None
 
@@ -171,9 +180,9 @@ class Attendance:
             return None
         match self._state:
             case _State.EXPECTED:
-                return self._over(f"the avatar has not joined within {self._timeouts.join:g} s")
+                return self._over(f"the avatar has not joined within {self._patience:g} s")
             case _State.JOINED | _State.SHOWN:
-                frozen = f"the avatar has sent no picture for {self._timeouts.picture:g} s"
+                frozen = f"the avatar has sent no picture for {self._patience:g} s"
                 return self._replace(frozen, now) or self._over(frozen)
             case _:
                 return self._over("the avatar has left and not come back")

@@ -120,7 +120,8 @@ _REMEDIES = {
     401: "Check the API key in LEMONSLICE_API_KEY",
     402: "The account is out of credit; add some at lemonslice.com",
     403: "This API key may not do that; check the account and its plan",
-    404: "Check the agent or session id; a session that has ended is not found either",
+    404: "Check the agent or session id (a session that has ended is not found either), and that the API's address "
+    "in api_url or LEMONSLICE_API_URL is whole, as in https://lemonslice.com/api",
     413: "Send a smaller picture",
     422: "Check the fields of the request",
     408: "Try again later",

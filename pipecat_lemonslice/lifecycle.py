@@ -1,7 +1,7 @@
 """The states of a session, what it needs to know, and whom it tells."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -46,12 +46,12 @@ class SessionOptions:
     Parameters:
         request: Makes the request of the session that is about to be created.
         open_room: Joins the room at an address.
-        visit: How the avatar is met.
+        visit: How the avatar of the session that has been created is met.
     """
 
     request: Callable[[], Awaitable[CreateSessionRequest]]
     open_room: Callable[[str], Awaitable[Room]]
-    visit: VisitOptions = field(default_factory=VisitOptions)
+    visit: Callable[[], VisitOptions] = VisitOptions
 
 
 class SessionListener(Protocol):

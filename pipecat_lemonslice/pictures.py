@@ -66,7 +66,7 @@ def picture_problem(image: object) -> str | None:
     """What can be said against `image` without opening it; None if nothing. Never quotes its contents."""
     match image:
         case Image.Image():
-            return None
+            return None if image.width and image.height else f"has no pixels. {_TAKEN}"
         case bytes() | bytearray():
             return None if len(image) else f"is empty. {_TAKEN}"
         case str() if image.startswith(("http://", "https://", "data:")):

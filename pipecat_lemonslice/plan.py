@@ -1,19 +1,19 @@
 """How an avatar is to be had: made of the service's keywords, and turned into what the parts need to know."""
 
-import difflib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from pipecat.services.settings import ServiceSettings
 
+from pipecat_lemonslice.attendance import AttendanceTimeouts
 from pipecat_lemonslice.avatar import AvatarOptions, Fallback
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.lifecycle import SessionOptions
 from pipecat_lemonslice.rooms import Room, RoomOptions
-from pipecat_lemonslice.settings import timeouts
+from pipecat_lemonslice.settings import setting_names, timeouts
 from pipecat_lemonslice.still import StillPicture
 from pipecat_lemonslice.venue import Venue
-from pipecat_lemonslice.visit import VOICE_SECONDS, VisitOptions
+from pipecat_lemonslice.visit import VisitOptions
 
 BASE_KEYWORDS = frozenset({"name", "enable_direct_mode", "metrics"})
 """Keywords of Pipecat's own base class that are passed on to it."""
@@ -54,7 +54,7 @@ class AvatarPlan:
             pipeline_time: The pipeline clock, in nanoseconds.
         """
         return AvatarOptions(
-            SessionOptions(lambda: self.venue.request(settings()), open_room, self._visit()),
+            SessionOptions(lambda: self.venue.request(settings()), open_room, lambda: self._visit(settings())),
             settings,
             timeouts(settings()),
             sample_rate=self.venue.speech_rate(pipeline_rate),
@@ -74,13 +74,14 @@ class AvatarPlan:
         )
         return await self.venue.open_room(url, options)
 
-    def _visit(self) -> VisitOptions:
-        idle_timeout = self.venue.config.idle_timeout
+    def _visit(self, settings: ServiceSettings) -> VisitOptions:
+        idle_timeout, given = self.venue.config.idle_timeout, timeouts(settings)
         return VisitOptions(
             self.avatar_name,
             keep_alive_after=idle_timeout / 3 if self.keep_alive and idle_timeout > 0 else None,
             idle_timeout=idle_timeout if idle_timeout > 0 else None,
-            voice_timeout=None if self.venue.shared else VOICE_SECONDS,
+            timeouts=AttendanceTimeouts(given.join, given.first_frame, given.frozen),
+            voice_timeout=None if self.venue.shared else given.mute,
         )
 
     def _still(self, settings: Callable[[], ServiceSettings]) -> StillPicture | None:
@@ -90,20 +91,31 @@ class AvatarPlan:
         return StillPicture(lambda: config.picture(settings()), config.aspect_ratio)
 
 
-def check_keywords(given: Iterable[str], known: Iterable[str], *, fallback: str) -> None:
-    """Refuse keywords that nobody takes, and a fallback that there is not.
+def check_keywords(
+    given: Iterable[str], *, fallback: object, keep_alive: object, avatar_name: object, bot_token: object
+) -> None:
+    """Refuse settings that were given as keywords, keywords that nobody takes, and values that cannot be meant.
 
     Args:
         given: Keywords that the service does not know.
-        known: Those that it does.
-        fallback: As given.
+        fallback: As given, and so the others.
+        keep_alive: A truth value.
+        avatar_name: A text.
+        bot_token: A text, or None.
 
     Raises:
-        ConfigurationError: Names the keyword and the remedy.
+        ConfigurationError: A setting, or a value; names the remedy.
+        TypeError: There is no such keyword.
     """
-    if unknown := sorted(set(given) - BASE_KEYWORDS):
-        near = difflib.get_close_matches(unknown[0], list(known), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ". Further request fields go into extra={…}."
-        raise ConfigurationError(f"{', '.join(unknown)}: no such keyword{hint}")
+    for name in sorted(set(given) - BASE_KEYWORDS):
+        if name in setting_names().split(", "):
+            raise ConfigurationError(f"{name} belongs in settings=LemonSliceVideoService.Settings({name}=…).")
+        raise TypeError(f"LemonSliceVideoService.__init__() got an unexpected keyword argument {name!r}")
     if fallback not in ("voice", "silent", "fatal"):
         raise ConfigurationError(f"fallback must be 'voice', 'silent' or 'fatal', not {fallback!r}")
+    if not isinstance(keep_alive, bool):
+        raise ConfigurationError(f"keep_alive must be True or False, not of type {type(keep_alive).__name__}")
+    if not isinstance(avatar_name, str) or not avatar_name.strip():
+        raise ConfigurationError("avatar_name must be the user name with which the avatar joins")
+    if bot_token is not None and (not isinstance(bot_token, str) or not bot_token):
+        raise ConfigurationError("bot_token must be the bot's token for the room, a text, or left out")

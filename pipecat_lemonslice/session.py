@@ -214,7 +214,7 @@ class AvatarSession:
         return await self._options.open_room(created.room_url)
 
     def _visit(self, room: Room, created: CreatedSession) -> RoomVisit:
-        return RoomVisit(room, created.session_id, self._options.visit, self)
+        return RoomVisit(room, created.session_id, self._options.visit(), self)
 
     # What the visit reports; see `VisitListener`.
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from pipecat.services.settings import ServiceSettings
 from pipecat.utils.types import NOT_GIVEN, NotGiven
@@ -31,6 +31,16 @@ class LemonSliceVideoSettings(ServiceSettings):
         response_hold_timeout: The most seconds that an unfinished LLM response may hold a response open. 3 unless
             given.
         ready_timeout: Seconds that speech waits for the avatar before it is heard without it. 8 unless given.
+        join_timeout: Seconds in which the avatar must have joined its room. 180 unless given, since a cold start takes
+            two and a half minutes. None here and in the next three switches the check off.
+        first_frame_timeout: Seconds from its joining to its first picture. 15 unless given.
+        frozen_timeout: Seconds without a picture after which the avatar is taken for lost. 15 unless given.
+        mute_timeout: Seconds in which it must be heard once it is given speech. 5 unless given.
+
+    A session that exists keeps the last four as they were when it was created.
+
+    Raises:
+        ConfigurationError: There is no setting of a name that was given.
     """
 
     agent_prompt: str | NotGiven | None = field(default_factory=_not_given)
@@ -40,18 +50,39 @@ class LemonSliceVideoSettings(ServiceSettings):
     response_done_timeout: float | NotGiven = field(default_factory=_not_given)
     response_hold_timeout: float | NotGiven = field(default_factory=_not_given)
     ready_timeout: float | NotGiven = field(default_factory=_not_given)
+    join_timeout: float | NotGiven | None = field(default_factory=_not_given)
+    first_frame_timeout: float | NotGiven | None = field(default_factory=_not_given)
+    frozen_timeout: float | NotGiven | None = field(default_factory=_not_given)
+    mute_timeout: float | NotGiven | None = field(default_factory=_not_given)
+
+    def __new__(cls, *_args: Any, **given: Any) -> Self:
+        """Refuse a name that is none of the fields' with words of ours."""
+        if unknown := sorted(given.keys() - {one.name for one in dataclasses.fields(cls)}):
+            raise ConfigurationError(f"{', '.join(unknown)}: no such setting. There are {setting_names()}.")
+        return super().__new__(cls)
+
+
+def setting_names() -> str:
+    """Return the names of all settings that may be given, for people."""
+    return ", ".join(sorted({one.name for one in dataclasses.fields(LemonSliceVideoSettings)} - {"model", "extra"}))
 
 
 TIMEOUTS = ("response_done_timeout", "response_hold_timeout", "ready_timeout")
+CHECKS = ("join_timeout", "first_frame_timeout", "frozen_timeout", "mute_timeout")
+"""Timeouts that may be None, which switches the check off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """The settings that are durations, in seconds."""
+    """The settings that are durations, in seconds; None for a check that is switched off."""
 
     response_done: float
     response_hold: float
     ready: float
+    join: float | None
+    first_frame: float | None
+    frozen: float | None
+    mute: float | None
 
 
 def default_settings() -> LemonSliceVideoSettings:
@@ -65,6 +96,10 @@ def default_settings() -> LemonSliceVideoSettings:
         response_done_timeout=0.5,
         response_hold_timeout=3.0,
         ready_timeout=8.0,
+        join_timeout=180.0,
+        first_frame_timeout=15.0,
+        frozen_timeout=15.0,
+        mute_timeout=5.0,
     )
 
 
@@ -79,16 +114,24 @@ def check_settings(settings: ServiceSettings) -> None:
     """
     given = settings.given_fields()
     if unknown := sorted(settings.extra):
-        known = sorted(set(default_settings().given_fields()) - {"model"})
-        raise ConfigurationError(f"{', '.join(unknown)}: no such setting. There are {', '.join(known)}.")
+        raise ConfigurationError(f"{', '.join(unknown)}: no such setting. There are {setting_names()}.")
     if given.get("model") is not None:
         raise ConfigurationError("model cannot change while the service runs; give it to LemonSliceVideoService.")
-    for name in TIMEOUTS:
-        value = given.get(name, 0.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < float("inf"):
-            raise ConfigurationError(f"{name} must be a number of seconds, 0 or more; not {value!r}.")
+    for name in given.keys() & {*TIMEOUTS, *CHECKS}:
+        value = given[name]
+        if value is None and name in CHECKS:
+            continue
+        if not _is_duration(value):
+            remedy = ", or None to switch the check off" if name in CHECKS else ""
+            raise ConfigurationError(f"{name} must be a number of seconds, 0 or more{remedy}; not {value!r}.")
+        if value == 0 and name in CHECKS:
+            raise ConfigurationError(f"{name} must be more than 0 s; None switches the check off.")
     if given.get("response_done_timeout") == 0:
         raise ConfigurationError("response_done_timeout must be more than 0 s, or every pause ends a response.")
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value < float("inf")
 
 
 def merged(settings: LemonSliceVideoSettings, delta: ServiceSettings) -> LemonSliceVideoSettings:
@@ -100,8 +143,11 @@ def merged(settings: LemonSliceVideoSettings, delta: ServiceSettings) -> LemonSl
 
 def timeouts(settings: ServiceSettings) -> Timeouts:
     """Return the durations of complete settings."""
-    given = cast("dict[str, float]", settings.given_fields())
-    return Timeouts(*(float(given[name]) for name in TIMEOUTS))
+    given = settings.given_fields()
+    return Timeouts(
+        *(float(given[name]) for name in TIMEOUTS),
+        *(None if given[name] is None else float(given[name]) for name in CHECKS),
+    )
 
 
 @dataclass(frozen=True)
@@ -163,12 +209,28 @@ class SessionConfig:
             raise ConfigurationError(
                 "agent_id, agent_image_url, agent_image: exactly one must be given, here or in settings"
             )
+        if self.recording is not None and not isinstance(self.recording, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                "recording must be a mapping of enable_recording and recordings_bucket, "
+                f"not of type {type(self.recording).__name__}."
+            )
+        if unknown := sorted(map(str, (self.recording or {}).keys() - {"enable_recording", "recordings_bucket"})):
+            raise ConfigurationError(
+                f"recording: {', '.join(unknown)} does not belong there; enable_recording and recordings_bucket do."
+            )
+        if self.session_response_done_timeout is not None and not (
+            _is_duration(self.session_response_done_timeout) and self.session_response_done_timeout > 0
+        ):
+            raise ConfigurationError(
+                "session_response_done_timeout must be a number of seconds above 0, or left out; "
+                f"not {self.session_response_done_timeout!r}."
+            )
+        self.request(settings)
         if self.audio_sample_rate % 100:
             raise ConfigurationError(
                 f"audio_sample_rate {self.audio_sample_rate} cannot be sent over Daily, which takes whole 10 ms "
                 "of samples. Use 16000, 24000, 44100 or 48000."
             )
-        self.request(settings)
         for picture in (self.agent_image, given["agent_image"]):
             if picture is not None:
                 check_picture(picture)

@@ -4,7 +4,7 @@ Frames that are speech, or travel with it, go to the :class:`~pipecat_lemonslice
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, cast
 
@@ -136,10 +136,13 @@ class LemonSliceVideoService(AIService):
 
         Raises:
             ConfigurationError: Something cannot be meant; names the field and the remedy.
+            TypeError: There is no such keyword.
         """
-        check_keywords(kwargs, _own_keywords(), fallback=fallback)
+        check_keywords(kwargs, fallback=fallback, keep_alive=keep_alive, avatar_name=avatar_name, bot_token=bot_token)
         complete = default_settings()
         if settings is not None:
+            if not isinstance(settings, LemonSliceVideoSettings):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigurationError("settings must be LemonSliceVideoService.Settings(…).")
             check_settings(settings)
             complete.apply_update(settings)
         super().__init__(settings=complete, **kwargs)  # pyright: ignore[reportUnknownMemberType]
@@ -287,7 +290,3 @@ def _travels_with_speech(frame: Frame, direction: FrameDirection) -> bool:
     if direction is FrameDirection.UPSTREAM or isinstance(frame, SystemFrame | EndFrame):
         return False
     return not isinstance(frame, OutputImageRawFrame) or frame.sync_with_audio
-
-
-def _own_keywords() -> Iterator[str]:
-    return (name for name in LemonSliceVideoService.__init__.__annotations__ if name not in ("kwargs", "return"))

@@ -23,10 +23,6 @@ from pipecat_lemonslice.rooms import Participant, PictureReceived, Room, VoiceRe
 from pipecat_lemonslice.sound import SoundDetector
 from pipecat_lemonslice.voice_watch import VoiceWatch
 
-VOICE_SECONDS = 5.0
-"""The most that the avatar's voice may lag behind the speech it is given; without any by then, it is mute."""
-
-
 QUIET_SECONDS = 1.0
 """An idle timeout that comes so soon after speech cuts an answer off; any other ends a quiet session."""
 
@@ -54,7 +50,7 @@ class VisitOptions:
     keep_alive_after: float | None = None
     idle_timeout: float | None = None
     timeouts: AttendanceTimeouts = field(default_factory=AttendanceTimeouts)
-    voice_timeout: float | None = VOICE_SECONDS
+    voice_timeout: float | None = 5.0
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ from pipecat_lemonslice.rooms import (
 
 AVATAR, TWIN, USER = Participant("1", "LemonSlice"), Participant("2", "LemonSlice"), Participant("3", "Ann")
 PICTURE, VOICE = PictureReceived(bytes(12), 2, 2), VoiceReceived(bytes(960), 24000)
-TIMEOUTS = AttendanceTimeouts(join=180.0, picture=15.0, rejoin=2.0)
+TIMEOUTS = AttendanceTimeouts(join=180.0, first_picture=15.0, picture=15.0, rejoin=2.0)
 
 
 def after(*events: RoomEvent, now: float = 0.0) -> Attendance:

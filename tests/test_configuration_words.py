@@ -1,5 +1,6 @@
-"""What the service says of keywords about rooms and transports that cannot be meant: in their own names."""
+"""What the service says of keywords and settings that cannot be meant: in their own names."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.daily.transport import DailyTransport
 
 from pipecat_lemonslice import LemonSliceVideoService
-from pipecat_lemonslice.errors import ConfigurationError
+from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi
+from pipecat_lemonslice.emulator import Emulator
+from pipecat_lemonslice.errors import ApiStatusError, ConfigurationError
 
 
 def refusal(**kwargs: Any) -> str:
@@ -77,3 +80,102 @@ def test_what_is_wrong_with_a_token_is_said_in_its_own_name(kwargs: dict[str, An
     assert all(word in said for word in words), said
     assert " room_url" not in said
     assert "S3CR3T" not in said
+
+
+SOUND: dict[str, Any] = {
+    "api_key": "key-0123",
+    "agent_id": "agent",
+    "daily_room_url": "https://x.daily.co/r",
+    "daily_token": "token",
+    "session_response_done_timeout": 2.0,
+}
+WRONG = (5, -3, "x", b"x", ["x"], {"x": 1}, object(), True)
+TAKEN: dict[str, tuple[Any, ...]] = {
+    "agent_id": ("x",),
+    "agent_image": (),
+    "agent_image_url": (),
+    "api_key": ("x",),
+    "api_url": (),
+    "aspect_ratio": (),
+    "audio_sample_rate": (),
+    "avatar_name": ("x",),
+    "bot_token": ("x",),
+    "daily_room_url": (),
+    "daily_token": ("x",),
+    "extra": ({"x": 1},),
+    "fallback": (),
+    "idle_timeout": (5, -3),
+    "keep_alive": (True,),
+    "model": (),
+    "recording": (),
+    "session": (),
+    "session_response_done_timeout": (5,),
+    "settings": (),
+    "transport": (),
+}
+"""Of the wrong values above, those that are right for a keyword."""
+
+
+@pytest.mark.parametrize("keyword", sorted(TAKEN))
+@pytest.mark.parametrize("value", WRONG, ids=lambda value: type(value).__name__)
+async def test_what_cannot_be_meant_is_refused_in_the_keywords_own_name(keyword: str, value: Any) -> None:
+    """Whatever its type, and never with any other error."""
+    if any(value is taken or (value == taken and type(value) is type(taken)) for taken in TAKEN[keyword]):
+        LemonSliceVideoService(**{**SOUND, keyword: value})
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        LemonSliceVideoService(**{**SOUND, keyword: value})
+    assert keyword in str(caught.value), caught.value
+    if keyword == "session_response_done_timeout":
+        assert not str(caught.value).startswith("response_done_timeout")
+
+
+SETTINGS = {field.name for field in dataclasses.fields(LemonSliceVideoService.Settings)} - {"model", "extra"}
+
+
+@pytest.mark.parametrize("setting", sorted(SETTINGS - {"agent_image", "agent_image_url"}))
+def test_a_setting_given_as_a_keyword_is_told_where_it_belongs(setting: str) -> None:
+    """The line to write is in the error."""
+    assert f"{setting} belongs in settings=LemonSliceVideoService.Settings({setting}=…)" in refusal(**{setting: 1.0})
+
+
+def test_a_keyword_that_does_not_exist_is_pythons_own_error() -> None:
+    """As with every function."""
+    with pytest.raises(TypeError, match=r"__init__\(\) got an unexpected keyword argument 'agent_idd'"):
+        LemonSliceVideoService(api_key="key-0123", agent_id="agent", agent_idd="x")
+
+
+def test_a_setting_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    """In the constructor of the settings and in a mapping alike."""
+    wrong: dict[str, Any] = {"agent_promt": "friendly"}
+    with pytest.raises(ConfigurationError, match=r"agent_promt: no such setting\. There are .*agent_prompt"):
+        LemonSliceVideoService.Settings(**wrong)
+    given = LemonSliceVideoService.Settings.from_mapping(wrong)
+    assert "agent_promt: no such setting. There are " in refusal(settings=given)
+
+
+CHECKS = ("join_timeout", "first_frame_timeout", "frozen_timeout", "mute_timeout")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("value", [0, -1, "5", True, float("inf")])
+def test_a_timeout_is_a_number_above_0_or_none(check: str, value: Any) -> None:
+    """None switches the check off."""
+    make: Any = LemonSliceVideoService.Settings
+    LemonSliceVideoService(api_key="key-0123", agent_id="agent", settings=make(**{check: None}))
+    said = refusal(settings=make(**{check: value}))
+    assert said.startswith(check)
+    assert "None" in said
+
+
+async def test_an_address_without_its_path_is_named_beside_the_agent() -> None:
+    """A server that knows nothing of the API answers 404 like one that knows nothing of the agent."""
+    async with Emulator() as emulator:
+        address = emulator.api_url.removesuffix("/api")
+        async with LemonSliceApi(api_key="key-0123", api_url=address) as api:
+            with pytest.raises(ApiStatusError) as caught:
+                await api.create_session(CreateSessionRequest(agent_id="agent"))
+    assert "404" in str(caught.value)
+    assert "agent" in str(caught.value)
+    assert "api_url or LEMONSLICE_API_URL" in str(caught.value)
+    assert "/api" in str(caught.value)

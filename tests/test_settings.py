@@ -42,14 +42,16 @@ def test_the_defaults_are_complete_and_as_documented() -> None:
     """Every field is given."""
     settings = default_settings()
     settings.validate_complete()
-    assert timeouts(settings) == Timeouts(response_done=0.5, response_hold=3.0, ready=8.0)
+    assert timeouts(settings) == Timeouts(
+        response_done=0.5, response_hold=3.0, ready=8.0, join=180.0, first_frame=15.0, frozen=15.0, mute=5.0
+    )
     check_settings(settings)
 
 
 def test_a_change_touches_nothing_but_what_it_names() -> None:
     """Neither the settings nor the change are altered by merging."""
     settings, delta = default_settings(), LemonSliceVideoSettings(ready_timeout=1.0)
-    assert timeouts(merged(settings, delta)) == Timeouts(0.5, 3.0, 1.0)
+    assert timeouts(merged(settings, delta)) == dataclasses.replace(timeouts(settings), ready=1.0)
     assert timeouts(settings).ready == 8.0
     assert delta.agent_prompt is NOT_GIVEN
 

@@ -274,7 +274,6 @@ def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "names"),
     [
-        ({"idle_timout": 5}, "idle_timeout"),
         ({"agent_id": None}, "agent_id"),
         ({"agent_image_url": "https://x.test/a.png"}, "agent_image_url"),
         ({"idle_timeout": 0}, "idle_timeout"),

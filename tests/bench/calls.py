@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
-from tests.integration.test_relay_bot import Browser, relay_process, until
+from tests.integration.test_relay_bot import Browser, process, until
 
 SECONDS = 10.0
 
@@ -26,7 +26,10 @@ async def measure(calls: int) -> None:
     """Hold that many calls at a time and print what they cost."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "bot.log"
-        async with Emulator(EmulatorOptions(latency=0.1)) as emulator, relay_process(emulator, log) as (url, pid):
+        async with (
+            Emulator(EmulatorOptions(latency=0.1)) as emulator,
+            process(emulator, log, "relay.py", "-t", "webrtc") as (url, pid),
+        ):
             browsers = [Browser() for _ in range(calls)]
             for browser in browsers:
                 await browser.call(url)

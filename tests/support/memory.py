@@ -13,6 +13,7 @@ from typing import Any
 from pipecat_lemonslice.answers import CreatedSession, SessionInfo
 from pipecat_lemonslice.controls import ControlEvent
 from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError, RoomError
+from pipecat_lemonslice.pictures import prepare_picture
 from pipecat_lemonslice.retry import OnRetry
 from pipecat_lemonslice.rooms import (
     MessageReceived,
@@ -257,10 +258,13 @@ class MemoryVendor:
     log: list[str] = field(default_factory=list)
     wills: list[str] = field(default_factory=list)
     closed: bool = False
+    reads_pictures: bool = False
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 
     async def create_session(self, request: Any, *, on_retry: OnRetry | None = None) -> CreatedSession:
         self.requests.append(request)
+        if self.reads_pictures and request.agent_image is not None:
+            await asyncio.to_thread(prepare_picture, request.agent_image)
         await asyncio.sleep(self.latency)
         if self.refusals:
             raise self.refusals.popleft()

@@ -1,0 +1,72 @@
+"""How long the service waits for the avatar to join, to be seen and to be heard: as the settings say."""
+
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import ErrorFrame
+
+from pipecat_lemonslice import LemonSliceVideoService
+from tests.support.stage import Stage, speech
+from tests.support.virtual_time import virtual_time
+
+
+def settings(**given: Any) -> dict[str, Any]:
+    return {"settings": LemonSliceVideoService.Settings(**given)}
+
+
+async def appear(stage: Stage, check: str) -> None:
+    """Do what the avatar does before the check has to catch it."""
+    if check == "first_frame_timeout":
+        stage.room.join()
+    elif check == "frozen_timeout":
+        stage.room.join()
+        stage.room.show()
+    elif check == "mute_timeout":
+        stage.room.arrive()
+        await stage.settle(0.1)
+        await stage.send(speech(2.0))
+    await stage.settle(0.1)
+
+
+CHECKS = ("join_timeout", "first_frame_timeout", "frozen_timeout", "mute_timeout")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@virtual_time
+async def test_an_avatar_that_is_not_in_time_is_replaced(check: str) -> None:
+    """After the seconds that the setting says, and not before."""
+    async with Stage(room={"echo": False}, **settings(**{check: 7.0})) as stage:
+        await appear(stage, check)
+        await stage.settle(6.5)
+        assert stage.up(ErrorFrame) == []
+        await stage.settle(3.0)
+        assert len(stage.up(ErrorFrame)) == 1
+        await stage.until(lambda: len(stage.vendor.created) == 2)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@virtual_time
+async def test_a_check_can_be_switched_off(check: str) -> None:
+    """None waits for ever."""
+    off: dict[str, Any] = {"join_timeout": 3600.0, check: None}
+    async with Stage(room={"echo": False}, idle_timeout=-1, **settings(**off)) as stage:
+        await appear(stage, check)
+        if check == "mute_timeout":
+            for _ in range(100):
+                await stage.settle(5.0)
+                stage.room.show()
+        else:
+            await stage.settle(500.0)
+        assert stage.up(ErrorFrame) == []
+        assert len(stage.vendor.created) == 1
+
+
+@virtual_time
+async def test_a_changed_timeout_is_the_next_sessions() -> None:
+    """The session that exists keeps the one it was created with."""
+    async with Stage(**settings(join_timeout=50.0)) as stage:
+        await stage.service.change_settings(LemonSliceVideoService.Settings(join_timeout=5.0))
+        await stage.settle(49.0)
+        assert len(stage.vendor.created) == 1
+        await stage.until(lambda: len(stage.vendor.created) == 2, limit=10.0)
+        await stage.until(lambda: len(stage.vendor.created) == 3, limit=12.0)
