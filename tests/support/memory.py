@@ -249,6 +249,7 @@ class MemoryVendor:
     created: list[str] = field(default_factory=list)
     terminated: list[str] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
+    request_times: list[float] = field(default_factory=list)
     controls: list[ControlEvent] = field(default_factory=list)
     control_refusal: LemonSliceError | None = None
     control_times: list[float] = field(default_factory=list)
@@ -261,6 +262,7 @@ class MemoryVendor:
 
     async def create_session(self, request: Any, *, on_retry: OnRetry | None = None) -> CreatedSession:
         self.requests.append(request)
+        self.request_times.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self.latency)
         if self.refusals:
             raise self.refusals.popleft()
