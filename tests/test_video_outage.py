@@ -151,6 +151,51 @@ async def test_handlers_of_the_fallback_run_before_a_fatal_one_ends_the_pipeline
     assert len(stage.down(EndFrame)) == 1
 
 
+@pytest.mark.parametrize("speaking", [False, True])
+@virtual_time
+async def test_an_avatar_that_is_lost_for_good_ends_a_call_that_is_nothing_without_it(speaking: bool) -> None:
+    """The API fails again and again: speech waits for the next avatar as it did for the first, then the call ends."""
+    with package_logs("ERROR") as lines:
+        async with WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal") as stage:
+            stage.room.arrive()
+            await stage.settle(1.0)
+            stage.vendor.refuse(ApiStatusError(500, "no GPU"), times=99)
+            if speaking:
+                await answer(stage, 3.0)
+                await stage.settle(1.0)
+            stage.room.leave()
+            await stage.settle(0.5 if speaking else 5.0)
+            if not speaking:
+                await answer(stage, 3.0)
+            waits_from = stage.now
+            await stage.until(lambda: stage.over)
+            assert stage.now - waits_from == pytest.approx(8.0, abs=0.5)
+    assert ["fallback='fatal'" in line.text and "no GPU" in line.text for line in lines] == [True]
+    assert ["no GPU" in event[1] for event in stage.events if event[0] == "on_fallback"] == [True]
+    assert "no GPU" in stage.up(ErrorFrame)[-1].error
+    assert len(stage.down(EndFrame)) == 1
+
+
+@virtual_time
+async def test_an_avatar_that_comes_back_in_time_goes_on_where_a_call_is_nothing_without_it() -> None:
+    """What the lost one did not say waits for it; nothing is heard without an avatar, and the call goes on."""
+    async with WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal") as stage:
+        stage.room.arrive()
+        await stage.settle(1.0)
+        await answer(stage, 3.0)
+        await stage.settle(1.0)
+        stage.room.leave()
+        await stage.until(lambda: len(stage.rooms) == 2)
+        await stage.settle(2.0)
+        stage.room.arrive()
+        await stage.settle(5.0)
+        assert stage.plain == b""
+        assert stage.room.speech
+        assert tone(3.0).endswith(stage.room.speech[-24000:])
+        assert not stage.over
+        assert "on_fallback" not in stage.event_names()
+
+
 # What the user hears, and how often it is an error.
 
 
