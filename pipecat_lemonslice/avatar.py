@@ -406,16 +406,21 @@ class Avatar:
         self._announcer.event("on_avatar_ready")
 
     def avatar_gone(self, reason: str) -> None:
-        """The avatar cannot speak; what it was saying, and what waits for it, is heard as plain voice."""
-        coming = not self._line.has_avatar and self._session.state is not SessionState.FAILED
-        if coming and self._fallback == "fatal":
-            self._delay = reason  # speech waits on, since without the avatar the call would end
-            return
-        self._missing = reason
-        if self._line.has_avatar:
+        """The avatar cannot speak; what it was saying, and what waits for it, is heard as plain voice, unless fatal."""
+        present = self._line.has_avatar
+        # Without the avatar the call would end, so speech waits for the next one as it did for the first.
+        awaited = self._fallback == "fatal" and self._session.state is not SessionState.FAILED
+        if awaited:
+            self._delay = reason
+        else:
+            self._missing = reason
+        if present:
             self._announcer.event("on_avatar_disconnected", reason)
-        self._line.avatar_gone()
-        self._relay.avatar_gone()
+        if present or not awaited:
+            self._line.avatar_gone()
+            self._relay.avatar_gone()
+        if present and awaited:
+            self._line.avatar_coming()
 
     def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:
         """The avatar is heard or seen."""

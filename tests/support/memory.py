@@ -250,6 +250,7 @@ class MemoryVendor:
     created: list[str] = field(default_factory=list)
     terminated: list[str] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
+    request_times: list[float] = field(default_factory=list)
     controls: list[ControlEvent] = field(default_factory=list)
     control_refusal: LemonSliceError | None = None
     control_times: list[float] = field(default_factory=list)
@@ -265,6 +266,7 @@ class MemoryVendor:
         self.requests.append(request)
         if self.reads_pictures and request.agent_image is not None:
             await asyncio.to_thread(prepare_picture, request.agent_image)
+        self.request_times.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self.latency)
         if self.refusals:
             raise self.refusals.popleft()

@@ -25,8 +25,11 @@ from pipecat.frames.frames import (
     StartFrame,
     TTSAudioRawFrame,
 )
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 from pipecat.utils.asyncio.task_manager import TaskManager
+from pipecat.workers.runner import WorkerRunner
 
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.rooms import Room
@@ -223,3 +226,44 @@ class Stage:
             "on_session_ended",
         ):
             self.service.add_event_handler(name, handler(name))
+
+
+class WorkerStage(Stage):
+    """The same pipeline, run by Pipecat's own worker with a policy for services that can do no more."""
+
+    def __init__(self, vendor: MemoryVendor | None = None, *, policy: ProcessorUnusablePolicy, **kwargs: Any) -> None:
+        super().__init__(vendor, **kwargs)
+        self._policy = policy
+
+    async def __aenter__(self) -> Self:
+        self._worker = PipelineWorker(
+            Pipeline([self.source, self.service, *self._output, self.sink]),
+            params=PipelineParams(audio_out_sample_rate=RATE),
+            processor_unusable_policy=self._policy,
+            clock=LoopClock(),
+            enable_rtvi=False,
+            enable_turn_tracking=False,
+            idle_timeout_secs=None,
+        )
+        runner = WorkerRunner(handle_sigint=False)
+        await runner.add_workers(self._worker)
+        self._running = asyncio.create_task(runner.run())
+        await self.until(lambda: bool(self.down(StartFrame)))
+        await self.settle()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._running.done():
+            await self._worker.cancel()
+        await self._running
+
+    async def send(self, *frames: Frame) -> None:
+        """Queue frames for the pipeline."""
+        await self._worker.queue_frames(frames)
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended."""
+        return self._running.done()

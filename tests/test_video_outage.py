@@ -1,0 +1,335 @@
+"""No avatar for a while, as the pipeline, its worker and the user see it. Calls in virtual time."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from pipecat.frames.frames import CancelFrame, EndFrame, ErrorFrame, TTSAudioRawFrame, TTSStoppedFrame
+from pipecat.pipeline.worker import ProcessorUnusablePolicy
+from pipecat.utils.errors import ErrorCategory
+
+from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice.errors import ApiStatusError, RoomError
+from tests.support.logs import package_logs
+from tests.support.memory import MemoryVendor
+from tests.support.rest_api import Failure, HttpApi, hang, over_http, refuse, reset
+from tests.support.stage import Stage, WorkerStage, speech, tone
+from tests.support.virtual_time import virtual_time
+
+APART = 30.0 - 1e-6
+"""Seconds between a creation that the server may have carried out and the next one; timers may be a hair early."""
+
+CLIENT_TIMEOUT = 30.0
+"""Seconds after which the client takes a creation for failed that is not answered."""
+
+END, CANCEL = ProcessorUnusablePolicy.END, ProcessorUnusablePolicy.CANCEL
+
+
+def creation_in_conflict(stage: Stage) -> None:
+    stage.vendor.refuse(409)
+
+
+def room_not_open_yet(stage: Stage) -> None:
+    said = "the room could not be joined: it is not open yet (Daily says: nbf-room)"
+    stage.join_refusals.append(RoomError(said, ErrorCategory.INVALID_REQUEST))
+
+
+def wrong_key(stage: Stage) -> None:
+    stage.vendor.refuse(401, times=99)
+
+
+Happen = Callable[[Stage], None]
+PASSING = pytest.mark.parametrize("happen", [creation_in_conflict, room_not_open_yet])
+
+
+def lasting(stage: Stage) -> list[ErrorFrame]:
+    """ErrorFrames after which Pipecat takes the service for useless."""
+    return [error for error in stage.up(ErrorFrame) if error.category and error.category.is_permanent]
+
+
+async def answer(stage: Stage, seconds: float, context: str = "a") -> None:
+    await stage.send(speech(seconds, context), TTSStoppedFrame(context))
+
+
+async def avatar_speaks(stage: Stage, context: str = "z") -> None:
+    """The avatar comes, and says the next answer whole."""
+    stage.room.arrive()
+    await stage.settle(0.5)
+    assert stage.down(AvatarStatusFrame)[-1].status is AvatarStatus.HERE
+    await answer(stage, 1.0, context)
+    await stage.settle(3.0)
+    assert stage.room.speech == tone(1.0)
+
+
+# What becomes of the service.
+
+
+@PASSING
+@virtual_time
+async def test_a_failure_that_passes_leaves_the_service_usable(happen: Happen) -> None:
+    """Once, then success: one ErrorFrame, of a category that says nothing for good; the avatar speaks."""
+    stage = Stage()
+    happen(stage)
+    async with stage:
+        await stage.settle(2.0)
+        assert len(stage.up(ErrorFrame)) == 1
+        assert lasting(stage) == []
+        assert stage.service.is_usable
+        await avatar_speaks(stage)
+
+
+@pytest.mark.parametrize("policy", [END, CANCEL])
+@PASSING
+@virtual_time
+async def test_a_failure_that_passes_does_not_end_the_call(happen: Happen, policy: ProcessorUnusablePolicy) -> None:
+    """Also where Pipecat ends the call as soon as a service can do no more."""
+    stage = WorkerStage(policy=policy)
+    happen(stage)
+    async with stage:
+        await stage.settle(2.0)
+        assert len(stage.up(ErrorFrame)) == 1
+        assert not stage.over
+        await avatar_speaks(stage)
+        assert stage.down(EndFrame) == []
+        assert stage.down(CancelFrame) == []
+
+
+@pytest.mark.parametrize("fallback", ["voice", "silent"])
+@pytest.mark.parametrize("policy", [END, CANCEL])
+@virtual_time
+async def test_a_refusal_for_good_does_not_end_the_call(policy: ProcessorUnusablePolicy, fallback: str) -> None:
+    """The key is wrong: one ErrorFrame and one attempt; the call goes on with what is left, and ends as ever."""
+    stage = WorkerStage(policy=policy, fallback=fallback)
+    wrong_key(stage)
+    async with stage:
+        await answer(stage, 1.0)
+        await stage.settle(90.0)
+        await answer(stage, 1.0, "b")
+        await stage.settle(3.0)
+        assert ["401" in error.error for error in stage.up(ErrorFrame)] == [True]
+        assert lasting(stage) == []
+        assert stage.service.is_usable
+        assert len(stage.vendor.requests) == 1
+        assert stage.plain == (tone(1.0) * 2 if fallback == "voice" else b"")
+        assert not stage.over
+        await stage.end()
+    assert stage.down(CancelFrame) == []
+
+
+@pytest.mark.parametrize("policy", ProcessorUnusablePolicy)
+@virtual_time
+async def test_a_refusal_for_good_ends_a_call_that_is_nothing_without_the_avatar(
+    policy: ProcessorUnusablePolicy,
+) -> None:
+    """The service is useless then. Why is told in the log and to the handlers, before the pipeline ends."""
+    with package_logs("ERROR") as lines:
+        stage = WorkerStage(MemoryVendor(latency=1.0), policy=policy, fallback="fatal")
+        wrong_key(stage)
+        async with stage:
+            await stage.until(lambda: stage.over)
+    assert [error.category for error in stage.up(ErrorFrame)] == [ErrorCategory.AUTHENTICATION]
+    assert not stage.service.is_usable
+    assert [event[1] for event in stage.events if event[0] == "on_fallback"] == [stage.up(ErrorFrame)[0].error]
+    assert ["fallback='fatal'" in line.text and "401" in line.text for line in lines] == [True]
+    assert len(stage.down(CancelFrame if policy is CANCEL else EndFrame)) == 1
+
+
+@virtual_time
+async def test_handlers_of_the_fallback_run_before_a_fatal_one_ends_the_pipeline() -> None:
+    """So that a bot can still say so to the page."""
+    ended: list[int] = []
+    stage = WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal")
+
+    async def on_fallback(_service: object, _reason: str) -> None:
+        ended.append(len(stage.down(EndFrame)))
+
+    stage.service.add_event_handler("on_fallback", on_fallback)
+    wrong_key(stage)
+    async with stage:
+        await stage.until(lambda: stage.over)
+    assert ended == [0]
+    assert len(stage.down(EndFrame)) == 1
+
+
+@pytest.mark.parametrize("speaking", [False, True])
+@virtual_time
+async def test_an_avatar_that_is_lost_for_good_ends_a_call_that_is_nothing_without_it(speaking: bool) -> None:
+    """The API fails again and again: speech waits for the next avatar as it did for the first, then the call ends."""
+    with package_logs("ERROR") as lines:
+        async with WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal") as stage:
+            stage.room.arrive()
+            await stage.settle(1.0)
+            stage.vendor.refuse(ApiStatusError(500, "no GPU"), times=99)
+            if speaking:
+                await answer(stage, 3.0)
+                await stage.settle(1.0)
+            stage.room.leave()
+            await stage.settle(0.5 if speaking else 5.0)
+            if not speaking:
+                await answer(stage, 3.0)
+            waits_from = stage.now
+            await stage.until(lambda: stage.over)
+            assert stage.now - waits_from == pytest.approx(8.0, abs=0.5)
+    assert ["fallback='fatal'" in line.text and "no GPU" in line.text for line in lines] == [True]
+    assert ["no GPU" in event[1] for event in stage.events if event[0] == "on_fallback"] == [True]
+    assert "no GPU" in stage.up(ErrorFrame)[-1].error
+    assert len(stage.down(EndFrame)) == 1
+
+
+@virtual_time
+async def test_an_avatar_that_comes_back_in_time_goes_on_where_a_call_is_nothing_without_it() -> None:
+    """What the lost one did not say waits for it; nothing is heard without an avatar, and the call goes on."""
+    async with WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal") as stage:
+        stage.room.arrive()
+        await stage.settle(1.0)
+        await answer(stage, 3.0)
+        await stage.settle(1.0)
+        stage.room.leave()
+        await stage.until(lambda: len(stage.rooms) == 2)
+        await stage.settle(2.0)
+        stage.room.arrive()
+        await stage.settle(5.0)
+        assert stage.plain == b""
+        assert stage.room.speech
+        assert tone(3.0).endswith(stage.room.speech[-24000:])
+        assert not stage.over
+        assert "on_fallback" not in stage.event_names()
+
+
+# What the user hears, and how often it is an error.
+
+
+@virtual_time
+async def test_the_greeting_is_heard_as_soon_as_a_creation_has_failed() -> None:
+    """The API takes a second to answer 500, again and again: heard whole within a second of the first answer."""
+    vendor = MemoryVendor(latency=1.0)
+    vendor.refuse(500, times=99)
+    async with Stage(vendor) as stage:
+        asked_at = stage.now
+        await answer(stage, 2.0)
+        await stage.settle(4.0)
+        assert stage.plain == tone(2.0)
+        assert stage.time_of(TTSAudioRawFrame) - asked_at <= vendor.latency + 1.0
+        spoke_at = stage.now
+        await answer(stage, 1.0, "b")
+        await stage.settle(2.0)
+        heard_at = next(at for at, frame in stage.sink.frames if isinstance(frame, TTSAudioRawFrame) and at >= spoke_at)
+        assert heard_at - spoke_at <= 0.1
+
+
+@virtual_time
+async def test_an_outage_is_one_errorframe_and_the_next_one_another() -> None:
+    """However many creations fail until the avatar is there; the page sees it come and go."""
+    vendor = MemoryVendor()
+    vendor.refuse(500, times=3)
+    async with Stage(vendor) as stage:
+        for outage in (1, 2):
+            await stage.until(lambda: len(stage.up(ErrorFrame)) == outage)  # noqa: B023
+            await stage.until(lambda: len(stage.rooms) == outage)  # noqa: B023
+            assert len(vendor.requests) == 4 * outage
+            stage.room.arrive()
+            await stage.settle(1.0)
+            assert stage.down(AvatarStatusFrame)[-1].status is AvatarStatus.HERE
+            assert len(stage.up(ErrorFrame)) == outage
+            vendor.refuse(500, times=3)
+            stage.room.leave()
+
+
+# What the vendor is asked for.
+
+
+@virtual_time
+async def test_the_end_of_a_lost_session_does_not_delay_the_next_one() -> None:
+    """Its terminate takes 31 s; the next creation comes as soon as after one that takes none, and its avatar speaks."""
+    gaps: list[float] = []
+    for terminate_latency in (0.0, 31.0):
+        vendor = MemoryVendor(terminate_latency=terminate_latency)
+        async with Stage(vendor) as stage:
+            stage.room.arrive()
+            await stage.settle(8.0)
+            lost_at = stage.now
+            stage.room.leave()
+            await stage.until(lambda asked=vendor.requests: len(asked) == 2)
+            gaps.append(vendor.request_times[1] - lost_at)
+            assert gaps[-1] == pytest.approx(gaps[0], abs=0.01)
+            await stage.until(lambda rooms=stage.rooms: len(rooms) == 2)
+            assert len(vendor.terminated) == (0 if terminate_latency else 1)
+            await avatar_speaks(stage)
+            await stage.settle(40.0)
+            assert vendor.terminated == ["session-1"]
+            await stage.end()
+            await stage.settle(40.0)
+        assert len(vendor.terminated) + vendor.wills.count("hastened") == 2
+
+
+MAY_HAVE_ACTED: dict[str, Failure] = {
+    "500": refuse(500),
+    "502": refuse(502),
+    "503": refuse(503),
+    "504": refuse(504),
+    "a reset": reset,
+    "no answer": hang,
+}
+
+
+@pytest.mark.parametrize("name", MAY_HAVE_ACTED)
+@over_http
+async def test_a_creation_that_may_have_been_carried_out_is_not_repeated_for_half_a_minute(name: str) -> None:
+    """The voice goes on meanwhile: every answer is heard when it is given."""
+    async with HttpApi() as api:
+        api.fail(MAY_HAVE_ACTED[name], times=2)
+        async with Stage(api.client()) as stage:
+            if name == "no answer":
+                await stage.settle(CLIENT_TIMEOUT)
+            known_at = stage.now
+            for number in range(1, 6):
+                await answer(stage, 1.0, f"answer {number}")
+                await stage.settle(5.0)
+                assert len(api.creations) == 1
+                assert stage.plain == tone(1.0) * number
+            await stage.until(lambda: len(api.creations) == 2)
+            assert stage.now - known_at >= APART
+            await stage.until(lambda: len(stage.rooms) == 1)
+            await avatar_speaks(stage)
+            assert len(api.creations) == 3
+            assert min(after - before for before, after in pairwise(api.creations)) >= APART
+
+
+SOON: dict[str, Callable[[HttpApi], None]] = {
+    "429": lambda api: api.fail(refuse(429), 2),
+    "503 with Retry-After": lambda api: api.fail(refuse(503, retry_after=1), 2),
+    "no connection": lambda api: api.refuse_connections(2),
+}
+
+
+@pytest.mark.parametrize("name", SOON)
+@over_http
+async def test_a_creation_that_cannot_have_been_carried_out_is_repeated_soon(name: str) -> None:
+    """Twice within a few seconds, in which speech waits for the avatar; nobody is told of an error."""
+    async with HttpApi() as api:
+        SOON[name](api)
+        async with Stage(api.client()) as stage:
+            began_at = stage.now
+            await answer(stage, 1.0)
+            await stage.until(lambda: len(stage.rooms) == 1, limit=5.0)
+            assert len(api.creations) == (1 if name == "no connection" else 3)
+            assert stage.now - began_at >= 1.0
+            stage.room.arrive()
+            await stage.settle(3.0)
+            assert stage.room.speech == tone(1.0)
+            assert stage.plain == b""
+            assert stage.up(ErrorFrame) == []
+
+
+@virtual_time
+async def test_speech_that_waits_is_heard_when_the_server_asks_for_too_much_patience() -> None:
+    """It refuses for a minute: known at once, heard at once, and asked again after that minute."""
+    vendor = MemoryVendor()
+    vendor.refuse(ApiStatusError(429, "too many sessions", 60.0))
+    async with Stage(vendor) as stage:
+        await answer(stage, 1.0)
+        await stage.settle(3.0)
+        assert stage.plain == tone(1.0)
+        await stage.settle(90.0)
+        assert len(vendor.requests) == 2
+        assert vendor.request_times[1] - vendor.request_times[0] >= 60.0
