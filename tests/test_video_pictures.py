@@ -22,6 +22,9 @@ WIDTH, HEIGHT = 24, 36
 MOST = 35
 """Pictures in the pipeline at one time when nobody takes any: a good second of them."""
 
+LATEST = 45
+"""How many pictures an output that shows five a second may be behind: six that wait, the one it shows, the next one."""
+
 
 def picture(number: int) -> PictureReceived:
     return PictureReceived(number.to_bytes(4, "big") + bytes(WIDTH * HEIGHT * 3 - 4), WIDTH, HEIGHT)
@@ -185,20 +188,20 @@ async def test_the_output_is_found_in_any_pipeline(inside: Callable[..., list[Fr
     async with Stage(pipeline=lambda service: [keeping(10), *inside(service, output), keeping(10)]) as stage:
         stage.room.join()
         sent = await play(stage, 20.0)
-        assert sent - output.shown[-1] <= 25 * 1.6
+        assert sent - output.shown[-1] <= LATEST
 
 
 @BEFORE
 @virtual_time
 async def test_an_output_slower_than_the_avatar_shows_what_is_new(before: Callable[[], list[FrameProcessor]]) -> None:
-    """Five of 25 pictures a second are shown, no older than a second and a half however long it goes on."""
+    """Five of 25 pictures a second are shown, and only a few wait to be, however long it goes on."""
     output = Output(seconds=0.2)
     async with Stage(behind=before(), output=output) as stage:
         stage.room.join()
         sent = 0
         for _ in range(6):
             sent = await play(stage, 10.0, start=sent)
-            assert sent - output.shown[-1] <= 25 * 1.6
+            assert sent - output.shown[-1] <= LATEST
         assert len(output.shown) >= 5 * 60 * 0.9
 
 

@@ -60,7 +60,7 @@ async def test_the_picture_is_shown_in_its_own_shape(
             assert emulator.sessions[0].picture_size == size
             assert frame.size == screen_size
             picture = np.frombuffer(frame.image, np.uint8).reshape(screen_size[1], screen_size[0], 3)
-            seen = picture.any(axis=(0, 2)).nonzero()[0]
+            seen = np.flatnonzero(picture.max(axis=(0, 2)))
             width = size[0] * screen_size[1] // size[1]
             left = (screen_size[0] - width) // 2
             assert (seen[0], seen[-1]) == pytest.approx((left, left + width - 1), abs=1)
