@@ -250,7 +250,7 @@ class WorkerStage(Stage):
 
     async def __aenter__(self) -> Self:
         self._worker = PipelineWorker(
-            Pipeline([self.source, self.service, *self._output, self.sink]),
+            Pipeline([self.source, *self._inner, self.sink]),
             params=PipelineParams(audio_out_sample_rate=RATE),
             processor_unusable_policy=self._policy,
             clock=LoopClock(),
