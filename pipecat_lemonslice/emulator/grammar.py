@@ -17,13 +17,25 @@ from typing import Any, Literal, get_args
 from pipecat_lemonslice.emulator.faults import Fault
 from pipecat_lemonslice.emulator.forms import FORMS, Form, Part, form_of
 
-Path = Literal["create", "list", "get", "control", "any"]
-"""Which requests a fault is for."""
+Path = Literal[
+    "create",
+    "list",
+    "get",
+    "control",
+    "any",
+    "terminate",
+    "reset-idle-timeout",
+    "update-image",
+    "update-agent-prompt",
+    "update-idle-prompt",
+    "pose-trigger",
+]
+"""Which requests a fault is for: those of one kind, all, or control requests with one event."""
 
 PATHS: tuple[Path, ...] = get_args(Path)
 
 _HEAD = re.compile(r"(?:([^*=,@]*)\*)?([^*=,@]*)(.*)", re.DOTALL)
-_TAIL = re.compile(r"(.*?)(?:@([A-Za-z_]*))?", re.DOTALL)
+_TAIL = re.compile(r"(.*?)(?:@([A-Za-z_-]*))?", re.DOTALL)
 _KEY = re.compile(r",(?=[A-Za-z_]+=)")
 
 
@@ -161,13 +173,12 @@ def _unread_key(form: Form, text: str) -> FaultError | None:
 
 
 def _unknown_key(form: Form, key: str) -> FaultError:
-    return _unknown(
-        f"key of {form.name}", key, form.keys, form.example_of(_guess(key, form.keys) or next(iter(form.keys)))
-    )
+    example = form.example_of(_guess(key, form.keys) or next(iter(form.keys)))
+    return _unknown(f"key of {form.name}", key, form.keys, example)
 
 
 def _no_fault(times: str | None, name: str) -> FaultError:
-    if times in FORMS:
+    if times is not None and times in FORMS:
         return _late_times(FORMS[times], f"*{name}")
     example = FORMS[_guess(name, FORMS) or "reject"].example
     if not name:

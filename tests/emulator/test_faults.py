@@ -46,6 +46,8 @@ ALL = math.inf
         ("reject=502,body=<p>Bad, gateway</p>,when=after", Spec(Reject(502, body="<p>Bad, gateway</p>", when="after"))),
         ("always*reject=500@any", Spec(Reject(500), ALL, "any")),
         ("delay=4@control", Spec(Delay(4.0), 1, "control")),
+        ("always*reject=400@reset-idle-timeout", Spec(Reject(400), ALL, "reset-idle-timeout")),
+        ("hang=after@update-image", Spec(Hang("after"), 1, "update-image")),
         ("hang", Spec(Hang())),
         ("hang=after@control", Spec(Hang("after"), 1, "control")),
         ("reset=after", Spec(Reset("after"))),
@@ -78,7 +80,7 @@ def test_a_fault_is_understood(text: str, spec: Spec):
 
 SECONDS_SAID = "must be a number of seconds from 0"
 NO_PATH = "does not belong there: only faults of requests take a @PATH"
-PATHS_SAID = "Known: create, list, get, control, any"
+PATHS_SAID = "Known: create, list, get, control, any, terminate, reset-idle-timeout, "
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,8 @@ PATHS_SAID = "Known: create, list, get, control, any"
         ("leave_after*2", "leave_after: '*2' does not belong there: TIMES come first", "2*leave_after=2"),
         # For which requests.
         ("hang@controll", f"unknown path 'controll', did you mean control? {PATHS_SAID}", "hang=after@control"),
+        ("hang@reset_idle_timeout", "unknown path 'reset_idle_timeout', did you mean reset-idle-timeout?", "@control"),
+        ("leave_after=2@pose-trigger", f"leave_after: '@pose-trigger' {NO_PATH}", "leave_after=2"),
         ("hang@", f"unknown path ''; {PATHS_SAID}", "hang=after@control"),
         ("hang@create2", f"unknown path 'create2', did you mean create? {PATHS_SAID}", "hang=after@control"),
         ("delay=4@create,list", "delay: '@create' does not belong there: a PATH is one, and comes last", "@control"),

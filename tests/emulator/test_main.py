@@ -161,7 +161,7 @@ def test_help_lists_every_fault(capsys: pytest.CaptureFixture[str]):
         (["--room", ""], "argument --room: must be letters, digits, '-' and '_', such as lobby, not ''"),
         (["--fault", "rejct=503"], "argument --fault: unknown fault 'rejct', did you mean reject? Known: "),
         (["--fault", "malform", "--fault", "delay=x"], "argument --fault: delay: seconds must be a number of seconds"),
-        (["--fault", "hang@moon"], "argument --fault: unknown path 'moon'; Known: create, list, get, control, any"),
+        (["--fault", "hang@moon"], "argument --fault: unknown path 'moon'; Known: create, list, get, control, any, "),
         (["--reject", "503"], "unrecognized arguments: --reject 503"),
         (["extra"], "unrecognized arguments: extra"),
     ],

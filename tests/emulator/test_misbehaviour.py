@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from pipecat_lemonslice.emulator import Emulator
+from pipecat_lemonslice.emulator.faults import Reject
 from tests.emulator.town import CREATE, KEY, Person, Town, tone
 
 
@@ -40,6 +41,44 @@ async def test_faults_can_be_for_control(town: Town):
     assert len(town.emulator.running) == 1
     assert (await town.control(answer["session_id"], event="terminate"))[0] == 200
     assert town.emulator.running == []
+
+
+async def test_faults_can_be_for_one_control_event(town: Town):
+    """One event is refused as often as it comes, and not carried out; all others are obeyed."""
+    session_id = (await town.create())["session_id"]
+    town.emulator.fault("always*reject=400,detail=unknown event@reset-idle-timeout")
+    for _ in range(2):
+        answer = await town.control(session_id, event="reset-idle-timeout")
+        assert answer == (400, {"detail": "unknown event"})
+    assert (await town.control(session_id, event="pose-trigger", pose_trigger={"name": "wave"}))[0] == 200
+    assert (await town.control(session_id, event="terminate"))[0] == 200
+    session = town.emulator.sessions[0]
+    assert [body["event"] for body in session.controls] == ["pose-trigger", "terminate"]
+    assert session.avatar.events_of("idle_reset") == []
+
+
+async def test_a_fault_of_an_event_may_come_after_the_deed(town: Town):
+    """From Python, too: the event is carried out and the answer is an error."""
+    session_id = (await town.create())["session_id"]
+    town.emulator.arm(Reject(504, when="after"), path="reset-idle-timeout", times=1)
+    assert (await town.control(session_id, event="reset-idle-timeout"))[0] == 504
+    assert (await town.control(session_id, event="reset-idle-timeout"))[0] == 200
+    assert len(town.emulator.sessions[0].avatar.events_of("idle_reset")) == 2
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[1]", b'{"event": 3}', b'{"event": ["terminate"]}', b"[" * 9999, b"\xff"]
+)
+async def test_a_control_request_that_cannot_be_read_has_no_event(town: Town, body: bytes):
+    """It meets faults of all control requests alone, and is a bad request otherwise."""
+    session_id = (await town.create())["session_id"]
+    town.emulator.fault("always*hang@terminate")
+    url = f"{town.emulator.api_url}/liveai/sessions/{session_id}/control"
+    async with town.http.post(url, data=body, headers=KEY) as response:
+        assert response.status == 400
+    town.emulator.fault("reject=503@control")
+    async with town.http.post(url, data=body, headers=KEY) as response:
+        assert response.status == 503
 
 
 async def test_a_delay_holds_the_answer_back(town: Town):
