@@ -37,6 +37,16 @@ def seconds(text: str) -> float:
     return value
 
 
+def _level(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 1.0
+    if not -90 <= value <= 0:
+        raise ValueError("must be a level from -90 to 0 dBFS")
+    return value
+
+
 def _status(text: str) -> int:
     value = int(text) if text.isascii() and text.isdecimal() and len(text) == 3 else 0
     if not 200 <= value <= 599:
@@ -58,6 +68,9 @@ def _when(text: str) -> str:
 
 Seconds = Annotated[float, Term("SECONDS", "2", seconds)]
 """Seconds from 0."""
+
+Level = Annotated[float, Term("DBFS", "-61", _level)]
+"""Mean level of a sound in dB, 0 for a square wave at full scale."""
 
 Status = Annotated[int, Term("STATUS", "503", _status)]
 """An HTTP status."""

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 
 from pipecat_lemonslice.emulator import Emulator
@@ -446,3 +447,53 @@ async def test_all_connections_break(town: Town):
     assert [other["user_name"] for other in again.others] == ["LemonSlice"]
     await again.say(tone(0.2))
     await again.until(lambda: len(again.pictures) >= 2)
+
+
+# The noise floor of a voice
+
+
+def level(packets: list[bytes]) -> float:
+    """Mean level of packets of sound in dBFS."""
+    samples = np.frombuffer(b"".join(packet[22:] for packet in packets), "<i2").astype(float)
+    return float(10 * np.log10(np.mean(samples**2) / 32768**2))
+
+
+async def test_a_voice_has_a_noise_floor(town: Town):
+    """Silence is noise of that level from the first packet on; speech is above it, and is recorded without it."""
+    town.emulator.fault("noise=-61")
+    bot = await visit(town)
+    avatar = town.emulator.sessions[0].avatar
+    await bot.until(lambda: len(bot.sounds) >= 25)
+    assert all(-63 < level([sound]) < -59 for sound in bot.sounds)
+    assert level(bot.sounds) == pytest.approx(-61, abs=0.5)
+    before, said = len(bot.sounds), tone(0.4)
+    await bot.say(said)
+    await avatar.wait_until(lambda: len(avatar.sounded) == len(said))
+    assert avatar.sounded == said
+    await bot.until(lambda: len(bot.sounds) >= before + 40)
+    loud = [sound for sound in bot.sounds[before:] if level([sound]) > -40]
+    heard = np.frombuffer(b"".join(sound[22:] for sound in loud), "<i2").astype(float)
+    noise = heard - np.frombuffer(said, "<i2")
+    assert 10 * np.log10(np.mean(noise**2) / 32768**2) == pytest.approx(-61, abs=0.5)
+    assert all(-63 < level([sound]) < -59 for sound in bot.sounds[-5:])
+
+
+async def test_a_noise_floor_may_change(town: Town):
+    """It rises and ends while the avatar is there; a muted track has none."""
+    bot, emulator = await meet(town)
+    avatar = emulator.sessions[0].avatar
+    assert not any(bot.voice)
+    for dbfs in (-61.0, -45.0):
+        avatar.set_noise(dbfs)
+        begin = len(bot.sounds) + 2
+        await bot.until(lambda begin=begin: len(bot.sounds) >= begin + 5)
+        assert level(bot.sounds[begin:]) == pytest.approx(dbfs, abs=1)
+    avatar.set_noise(None)
+    begin = len(bot.sounds) + 2
+    await bot.until(lambda: len(bot.sounds) >= begin + 5)
+    assert not any(b"".join(sound[22:] for sound in bot.sounds[begin:]))
+    avatar.set_noise(-61.0)
+    avatar.mute()
+    sounds, pictures = len(bot.sounds), len(bot.pictures)
+    await bot.until(lambda: len(bot.pictures) >= pictures + 5)
+    assert len(bot.sounds) <= sounds + 1
