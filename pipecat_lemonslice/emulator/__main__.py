@@ -31,7 +31,7 @@ Examples:
   python -m pipecat_lemonslice.emulator --cold-start 20 --join-delay 1.2
   python -m pipecat_lemonslice.emulator --fault '2*reject=503,retry_after=1' --fault delay=4@control
   python -m pipecat_lemonslice.emulator --fault leave_after=2 --fault return_after=1
-  python -m pipecat_lemonslice.emulator --fault always*reject=400@reset-idle-timeout
+  python -m pipecat_lemonslice.emulator --fault 'always*reject=400@reset-idle-timeout'
 
 Faults are written [TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]. TIMES is a number, or "always"; PATH says which
 requests are concerned: create (unless told otherwise), list, get, control or any, or control requests with one
