@@ -25,7 +25,7 @@ from pipecat_lemonslice.emulator.record import Kind, Record
 from pipecat_lemonslice.emulator.room import Member, Room
 from pipecat_lemonslice.emulator.stage import Stage
 from pipecat_lemonslice.emulator.tasks import Tasks
-from pipecat_lemonslice.emulator.voice import PACKET_SECONDS
+from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, NoiseFloor
 from pipecat_lemonslice.emulator.wire import Sound, picture_header
 from pipecat_lemonslice.emulator.witness import Witness
 
@@ -119,6 +119,10 @@ class Avatar(Member, Witness):
     def unmute(self) -> None:
         """Send sound again."""
         self._ailments.audio = True
+
+    def set_noise(self, dbfs: float | None) -> None:
+        """Let its voice have a noise floor of this level, at most 0; None: digital silence between words."""
+        self._ailments.noise = None if dbfs is None else NoiseFloor(dbfs)
 
     @property
     def present(self) -> bool:
@@ -258,6 +262,8 @@ class Avatar(Member, Witness):
         if self._ailments.audio:
             self._record.sound(speech)
             packet = speech.ljust(self._stage.packet_bytes, b"\0")
+            if self._ailments.noise is not None:
+                packet = self._ailments.noise.beneath(packet)
             self._room.play(self, Sound(packet, self._stage.sample_rate))
 
     async def _change_image(self, source: bytes | str) -> None:
