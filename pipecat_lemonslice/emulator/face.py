@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,8 @@ def photo(picture: Image.Image, aspect_ratio: str) -> Face:
 
     def scene(sway: int) -> Image.Image:
         angle, x, y = _turn(sway)
-        turned = fitted.rotate(-angle, Image.Resampling.BICUBIC, center=pivot, translate=(x * scale, y * scale))
+        moved: Any = (x * scale, y * scale)  # Pillow takes parts of a pixel, its annotations do not
+        turned = fitted.rotate(-angle, Image.Resampling.BICUBIC, center=pivot, translate=moved)
         return turned.crop((edge, edge, edge + width, edge + height))
 
     groups = [group for group in _groups() if not group.startswith("eyes-") and group != "mouth-rest"]
@@ -202,7 +204,7 @@ def _render(aspect_ratio: str, box: Box, groups: Sequence[str], sway: int = 0) -
 
 @cache
 def _svg() -> str:
-    return files(__package__).joinpath("face.svg").read_text(encoding="utf-8")
+    return files("pipecat_lemonslice.emulator").joinpath("face.svg").read_text(encoding="utf-8")
 
 
 @cache
