@@ -145,10 +145,10 @@ def _face(aspect_ratio: str, scene: Callable[[int], Image.Image], groups: Sequen
 
     def add(*places: int) -> None:
         for sway in places:
+            # The hand does not sway: one sprite of it serves all views.
             turns = {group: 0 if group.startswith("hand-") else sway for group in groups}
-            face.views[sway] = _view(
-                scene(sway), {group: _sprite(aspect_ratio, group, turns[group]) for group in groups}
-            )
+            sprites = {group: _sprite(aspect_ratio, group, turn) for group, turn in turns.items()}
+            face.views[sway] = _view(scene(sway), sprites)
 
     add(0)
     others = [side * sway for sway in range(1, REACH + 1) for side in (-1, 1)]
