@@ -62,6 +62,9 @@ async def _run(given: argparse.Namespace) -> int:
         emulator.fault(text)
     try:
         await emulator.start()
+    except ImportError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     except (OSError, UnicodeError) as error:
         sys.stderr.write(f"The emulator cannot listen on {given.host}:{given.port}: {_advice(error)}\n")
         return 2

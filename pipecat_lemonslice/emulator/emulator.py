@@ -10,7 +10,7 @@ from typing import Self
 from aiohttp import web
 from loguru import logger
 
-from pipecat_lemonslice.emulator import views
+from pipecat_lemonslice.emulator import face
 from pipecat_lemonslice.emulator.armed import Armed
 from pipecat_lemonslice.emulator.faults import (
     Delay,
@@ -72,11 +72,12 @@ class Emulator:
         """Listen.
 
         Raises:
+            ImportError: A package is missing that comes with the extra `emulator`.
             OSError: The port is taken, or the host is not this machine.
             OverflowError: There is no such port.
             UnicodeError: The host cannot be a name.
         """
-        views.draw_ahead()
+        face.draw_ahead()
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.options.host, self.options.port)
         try:

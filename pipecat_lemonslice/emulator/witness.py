@@ -33,7 +33,7 @@ class Witness:
     @property
     def speaking(self) -> bool:
         """Whether it shows the demeanour of speaking."""
-        return self._stage.actor.speaking
+        return self._stage.expression.speaking
 
     @property
     def events(self) -> list[AvatarEvent]:

@@ -174,3 +174,12 @@ def test_nonsense_is_refused(arguments: list[str], says: str, capsys: pytest.Cap
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
     assert line.endswith("(--help explains the options)")
+
+
+def test_a_missing_renderer_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Without resvg-py one sentence says what to install, and the status is 1."""
+    monkeypatch.setattr(logger, "remove", lambda: None)
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    assert main(["--port", "0"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["The emulator needs resvg-py for its face: pip install 'pipecat-lemonslice[emulator]'"]
