@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from loguru import logger
 
 from pipecat_lemonslice.emulator.__main__ import main
 from pipecat_lemonslice.emulator.forms import table
