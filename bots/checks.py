@@ -1,13 +1,15 @@
-"""What a bot needs before anybody calls, and what a caller is told when a call fails all the same."""
+"""What a bot needs before anybody calls, and what a caller is told when a call fails."""
 
 import argparse
 import asyncio
+import errno
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from loguru import logger
 from pipecat.processors.frameworks.rtvi import models as RTVI
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 # How long a failed call waits for its page to come up, and then for the page to hang up.
 PAGE_SECONDS = 15.0
 HANG_UP_SECONDS = 2.0
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with status 2."""
+        self.exit(2, f"{self.prog}: error: {message} (--help explains the options)\n")
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -62,7 +72,7 @@ def transport_problems(script: str, transports: Sequence[str]) -> list[str]:
         script: Name of the bot's file.
         transports: The transports that the bot can use.
     """
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = OneLineParser(add_help=False)
     parser.add_argument("-t", "--transport")
     parser.add_argument("-d", "--direct", action="store_true")
     given, _ = parser.parse_known_args()
@@ -72,6 +82,52 @@ def transport_problems(script: str, transports: Sequence[str]) -> list[str]:
     if (wanted == "daily" or list(transports) == ["daily"]) and not os.getenv("DAILY_API_KEY"):
         return ["Set DAILY_API_KEY: rooms and tokens for -t daily are made with it."]
     return []
+
+
+def address_problems() -> list[str]:
+    """What keeps a bot from being called at the --host and --port of the command line."""
+    from pipecat.runner.run import (
+        runner_host,
+        runner_port,
+    )  # not needed in Pipecat Cloud, which has a server of its own
+
+    parser = OneLineParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--host", default=runner_host())
+    parser.add_argument("--port", type=_port, default=runner_port())
+    parser.add_argument("-d", "--direct", action="store_true")
+    given, _ = parser.parse_known_args()
+    if given.direct:  # it calls, and is not called
+        return []
+    try:
+        found = socket.getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        return [f"--host {given.host} is not known: give an address of this machine, such as 127.0.0.1."]
+    errors = [_bind_error(family, address) for family, *_, address in found]
+    if errno.EADDRINUSE in errors:
+        return [f"Port {given.port} of {given.host} is in use: end what uses it, or choose another one with --port."]
+    if errno.EACCES in errors:
+        return [f"This user may not open port {given.port}: choose one above 1023 with --port."]
+    if all(errors):
+        return [f"--host {given.host} is not of this machine: give an address that it has, such as 127.0.0.1."]
+    return []
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"give a port from 1 to 65535, not {text!r}")
+    return int(text)
+
+
+def _bind_error(family: int, address: tuple[str | int, ...]) -> int:
+    """The number of the error that keeps a server from listening there; 0 if it can."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as server:
+            if os.name == "posix":  # as servers do; elsewhere it would take a port that is in use
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind(address)
+    except OSError as error:
+        return error.errno or errno.EADDRNOTAVAIL
+    return 0
 
 
 def package_problems(*modules: str, extra: str) -> list[str]:

@@ -38,14 +38,14 @@ from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
-from checks import caller_is_told, package_problems, refuse, transport_problems
+from checks import OneLineParser, address_problems, caller_is_told, package_problems, refuse, transport_problems
 from offline.brain import ScriptedBrainService
 from offline.browser import BrowserTransport
 from offline.conversation import NOT_UNDERSTOOD
 from offline.ears import PocketsphinxSTTService
 from offline.script import PHRASES
 from offline.voice import EspeakTTSService
-from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice import ConfigurationError, LemonSliceVideoService
 from pipecat_lemonslice.emulator import Emulator
 
 PAGE = Path(__file__).parent / "page"
@@ -139,6 +139,22 @@ def make_avatar(api_url: str, aspect: str = "2x3") -> LemonSliceVideoService:
         agent_id=os.getenv("LEMONSLICE_AGENT_ID") or "lem",
         aspect_ratio=aspect,
     )
+
+
+def avatar_problems(aspect: str) -> list[str]:
+    """What is wrong with the LemonSlice or emulator that is named, or missing for one of our own.
+
+    Args:
+        aspect: Shape of the avatar's picture, one of `SIZES`.
+    """
+    url = os.getenv("LEMONSLICE_API_URL")
+    if not url:
+        return package_problems("resvg_py", extra="pipecat-lemonslice[local]")
+    try:
+        make_avatar(url, aspect)
+    except ConfigurationError as error:
+        return [str(error)]
+    return []
 
 
 def make_worker(
@@ -248,7 +264,7 @@ def pause(text: str) -> float:
     """Return a number of seconds, 0 or more.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: The text is not such a number.
     """
     try:
         seconds = float(text)
@@ -261,7 +277,7 @@ def pause(text: str) -> float:
 
 def options(*, add_help: bool = True) -> argparse.ArgumentParser:
     """Return the options of this bot; the runner adds its own, such as --host and --port."""
-    parser = argparse.ArgumentParser(description="Talk to an avatar on this machine", add_help=add_help)
+    parser = OneLineParser(description="Talk to an avatar on this machine", add_help=add_help)
     parser.add_argument(
         "--ears",
         choices=("pocketsphinx", "whisper", "moonshine"),
@@ -300,8 +316,12 @@ app.router.lifespan_context = lifespan
 if __name__ == "__main__":
     chosen = options(add_help=False).parse_known_args()[0]
     app.state.aspect = chosen.aspect
-    emulator = (
-        [] if os.getenv("LEMONSLICE_API_URL") else package_problems("resvg_py", extra="pipecat-lemonslice[local]")
+    refuse(
+        [
+            *transport_problems("local.py", ("webrtc",)),
+            *missing_packages(chosen),
+            *avatar_problems(chosen.aspect),
+            *address_problems(),
+        ]
     )
-    refuse([*transport_problems("local.py", ("webrtc",)), *missing_packages(chosen), *emulator])
     main(options())

@@ -26,7 +26,7 @@ from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.daily.transport import DailyParams
 from pipecat.workers.runner import WorkerRunner
 
-from checks import avatar_problems, caller_is_told, refuse, transport_problems
+from checks import OneLineParser, address_problems, avatar_problems, caller_is_told, refuse, transport_problems
 from pipecat_lemonslice import LemonSliceVideoService
 from services import choose_services, service_problems
 
@@ -99,5 +99,12 @@ async def bot(runner_args: RunnerArguments) -> None:
 if __name__ == "__main__":
     from pipecat.runner.run import main
 
-    refuse([*transport_problems("relay.py", tuple(TRANSPORTS)), *avatar_problems(), *service_problems()])
-    main()
+    refuse(
+        [
+            *transport_problems("relay.py", tuple(TRANSPORTS)),
+            *avatar_problems(),
+            *service_problems(),
+            *address_problems(),
+        ]
+    )
+    main(OneLineParser(description="An avatar in a room of its own"))

@@ -18,7 +18,7 @@ from pipecat.runner.utils import create_transport
 from pipecat.transports.daily.transport import DailyParams, DailyTransport
 from pipecat.workers.runner import WorkerRunner
 
-from checks import avatar_problems, caller_is_told, refuse, transport_problems
+from checks import OneLineParser, address_problems, avatar_problems, caller_is_told, refuse, transport_problems
 from relay import GREETING, make_avatar
 from services import choose_services, service_problems
 
@@ -71,5 +71,12 @@ async def bot(runner_args: RunnerArguments) -> None:
 if __name__ == "__main__":
     from pipecat.runner.run import main
 
-    refuse([*transport_problems("shared_room.py", tuple(TRANSPORTS)), *avatar_problems(), *service_problems()])
-    main()
+    refuse(
+        [
+            *transport_problems("shared_room.py", tuple(TRANSPORTS)),
+            *avatar_problems(),
+            *service_problems(),
+            *address_problems(),
+        ]
+    )
+    main(OneLineParser(description="A bot, an avatar and people in one Daily room"))

@@ -18,7 +18,15 @@ from pipecat.runner.utils import create_transport
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
 
-from checks import avatar_problems, caller_is_told, package_problems, refuse, transport_problems
+from checks import (
+    OneLineParser,
+    address_problems,
+    avatar_problems,
+    caller_is_told,
+    package_problems,
+    refuse,
+    transport_problems,
+)
 from relay import GREETING, TRANSPORTS, make_avatar
 from services import INSTRUCTION
 
@@ -89,5 +97,12 @@ async def bot(runner_args: RunnerArguments) -> None:
 if __name__ == "__main__":
     from pipecat.runner.run import main
 
-    refuse([*transport_problems("speech_to_speech.py", tuple(TRANSPORTS)), *avatar_problems(), *model_problems()])
-    main()
+    refuse(
+        [
+            *transport_problems("speech_to_speech.py", tuple(TRANSPORTS)),
+            *avatar_problems(),
+            *model_problems(),
+            *address_problems(),
+        ]
+    )
+    main(OneLineParser(description="A realtime model with an avatar"))

@@ -56,10 +56,17 @@ class LemonSliceVideoSettings(ServiceSettings):
     mute_timeout: float | NotGiven | None = field(default_factory=_not_given)
 
     def __new__(cls, *_args: Any, **given: Any) -> Self:
-        """Refuse a name that is none of the fields' with words of ours."""
+        """Refuse a name that no field has, with an error that lists the names."""
         if unknown := sorted(given.keys() - {one.name for one in dataclasses.fields(cls)}):
-            raise ConfigurationError(f"{', '.join(unknown)}: no such setting. There are {setting_names()}.")
+            raise _no_setting(unknown)
         return super().__new__(cls)
+
+
+def _no_setting(unknown: list[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"{', '.join(unknown)}: no such setting. There are {setting_names()}. "
+        "Everything else is a keyword of LemonSliceVideoService."
+    )
 
 
 def setting_names() -> str:
@@ -114,7 +121,7 @@ def check_settings(settings: ServiceSettings) -> None:
     """
     given = settings.given_fields()
     if unknown := sorted(settings.extra):
-        raise ConfigurationError(f"{', '.join(unknown)}: no such setting. There are {setting_names()}.")
+        raise _no_setting(unknown)
     if given.get("model") is not None:
         raise ConfigurationError("model cannot change while the service runs; give it to LemonSliceVideoService.")
     for name in given.keys() & {*TIMEOUTS, *CHECKS}:

@@ -154,6 +154,13 @@ def test_a_setting_that_does_not_exist_is_refused_with_those_that_do() -> None:
     assert "agent_promt: no such setting. There are " in refusal(settings=given)
 
 
+def test_a_keyword_given_as_a_setting_is_told_where_it_belongs() -> None:
+    """The reverse of a setting given as a keyword."""
+    make: Any = LemonSliceVideoService.Settings
+    with pytest.raises(ConfigurationError, match=r"keep_alive: no such setting.* a keyword of LemonSliceVideoService"):
+        make(keep_alive=False)
+
+
 CHECKS = ("join_timeout", "first_frame_timeout", "frozen_timeout", "mute_timeout")
 
 

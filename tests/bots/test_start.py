@@ -1,6 +1,7 @@
 """What the bots say when they are started without what they need: as processes, as their users start them."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -98,3 +99,45 @@ def test_every_option_of_the_local_bot_is_explained(tmp_path: Path) -> None:
     for option in ("--ears", "--voice", "--stop-events", "--sentence-pause", "--aspect"):
         text = own[own.index(f"  {option}") :]
         assert "the default is" in text or "(the default)" in text, option
+
+
+@pytest.mark.parametrize(
+    ("script", "keys"),
+    [("local.py", {}), ("relay.py", AVATAR), ("shared_room.py", {**AVATAR, "DAILY_API_KEY": "k"})],
+)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "99999"], "--port: give a port from 1 to 65535, not '99999'"),
+        (["--port", "soon"], "--port: give a port from 1 to 65535, not 'soon'"),
+        (["--host", "192.0.2.1"], "--host 192.0.2.1 is not of this machine"),
+        (["--host", "no host"], "--host no host is not known"),
+        (["--wrong"], "unrecognized arguments: --wrong"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_where_a_bot_cannot_be_called_is_said_in_one_line(
+    script: str, keys: Mapping[str, str], arguments: Sequence[str], said: str, tmp_path: Path
+) -> None:
+    """Without the usage, and without an invitation to call."""
+    code, lines = started(script, arguments, keys, tmp_path)
+    assert code != 0
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize("script", ["local.py", "relay.py"])
+def test_a_port_in_use_is_named_with_the_remedy(script: str, tmp_path: Path) -> None:
+    """As when the bot runs already."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, lines = started(script, ["--host", "127.0.0.1", "--port", str(port)], AVATAR, tmp_path)
+    assert code != 0
+    assert lines == [f"Port {port} of 127.0.0.1 is in use: end what uses it, or choose another one with --port."]
+
+
+def test_the_local_bot_refuses_an_address_of_lemonslice_that_is_none(tmp_path: Path) -> None:
+    """Before anybody calls."""
+    code, [line] = started("local.py", [], {"LEMONSLICE_API_URL": "127.0.0.1:8900"}, tmp_path)
+    assert code != 0
+    assert "LEMONSLICE_API_URL" in line
