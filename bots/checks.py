@@ -86,10 +86,8 @@ def transport_problems(script: str, transports: Sequence[str]) -> list[str]:
 
 def address_problems() -> list[str]:
     """What keeps a bot from being called at the --host and --port of the command line."""
-    from pipecat.runner.run import (
-        runner_host,
-        runner_port,
-    )  # not needed in Pipecat Cloud, which has a server of its own
+    # Pipecat Cloud has a server of its own, and may lack what the runner imports.
+    from pipecat.runner.run import runner_host, runner_port
 
     parser = OneLineParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--host", default=runner_host())

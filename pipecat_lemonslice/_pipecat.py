@@ -84,7 +84,7 @@ def _output_in(processor: "FrameProcessor") -> "BaseOutputTransport | None":
 
 
 LONG_QUEUE = 300
-"""Pictures in a queue that are not counted one by one; whoever is that far behind shows nothing of today."""
+"""A queue with so many entries is not searched for pictures: its length is taken for their number."""
 
 
 def queued_pictures(output: "BaseOutputTransport | None") -> int:

@@ -1,7 +1,7 @@
 """Who the avatar is, and whether it is there: a pure state machine over what happens in the room.
 
 Its law. The avatar is the participant that carries the id minted for it. While nobody does, it is the first one seen
-with the avatar's name whose name counts; whoever carries the id takes its place at once. It is ready when its first
+with the avatar's name whose name counts. One that carries the id takes its place at once. It is ready when its first
 picture has come, or when the others can see it in a room where the bot takes no pictures. Joining and ``bot_ready``
 prove nothing. An avatar that leaves may come back within a grace; one that came back before it left takes its place at
 once. Nobody else's messages count.

@@ -151,7 +151,7 @@ class Avatar:
         """Begin to move speech and media.
 
         Args:
-            output: The output transport that shows the avatar's pictures; None where there is none to be found.
+            output: The output transport that shows the avatar's pictures; None if there is none.
         """
         runs = [(self._line.run, "moving speech"), (self._relay.run, "moving the avatar's voice")]
         if isinstance(self._relay, AvatarRelay):
@@ -187,7 +187,7 @@ class Avatar:
         try:
             if self._line.interrupt():
                 self._relay.interrupt()
-        except Exception as error:  # it must not keep the frame that interrupts from the rest of the pipeline
+        except Exception as error:  # the interruption must still reach the rest of the pipeline
             self._fail("interrupting", error)
 
     def configure(self, timeouts: Timeouts) -> None:
@@ -220,7 +220,7 @@ class Avatar:
         """Do something beside the pipeline, one thing after the other. A failure is reported, and harms nothing."""
         if len(self._errands) > MAX_ERRANDS:
             return
-        if len(self._errands) == MAX_ERRANDS:  # the refusal is one more, so that it is told once
+        if len(self._errands) == MAX_ERRANDS:  # one more request: it reports the refusal, once
             work = self._refuse
         errand = self._host.create_task(self._do(work))
         self._errands.add(errand)
@@ -257,7 +257,7 @@ class Avatar:
             self._act(action)
 
     async def _refuse(self) -> None:
-        raise SessionError(f"{MAX_ERRANDS} requests wait already, further ones are dropped")
+        raise SessionError(f"{MAX_ERRANDS} requests have not been answered yet, so further ones are dropped")
 
     async def finish(self) -> None:
         """Let the last words be heard, in bounded time."""
@@ -326,7 +326,7 @@ class Avatar:
                 self._fall_back()
                 if self._fallback == "fatal":
                     if self._missing != self._reported:
-                        self.session_error(SessionError(f"speech has waited {seconds:g} s in vain: {self._missing}"))
+                        self.session_error(SessionError(f"no avatar after {seconds:g} s: {self._missing}"))
                     self._give_up(self._missing)
 
     def _fall_back(self) -> None:
@@ -373,7 +373,7 @@ class Avatar:
             self.wake()
 
     def session_delayed(self, reason: str, again_in: float) -> None:
-        """The session is tried for again, perhaps too late for what waits to be spoken."""
+        """The creation is repeated, perhaps too late for speech that waits."""
         self._delay = reason
         if again_in >= self._timeouts.ready:
             self.avatar_gone(reason)
@@ -439,7 +439,7 @@ class Avatar:
             self._pictures.feed(media)
 
     def _give_up(self, reason: str) -> None:
-        """End the pipeline, and try for no further session."""
+        """End the pipeline, and create no further session."""
         if self._given_up:
             return
         self._given_up = True

@@ -113,7 +113,7 @@ class ApiError(LemonSliceError):
 
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})
-"""Refusals that say nothing against the same request later."""
+"""Refusals of now: the same request may succeed later."""
 
 _REMEDIES = {
     400: "Check the fields of the request",
@@ -125,7 +125,7 @@ _REMEDIES = {
     413: "Send a smaller picture",
     422: "Check the fields of the request",
     408: "Try again later",
-    409: "Something else is under way there; try again later",
+    409: "It conflicts with another request; try again later",
     425: "Try again later",
     429: "Too many requests or sessions at a time; wait and try again",
 }

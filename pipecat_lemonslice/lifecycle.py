@@ -74,7 +74,7 @@ class SessionListener(Protocol):
         ...
 
     def session_error(self, error: LemonSliceError) -> None:
-        """Something failed; told once for each time without an avatar, and once more if that is for good."""
+        """Something failed; told once for each time without an avatar, and once more if no further attempt is made."""
         ...
 
     def avatar_joined(self) -> None:

@@ -115,10 +115,10 @@ class VoiceReturn:
         """Take sound in and return what is to be passed on.
 
         Raises:
-            ValueError: It is no 16-bit sound.
+            ValueError: It is not 16-bit audio.
         """
         if voice.sample_rate < 1 / CHUNK_SECONDS or len(voice.pcm) % 2:
-            raise ValueError(f"{len(voice.pcm)} bytes at {voice.sample_rate} Hz are no 16-bit sound")
+            raise ValueError(f"{len(voice.pcm)} bytes at {voice.sample_rate} Hz are not 16-bit audio")
         if voice.sample_rate != self._rate:
             self._clear()
             self._rate = voice.sample_rate

@@ -11,10 +11,10 @@ WAITING_PICTURES = 6
 """Pictures that may wait to be shown, about a quarter of a second of them."""
 
 MOST_WAITING_PICTURES = 32
-"""Pictures that may wait when somebody seems to keep some of them: a good second."""
+"""Pictures that may wait when a processor seems to keep some of them, about a second of them."""
 
 STILL_SECONDS = 1.0
-"""After so long without a picture being taken, those that wait may be kept by somebody."""
+"""After so long without a picture being taken, a processor may be keeping those that wait."""
 
 PROBE_SECONDS = 0.1
 """One more picture may then wait for each of these."""
@@ -27,7 +27,7 @@ TRICKLE_SECONDS = 1.0
 
 
 class PictureGate:
-    """Lets no more pictures go downstream than are taken there, and lets nobody there stop them.
+    """Sends no more pictures downstream than are taken there. Nobody downstream can stop them.
 
     Output transports queue pictures without bound and say nothing of it. Other processors may keep pictures for
     themselves, which must not be taken for a queue. Its laws:
@@ -35,8 +35,8 @@ class PictureGate:
     1. A picture waits from when it is sent until it, or a later one, reaches the output, or until nobody has it; and
        then in the queues of the output. At most ``WAITING_PICTURES`` wait.
     2. If none is taken for ``STILL_SECONDS``, somebody in front of the output may be keeping them and passing none
-       on. One more may then wait every ``PROBE_SECONDS``, up to ``MOST_WAITING_PICTURES``. Whoever keeps his last few
-       begins to let go of one for each that comes.
+       on. One more may then wait every ``PROBE_SECONDS``, up to ``MOST_WAITING_PICTURES``. A processor
+       that keeps its last few pictures then releases one for each that comes.
     3. A picture that is taken while none is sent was waiting, and not kept. The bound is ``WAITING_PICTURES`` again.
     4. With ``KEPT_PICTURES`` in memory, one goes every ``TRICKLE_SECONDS``.
     """

@@ -30,7 +30,7 @@ class PictureRelay:
 
         Args:
             push: Passes a frame on, downstream.
-            output: The output transport that shows the pictures; None where there is none to be found.
+            output: The output transport that shows the pictures; None if there is none.
         """
         self._push = push
         self._output = output

@@ -278,7 +278,7 @@ def with_one_picture(delta: ServiceSettings) -> ServiceSettings:
 
 
 TOLD = ("agent_prompt", "agent_idle_prompt", "agent_image_url", "agent_image")
-"""Settings that a session is told of."""
+"""Settings that LemonSlice knows, and is told when they change."""
 
 
 def told_settings(settings: ServiceSettings) -> dict[str, Any]:

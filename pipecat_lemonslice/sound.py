@@ -40,7 +40,7 @@ STEADY_SPANS = 4
 """Spans in which a steady level shows, about one second."""
 
 GAP_BLOCKS = 10
-"""Digital silence that is shorter is a gap in the track and says nothing of its floor."""
+"""Digital silence that is shorter is a gap in the track. It is not counted for the floor."""
 
 HELD = 1.0
 """Up to this mean square around its mean, a window holds one value."""

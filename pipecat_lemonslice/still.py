@@ -30,7 +30,7 @@ class StillPicture:
         self._made: tuple[PictureSource, bytes] | None = None
 
     async def picture(self) -> PictureReceived | None:
-        """Return the picture to be shown; None where there is none."""
+        """Return the picture to be shown; None if there is none."""
         source = self._source()
         if source is None:
             return None

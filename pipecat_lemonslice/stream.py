@@ -53,7 +53,7 @@ class AvatarLink(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """What was handed over: to whom, until when, what, and whether it sounds; nothing once it is not wanted back."""
+    """What was handed over: to whom, until when, what, whether it sounds; nothing once it need not be said again."""
 
     link: AvatarLink
     played: "asyncio.Future[None]"

@@ -78,7 +78,7 @@ class OwnRooms:
         return self.config.request(settings)
 
     async def open_room(self, url: str, options: RoomOptions) -> Room:
-        """Join it. In a room that was there before, so may others have been, whatever their names."""
+        """Join it. In a room that was given, people may have been before the avatar, under any name."""
         since = self._asked_at if self.config.daily_room_url else None
         return await open_room(url, replace(options, avatar_since=since))
 

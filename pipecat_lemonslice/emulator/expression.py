@@ -116,7 +116,7 @@ class Expression:
 
 
 def _mood(text: str) -> str:
-    """The mood of the first word that names one; empty if there is none."""
+    """The mood of the first word that names one; empty if no word does."""
     text = text.lower()
     found = {text.find(word): mood for mood, words in _MOODS.items() for word in words if word in text}
     return found[min(found)] if found else ""

@@ -40,7 +40,7 @@ _KEY = re.compile(r",(?=[A-Za-z_]+=)")
 
 
 class FaultError(ValueError):
-    """A text that is no fault; says what is wrong with it and what is known, and ends with an example."""
+    """A text that cannot be read as a fault; says what is wrong, what is known, and an example that works."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _path(form: Form, text: str | None) -> Path:
 
 
 def _misplaced(form: Form, text: str) -> FaultError | None:
-    """What to say of a TIMES or PATH that stands where a value was looked for; None: there is none."""
+    """What to say of a TIMES or PATH that stands where a value was expected; None if there is no such part."""
     if "@" in text and not form.sort.paths:
         where = _short(text[text.index("@") :])
         return _wrong(form, f"{where} does not belong there: only faults of requests take a @PATH")
@@ -160,7 +160,7 @@ def _late_times(form: Form, text: str) -> FaultError:
 
 
 def _unread_key(form: Form, text: str) -> FaultError | None:
-    """What to say of a KEY that was taken for a part of the value; None: there is none."""
+    """What to say of a KEY that was taken for a part of the value; None if there is no such part."""
     _, comma, rest = text.partition(",")
     if not comma:
         return None

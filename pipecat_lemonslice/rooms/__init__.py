@@ -174,7 +174,7 @@ class Room(Protocol):
         ...
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send an app message to the watched participant; while nobody is watched it goes to nobody.
+        """Send an app message to the watched participant; without one, nothing is sent.
 
         Messages and speech leave in the order of the calls. Never blocks and never raises: a room that cannot
         send any more says :class:`RoomLost`.

@@ -1,8 +1,8 @@
 """Which participants of a room that people share with the bot are avatars. Pure: facts in, answers out.
 
-Its law. Whoever carries a user id that was minted for an avatar is one. While nobody has been seen with such an id, or
-where none is minted, it is whoever joins under the avatar's name after the session was asked for. Everybody else is a
-person, whatever their name; so is whoever takes the name later.
+Its law. A participant with a user id that was minted for an avatar is an avatar. While nobody has such an id, the
+avatar is the participant who joins under its name after the session was asked for. All others are people, under any
+name, also those who take the avatar's name later.
 """
 
 from collections.abc import Collection, Mapping

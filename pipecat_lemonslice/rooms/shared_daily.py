@@ -91,7 +91,7 @@ class SharedDaily:
             ConfigurationError: Another session would be of no use.
         """
         if self._presence is _Presence.GONE:
-            raise ConfigurationError("transport: it has left its room, so there is no use in another session")
+            raise ConfigurationError("transport: it has left its room, so no further session is created")
 
     async def expect_avatar(self, user_id: str | None) -> None:
         """A session is about to be asked for: wait until the transport has joined, and note who is there before.
@@ -100,7 +100,7 @@ class SharedDaily:
             user_id: The id that is in the token of the session's avatar; None if that is not known.
 
         Raises:
-            RoomError: The transport has not joined, or is not in the room any more.
+            RoomError: The transport has not joined, or has left the room.
         """
         await self._inside(JOIN_SECONDS)
         self._avatars.expect(user_id, self._people.keys())
@@ -109,7 +109,7 @@ class SharedDaily:
         """Meet the next session's avatar in the room.
 
         Raises:
-            RoomError: The transport has not joined, or is not in the room any more.
+            RoomError: The transport has not joined, or has left the room.
         """
         await self._inside(options.timeout)
         try:
@@ -188,7 +188,7 @@ class SharedDaily:
             raise RoomError(f"the transport cannot publish the track {TRACK!r} ({said})") from None
 
     def _hear(self, participant_id: str) -> None:
-        """Undo what was done to somebody who was taken for an avatar."""
+        """Let the bot hear a person again who was taken for an avatar."""
         if watch := self._watches.pop(participant_id, None):
             watch.cancel()
         camera = {"camera": "subscribed"} if participant_id in self._cameras else {}
