@@ -116,7 +116,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _bind_error(family: int, address: tuple[str | int, ...]) -> int:
+def _bind_error(family: int, address: tuple[str | int | bytes, ...]) -> int:
     """The number of the error that keeps a server from listening there; 0 if it can."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as server:

@@ -257,7 +257,7 @@ class Avatar:
             self._act(action)
 
     async def _refuse(self) -> None:
-        raise SessionError(f"{MAX_ERRANDS} requests have not been answered yet, so further ones are dropped")
+        raise SessionError(f"{MAX_ERRANDS} requests wait for an answer, so further ones are dropped")
 
     async def finish(self) -> None:
         """Let the last words be heard, in bounded time."""

@@ -352,7 +352,7 @@ class AvatarSession:
         try:
             async with asyncio.timeout(COST_TIMEOUT):
                 return (await self._api.get_session(created.session_id)).cost
-        except Exception:  # it is of no consequence why
+        except Exception:  # the call is over, and goes without the cost
             return None
 
     async def _close(self) -> None:

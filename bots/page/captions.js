@@ -105,9 +105,9 @@ export class Captions {
   }
 
   /**
-   * A segment, or how far it has been spoken. Its first message waits on the server until the bot is heard, and may
-   * come behind news of its words: it takes nothing back. Speech is in order, and so are the numbers of segments: what
-   * comes before spoken words was said, and what is announced behind spoken words of a later number was cut off unheard.
+   * A segment, or how far it has been spoken. Its first message waits on the server until the bot is heard. It may come
+   * after messages about its spoken words, which stay as they are. Segments are spoken in the order of their numbers: one
+   * before spoken words was said, and one that is announced after spoken words of a later number was cut off unheard.
    */
   botText({ id, text, spoken, remaining, first }) {
     const known = this.#segments.get(id);

@@ -15,11 +15,18 @@ AVATAR = {"LEMONSLICE_API_KEY": "any", "LEMONSLICE_AGENT_ID": "agent_1"}
 START_SECONDS = 60.0
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 def started(script: str, arguments: Sequence[str], keys: Mapping[str, str], directory: Path) -> tuple[int, list[str]]:
     """The exit code of a bot that must end by itself, and the lines that it says beside its log."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(NAMES)}
+    # The usual port may be in use on this machine.
+    port = [] if "--port" in arguments else ["--port", str(free_port())]
     ended = subprocess.run(
-        [sys.executable, str(BOTS / script), *arguments],
+        [sys.executable, str(BOTS / script), *arguments, *port],
         env={**kept, **keys},
         cwd=directory,
         capture_output=True,
