@@ -131,7 +131,7 @@ def _bind_error(family: int, address: tuple[str | int | bytes, ...]) -> int:
 def package_problems(*modules: str, extra: str) -> list[str]:
     """Which of the modules cannot be imported, and how to install them."""
     missing = [module for module in modules if find_spec(module) is None]
-    return [f"{' and '.join(missing)} not found: pip install '{extra}'"] if missing else []
+    return [f"{' and '.join(missing)} not found: uv pip install '{extra}'"] if missing else []
 
 
 @asynccontextmanager

@@ -80,7 +80,7 @@ def test_the_local_bot_names_the_package_that_draws_the_avatar(tmp_path: Path) -
     (tmp_path / "sitecustomize.py").write_text('import sys\nsys.modules["resvg_py"] = None\n')
     code, lines = started("local.py", [], {"PYTHONPATH": str(tmp_path)}, tmp_path)
     assert code != 0
-    assert lines == ["resvg_py not found: pip install 'pipecat-lemonslice[local]'"]
+    assert lines == ["resvg_py not found: uv pip install 'pipecat-lemonslice[local]'"]
 
 
 @pytest.mark.parametrize("seconds", ["-3", "nan", "inf", "soon"])
