@@ -8,8 +8,8 @@ from loguru import logger
 from PIL import Image, ImageOps
 from pipecat.frames.frames import OutputImageRawFrame
 
+from pipecat_lemonslice.api import PictureSource, prepare_picture
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.pictures import PictureSource, prepare_picture
 
 SIZES = {"2x3": (368, 560), "1x1": (512, 512), "9x16": (360, 640)}
 """Width and height in pixels by aspect ratio."""
