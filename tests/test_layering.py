@@ -16,10 +16,7 @@ ROOT = Path(pipecat_lemonslice.__file__).parent
 LAYERS = (
     "_pipecat",
     "errors messages frames",
-    "checked addresses pictures retry renewal",
-    "api_types controls answers",
-    "rest last_will",
-    "calls",
+    "renewal last_will",
     "api",
     "rooms",
     "sound voice_watch attendance visit",

@@ -92,9 +92,9 @@ def prepare_picture(
 @contextmanager
 def _opened(source: PictureSource, name: str) -> Generator[Image.Image]:
     """Open an image; whatever Pillow raises meanwhile becomes a ConfigurationError."""
-    if problem := _problem(source):
-        raise ConfigurationError(f"{name} {problem}.")
     try:
+        if problem := _problem(source):
+            raise ConfigurationError(f"{name} {problem}.")
         if isinstance(source, Image.Image):
             yield _limited(source)
         else:

@@ -80,7 +80,8 @@ def _check_url(url: object, schemes: tuple[str, ...], name: str = "") -> str:
     except ValueError:
         sound = False
     if not sound:
-        raise ConfigurationError(f"{name} is not a URL. Give one that begins with {' or '.join(schemes)}://".lstrip())
+        beginnings = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ConfigurationError(f"{name} is not a URL. Give one that begins with {beginnings}".lstrip())
     return str(url)
 
 

@@ -147,9 +147,9 @@ AT_CREATION = (
     ),
     creation("no connection x2", *[Break("connect")] * 2, errors=0),
     creation("no connection x5", *[Break("connect")] * 5, lasts=16.0, says=("Cannot connect", "was not carried out")),
-    unclear("a hang before it was accepted", Hang(), lasts=64.0, says=("no complete answer in 30 s",)),
+    unclear("a hang before it was accepted", Hang(), lasts=64.0, says=("no complete response in 30 s",)),
     unclear(
-        "a hang after it was accepted", Hang(acts=True), lasts=64.0, says=("no complete answer in 30 s",), unseen=1
+        "a hang after it was accepted", Hang(acts=True), lasts=64.0, says=("no complete response in 30 s",), unseen=1
     ),
     creation("an answer after 4 s", Slow(4.0), errors=0),
     creation("an answer after 20 s", Slow(20.0), errors=0, lasts=24.0),
