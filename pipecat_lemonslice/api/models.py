@@ -94,7 +94,7 @@ def _json_mapping(extra: Mapping[str, Any]) -> Mapping[str, Any]:
         json.dumps(dict(extra), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise ValueError("cannot be written as JSON. Use strings, numbers, lists and mappings") from None
-    return dict(extra)
+    return extra
 
 
 def _not_zero(seconds: int) -> int:

@@ -25,7 +25,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from pipecat_lemonslice.errors import ApiResponseError, mask, safe_line
+from pipecat_lemonslice.errors import ApiResponseError, safe_line
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -178,7 +178,7 @@ def read_model(model: type[ModelT], response: Response, operation: str, **known:
         keys = safe_line(", ".join(sorted(json.loads(response.text))), *response.secrets, limit=120)
         problem += f". It has the keys {keys or 'none'}"
     except (ValueError, RecursionError):
-        problem = f"expected JSON, got {_kind(response)}"
+        problem = _not_json(response)
     except TypeError:
         problem = f"expected a JSON object, got a {type(json.loads(response.text)).__name__}"
     raise ApiResponseError(problem, operation)
@@ -188,13 +188,14 @@ def _problem(kind: str, path: tuple[int | str, ...]) -> str:
     return f"{'.'.join(map(str, path))} is {'missing' if kind == 'missing' else 'not what it should be'}"
 
 
-def _kind(response: Response) -> str:
+def _not_json(response: Response) -> str:
     text = response.text.lstrip()
-    if text.startswith("<"):
-        return f'an HTML page, "{safe_line(_html_text(mask(text, *response.secrets)), limit=60)}"'
     if text.startswith(("{", "[")):
-        return "JSON that is truncated or malformed"
-    return "plain text" if text else "an empty body"
+        return "the JSON is truncated or malformed"
+    if text.startswith("<"):
+        title = safe_line(_html_text(text), *response.secrets, limit=60)
+        return f'expected JSON, got an HTML page, "{title}"'
+    return f"expected JSON, got {'plain text' if text else 'an empty body'}"
 
 
 def find_session_id(response: Response) -> str | None:
@@ -216,11 +217,10 @@ def server_words(response: Response) -> str:
 
     A body that says nothing gives the name of the status.
     """
-    body = mask(response.text, *response.secrets)
     try:
-        words = _detail(json.loads(body))
+        words = _detail(json.loads(response.text))
     except (ValueError, RecursionError):
-        words = _html_text(body) if body.lstrip().startswith("<") else body
+        words = _html_text(response.text) if response.text.lstrip().startswith("<") else response.text
     names = {status.value: status.phrase for status in HTTPStatus}
     return safe_line(words, *response.secrets) or names.get(response.status, "")
 

@@ -168,14 +168,15 @@ async def test_images_are_sent_small_and_made_beside_the_event_loop() -> None:
         turning = asyncio.create_task(turn())
         await api.create_session(CreateSessionRequest(agent_image=image))
         assert turns > 1000
+        turns = 0
         await api.control("s1", UpdateImage(image=image))
+        assert turns > 1000
         turning.cancel()
     payload, picture = server.seen[0].parts
     assert payload.content_type == "application/json"
     assert (picture.filename, picture.content_type) == ("image.jpg", "image/jpeg")
     assert len(picture.data) < 1_000_000
     assert max(Image.open(io.BytesIO(picture.data)).size) <= 1120
-    assert len(server.seen[1].json["image_base64"]) < 1_000_000
 
 
 # Asking.

@@ -128,10 +128,12 @@ async def test_each_request_has_a_connection_of_its_own_and_no_cookies() -> None
         ports.append(seen.transport.get_extra_info("peername")[1])
         return web.json_response({}, headers={"Set-Cookie": "a=b"})
 
-    async with RestServer() as server, client(server.url) as http:
+    async with RestServer() as server:
+        url = server.url.replace("127.0.0.1", "localhost")  # addresses have no cookies
         server.reply(reply)
-        await http.send(request(server.url))
-        await http.send(request(server.url))
+        async with client(url) as http:
+            await http.send(request(url))
+            await http.send(request(url))
     assert len(set(ports)) == 2
     assert "Cookie" not in server.seen[1].headers
 
@@ -144,10 +146,17 @@ async def test_a_borrowed_session_brings_no_limits_of_its_own() -> None:
         await asyncio.Event().wait()
 
     forever = aiohttp.ClientTimeout(total=None)
-    async with RawServer(hang) as server, aiohttp.ClientSession(timeout=forever, raise_for_status=True) as session:
-        async with client(server.url, session, timeout=0.25) as http:
+    async with (
+        RestServer() as refusing,
+        RawServer(hang) as hanging,
+        aiohttp.ClientSession(timeout=forever, raise_for_status=True) as session,
+    ):
+        refusing.answer(404, {"detail": "Because"})
+        async with client(hanging.url, session, timeout=0.25) as http:
             with pytest.raises(ApiTimeoutError):
-                await http.send(request(server.url))
+                await http.send(request(hanging.url))
+            with pytest.raises(ApiStatusError, match="Because"):
+                await http.send(request(refusing.url))
         assert not session.closed
 
 
@@ -215,10 +224,25 @@ async def test_a_refusal_that_breaks_off_is_still_a_refusal() -> None:
     assert (error.status, error.detail, server.requests) == (503, "busy", 5)
 
 
+@over_http
+async def test_no_more_than_the_limit_is_read() -> None:
+    """A response that never ends is not waited for."""
+
+    async def behave(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n")
+        for _ in range(50):
+            writer.write(bytes(100_000))
+            await writer.drain()
+        await asyncio.Event().wait()
+
+    async with RawServer(behave) as server:
+        assert isinstance(await failure(server.url), ApiResponseError)
+
+
 @pytest.mark.parametrize("status", [200, 400])
 @over_http
-async def test_endless_responses_are_cut_off(status: int) -> None:
-    """No more than the limit is read, also of what was compressed."""
+async def test_large_responses_are_cut_off(status: int) -> None:
+    """Also those that are small on the wire."""
     async with RestServer() as server:
         body = gzip.compress(b"x" * 3_000_000)
         server.answer(status, body, headers={"Content-Encoding": "gzip"})

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,6 +209,12 @@ def test_an_image_goes_as_base64() -> None:
     payload = control_payload(UpdateImage(image=png()))
     assert payload["event"] == "update-image"
     assert base64.b64decode(payload["image_base64"], validate=True) == png()
+
+
+def test_a_large_image_fits_into_a_megabyte_of_json() -> None:
+    """Although base64 makes it a third longer."""
+    noise = np.random.default_rng(1).integers(0, 255, (1120, 1120, 3), dtype=np.uint8)
+    assert len(control_payload(UpdateImage(image=Image.fromarray(noise)))["image_base64"]) < 1_000_000
 
 
 @pytest.mark.parametrize(

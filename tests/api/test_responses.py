@@ -104,7 +104,7 @@ def test_a_list_that_lacks_something(data: dict[str, Any], words: str) -> None:
     ("body", "words"),
     [
         ("", "expected JSON, got an empty body"),
-        ('{"session_id": "S3CR3T', "expected JSON, got JSON that is truncated or malformed"),
+        ('{"session_id": "S3CR3T', "the JSON is truncated or malformed"),
         ("S3CR3T S3CR3T", "expected JSON, got plain text"),
         ("<html><title>Sign in to S3CR3T</title></html>", 'expected JSON, got an HTML page, "Sign in to [REDACTED]"'),
         ("{" * 100_000, "truncated"),

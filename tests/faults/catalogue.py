@@ -135,7 +135,7 @@ AT_CREATION = (
     doubtful(504, retry_after=1.0),
     doubtful(520),
     *(doubtful(status, acted=True, unseen=1) for status in (500, 502, 504)),
-    unclear("an answer cut in half", Spoil(lambda text: text[: len(text) // 2]), says=("breaks off",)),
+    unclear("an answer cut in half", Spoil(lambda text: text[: len(text) // 2]), says=("truncated",)),
     unclear("an empty answer", Spoil(lambda _: ""), says=UNREADABLE, unseen=1),
     unclear("a list for an answer", Spoil(lambda text: f"[{text}]"), says=UNREADABLE, unseen=0),
     unclear("an answer without session_id", Spoil(lambda _: '{"room_url": "wss://x"}'), says=UNREADABLE, unseen=1),
