@@ -38,7 +38,7 @@ from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
-from checks import caller_is_told, refuse, transport_problems
+from checks import caller_is_told, package_problems, refuse, transport_problems
 from offline.brain import ScriptedBrainService
 from offline.browser import BrowserTransport
 from offline.conversation import NOT_UNDERSTOOD
@@ -300,5 +300,8 @@ app.router.lifespan_context = lifespan
 if __name__ == "__main__":
     chosen = options(add_help=False).parse_known_args()[0]
     app.state.aspect = chosen.aspect
-    refuse([*transport_problems("local.py", ("webrtc",)), *missing_packages(chosen)])
+    emulator = (
+        [] if os.getenv("LEMONSLICE_API_URL") else package_problems("resvg_py", extra="pipecat-lemonslice[local]")
+    )
+    refuse([*transport_problems("local.py", ("webrtc",)), *missing_packages(chosen), *emulator])
     main(options())

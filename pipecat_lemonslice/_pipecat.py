@@ -5,10 +5,12 @@ Every other module uses public names of Pipecat alone, and those that ``tests/te
 
 import importlib
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from pipecat.processors.frame_processor import FrameProcessor
+    from pipecat.transports.base_output import BaseOutputTransport
     from pipecat.transports.base_transport import BaseTransport, TransportParams
 
 REDACTED = "[REDACTED]"
@@ -44,15 +46,64 @@ redact_secrets: Callable[[str], str] = _redact_secrets()
 """Masks the credentials in a text: Pipecat's own function from 1.13 on, which knows more kinds of them."""
 
 
-def transport_params(transport: "BaseTransport") -> "TransportParams | None":
-    """Return the parameters that a transport was made with.
+def transport_params(transport: "BaseTransport | BaseOutputTransport") -> "TransportParams | None":
+    """Return the parameters that a transport, or its output, was made with.
 
-    Used to tell users which parameter an avatar needs before a call begins. Pipecat has no public way to them.
+    Used to tell users which parameter an avatar needs, and to give pictures the size of the output's video. Pipecat has
+    no public way to them.
 
     Returns:
         The parameters; None where a release keeps them elsewhere. Nothing is then checked.
     """
     return getattr(transport, "_params", None)
+
+
+def output_behind(processor: "FrameProcessor") -> "BaseOutputTransport | None":
+    """Return the first output transport behind a processor in its pipeline, and in those that this one is part of.
+
+    Only the way out of an inner pipeline is private. In a release without that name, an output outside it is not found:
+    pictures then keep the avatar's size, Pipecat stretches them to the transport's, and a processor that keeps more
+    than 32 of them stops them.
+    """
+    at = processor.next
+    while at is not None:
+        if found := _output_in(at):
+            return found
+        # The sink of an inner pipeline has no next; it pushes by a method of that pipeline.
+        owner = at if at.next else getattr(getattr(at, "_downstream_push_frame", None), "__self__", None)
+        at = getattr(owner, "next", None)
+    return None
+
+
+def _output_in(processor: "FrameProcessor") -> "BaseOutputTransport | None":
+    from pipecat.transports.base_output import BaseOutputTransport
+
+    if isinstance(processor, BaseOutputTransport):
+        return processor
+    return next((found for part in processor.processors if (found := _output_in(part))), None)
+
+
+LONG_QUEUE = 300
+"""Pictures in a queue that are not counted one by one; whoever is that far behind shows nothing of today."""
+
+
+def queued_pictures(output: "BaseOutputTransport | None") -> int:
+    """Return how many different pictures wait in an output's queues, which have no bound of their own.
+
+    Outputs that are not live put the same picture into their track again and again; it counts once. Without the names
+    below the result is 0, and nothing bounds those queues: ``tests/test_video_pictures.py`` then fails.
+    """
+    count = 0
+    for queue in _video_queues(output):
+        count += len(queue) if len(queue) > LONG_QUEUE else len({id(picture) for picture in queue})
+    return count
+
+
+def _video_queues(output: "BaseOutputTransport | None") -> "Iterator[Any]":
+    sender = getattr(output, "_media_senders", {}).get(None)
+    track = getattr(getattr(output, "_client", None), "_video_output_track", None)  # of SmallWebRTC
+    for queue in (getattr(sender, "_video_queue", None), getattr(track, "_video_buffer", None)):
+        yield getattr(queue, "_queue", ())
 
 
 def claim_daily_initialization() -> bool:

@@ -172,10 +172,11 @@ class Announcer:
         """Note the end of a response. One that was cut off may never be heard."""
         if response.reason in (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST):
             self._started_at = None
-        facts = {"reason": str(response.reason), "audio_seconds": round(response.audio_seconds, 3)}
+        reason, seconds = str(response.reason), round(response.audio_seconds, 3)
+        facts = {"reason": reason, "audio_seconds": seconds}
         self._note(lambda: self._service.broadcast_frame(AvatarResponseDoneFrame, **facts))
         self._message(response_message("done", response.id, **facts))
-        self.event("on_response_done", str(response.reason), response.audio_seconds)
+        self.event("on_response_done", reason, seconds)
 
     def _message(self, data: Mapping[str, Any]) -> None:
         self._note(lambda: self._service.push_frame(RTVIServerMessageFrame(data=data), FrameDirection.DOWNSTREAM))

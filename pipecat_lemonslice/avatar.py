@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from loguru import logger
 from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame
 from pipecat.services.settings import ServiceSettings
+from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice.announcer import Announcer, Mouthpiece
@@ -20,6 +21,7 @@ from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi, PoseTrig
 from pipecat_lemonslice.errors import LemonSliceError, SessionError, origin
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarStatus
 from pipecat_lemonslice.lifecycle import SessionOptions, SessionState
+from pipecat_lemonslice.picture_relay import PictureRelay
 from pipecat_lemonslice.relay import AvatarRelay
 from pipecat_lemonslice.response import ResponseDone, ResponseStarted, ResponseTracker
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
@@ -120,6 +122,7 @@ class Avatar:
             ready_timeout=options.timeouts.ready,
         )
         self._relay = self._voice(options.shared)
+        self._pictures: PictureRelay | None = None
         self._settings = options.settings
         self._told = told_settings(options.settings())
         self._actions: dict[str, None] = {}
@@ -142,13 +145,17 @@ class Avatar:
             sounding_since=lambda: self._line.sounding_since,
         )
 
-    def start(self) -> None:
-        """Begin to move speech and media."""
-        for run, what in (
-            (self._line.run, "moving speech"),
-            (self._relay.run, "moving the avatar's voice and picture"),
-        ):
-            self._tasks.append(self._host.create_task(self._supervise(run, what)))
+    def start(self, output: BaseOutputTransport | None) -> None:
+        """Begin to move speech and media.
+
+        Args:
+            output: The output transport that shows the avatar's pictures; None where there is none to be found.
+        """
+        runs = [(self._line.run, "moving speech"), (self._relay.run, "moving the avatar's voice")]
+        if isinstance(self._relay, AvatarRelay):
+            self._pictures = PictureRelay(self._host.push_frame, output)
+            runs.append((self._pictures.run, "moving the avatar's picture"))
+        self._tasks += [self._host.create_task(self._supervise(run, what)) for run, what in runs]
 
     async def _supervise(self, run: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
         """Run a part of the call until cancelled. A failure in it costs the session and never the call."""
@@ -330,9 +337,9 @@ class Avatar:
                 self._run_errand(self._show_still)
 
     async def _show_still(self) -> None:
-        frame = await self._still.frame() if self._still else None
-        if frame and not self._line.has_avatar:
-            await self._host.push_frame(frame)
+        picture = await self._still.picture() if self._still else None
+        if picture and self._pictures and not self._line.has_avatar:
+            self._pictures.feed(picture)
 
     def _sounds(self) -> bool:
         return self._relay.sounds()
@@ -422,8 +429,12 @@ class Avatar:
 
     def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:
         """The avatar is heard or seen."""
-        if self._tasks:
+        if not self._tasks:
+            return
+        if isinstance(media, VoiceReceived):
             self._relay.feed(media)
+        elif self._pictures:
+            self._pictures.feed(media)
 
     def _give_up(self, reason: str) -> None:
         """End the pipeline, and try for no further session."""

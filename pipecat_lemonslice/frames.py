@@ -14,6 +14,8 @@ from typing import Any
 from PIL.Image import Image
 from pipecat.frames.frames import ControlFrame, SystemFrame
 
+from pipecat_lemonslice.errors import redact
+
 
 class AvatarStatus(StrEnum):
     """Where the avatar is, as a person watching the call would put it."""
@@ -52,6 +54,9 @@ class AvatarStatusFrame(SystemFrame):
     status: AvatarStatus
     detail: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.name}(status: {self.status}, detail: {self.detail!r})"
+
 
 @dataclass
 class AvatarResponseStartedFrame(SystemFrame):
@@ -65,11 +70,14 @@ class AvatarResponseDoneFrame(SystemFrame):
     Parameters:
         reason: Why it ended: ``stopped``, ``response_done_timeout``, ``response_hold_timeout``,
             ``interrupted``, ``avatar_lost`` or ``ended``.
-        audio_seconds: Duration of the speech written, in seconds.
+        audio_seconds: Duration of the speech written, in seconds with three decimals.
     """
 
     reason: str
     audio_seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.name}(reason: {self.reason!r}, audio_seconds: {self.audio_seconds})"
 
 
 @dataclass
@@ -92,6 +100,18 @@ class AvatarImageFrame(ControlFrame):
         if (self.image_url is None) == (self.image is None):
             raise ValueError("AvatarImageFrame: give exactly one of image_url and image")
 
+    def __str__(self) -> str:
+        match self.image:
+            case None:  # Pipecat logs what a frame prints, and the query of an address may be a signature
+                shown = f"image_url: {redact(str(self.image_url))!r}"
+            case Image():
+                shown = f"image: {self.image.width}x{self.image.height} pixels"
+            case str() | PathLike():
+                shown = f"image: {str(self.image)!r}"
+            case data:
+                shown = f"image: {len(data)} bytes"
+        return f"{self.name}({shown})"
+
 
 @dataclass
 class AvatarActionFrame(ControlFrame):
@@ -111,6 +131,9 @@ class AvatarActionFrame(ControlFrame):
     def __post_init__(self, name: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().__post_init__()
         self.action = name
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}(action: {self.action!r})"
 
 
 @dataclass

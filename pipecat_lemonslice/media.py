@@ -1,17 +1,12 @@
-"""The avatar's voice and picture on their way to the user: what is passed on, and how much of it at a time.
+"""The avatar's voice on its way to the user: what is passed on, and how much of it at a time. Pure."""
 
-Pure but for the counting of pictures, which listens to the garbage collector.
-"""
-
-import weakref
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from pipecat.frames.frames import OutputImageRawFrame, SpeechOutputAudioRawFrame
+from pipecat.frames.frames import SpeechOutputAudioRawFrame
 
-from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.rooms import VoiceReceived
 from pipecat_lemonslice.sound import SoundDetector
 
 CHUNK_SECONDS = 0.04
@@ -42,9 +37,6 @@ FIRST_AFTER_SECONDS = 0.2
 
 MAX_LEAD_SECONDS = 0.12
 """How far the voice may run ahead of real time before silence in it is left out: a stall must not delay it for good."""
-
-PICTURES_ON_THEIR_WAY = 6
-"""Pictures passed on that nobody has finished with, about a quarter of a second of them."""
 
 
 class _Hush(Enum):
@@ -181,37 +173,3 @@ class VoiceReturn:
         if fell_silent or now >= self._hushed_until:
             self._hush = _Hush.OPEN
         return self._hush is _Hush.CLOSED
-
-
-class PictureGate:
-    """Lets no more pictures go downstream than are taken there.
-
-    Output transports queue pictures without bound and say nothing of it. But a picture that nobody has finished with
-    is still alive: once enough are, only the newest is kept until one has gone.
-    """
-
-    def __init__(self, on_space: Callable[[], None]) -> None:
-        """Create a gate through which nothing has gone.
-
-        Args:
-            on_space: Called, from any thread, when a picture has been finished with.
-        """
-        self._on_space = on_space
-        self._alive: dict[int, weakref.ref[OutputImageRawFrame]] = {}
-        self._next_key = 0
-
-    @property
-    def open(self) -> bool:
-        """Whether another picture may go."""
-        return len(self._alive) < PICTURES_ON_THEIR_WAY
-
-    def admit(self, picture: PictureReceived) -> OutputImageRawFrame:
-        """Make the frame of a picture that goes downstream now, and count it until it is finished with."""
-        frame = OutputImageRawFrame(picture.rgb, (picture.width, picture.height), "RGB")
-        key = self._next_key = self._next_key + 1
-        self._alive[key] = weakref.ref(frame, lambda _: self._finished(key))
-        return frame
-
-    def _finished(self, key: int) -> None:
-        self._alive.pop(key, None)
-        self._on_space()

@@ -1,19 +1,17 @@
-"""The relay: brings the avatar's voice and picture from its room to the user's transport."""
+"""The relay: brings the avatar's voice from its room to the user's transport. Nothing of it is ever dropped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from loguru import logger
 from pipecat.frames.frames import Frame
 
 from pipecat_lemonslice.hearing import Hearing
-from pipecat_lemonslice.media import HUSH_LEAST_SECONDS, PictureGate, VoiceReturn
-from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.media import HUSH_LEAST_SECONDS, VoiceReturn
+from pipecat_lemonslice.rooms import VoiceReceived
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 from pipecat_lemonslice.spoken import Heard
 
-BLOCKED_SECONDS = 5.0
 QUIET_SECONDS = 0.4
 """Silence after which the avatar has finished speaking."""
 
@@ -22,7 +20,7 @@ TAIL_SECONDS = 3.0
 
 
 class AvatarRelay:
-    """Takes media in with :meth:`feed` and passes it on in :meth:`run`. Pictures give way, voice does not."""
+    """Takes sound in with :meth:`feed` and passes it on in :meth:`run`."""
 
     def __init__(
         self,
@@ -49,15 +47,12 @@ class AvatarRelay:
         self._inbox = RoomInbox()
         self._voice = VoiceReturn()
         self._hearing = Hearing()
-        self._gate = PictureGate(self._picture_finished)
-        self._held: PictureReceived | None = None
-        self._blocked_since: float | None = None
         self._answered = asyncio.Event()
         self._answered.set()
 
-    def feed(self, media: VoiceReceived | PictureReceived) -> None:
-        """Take media in; never blocks."""
-        self._inbox.put(media)
+    def feed(self, voice: VoiceReceived) -> None:
+        """Take sound in; never blocks."""
+        self._inbox.put(voice)
 
     def interrupt(self) -> None:
         """Keep back what the avatar is still saying."""
@@ -124,13 +119,11 @@ class AvatarRelay:
             await asyncio.sleep(missing)
 
     async def run(self) -> None:
-        """Pass media on until cancelled."""
+        """Pass sound on until cancelled."""
         while True:
             match await self._inbox.get():
                 case VoiceReceived() as voice:
                     await self._pass_voice(voice)
-                case PictureReceived() as picture:
-                    await self._pass_picture(picture)
                 case _:
                     return
 
@@ -143,32 +136,3 @@ class AvatarRelay:
                 self._hearing.answered(self._loop.time(), self._sounding_since())
                 self._on_voice()
             await self._push(piece.frame)
-
-    async def _pass_picture(self, picture: PictureReceived) -> None:
-        if self._gate.open:
-            self._held = self._blocked_since = None
-            await self._push(self._gate.admit(picture))
-        else:
-            self._held = picture
-            self._complain()
-
-    def _complain(self) -> None:
-        now = self._loop.time()
-        if self._blocked_since is None:
-            self._blocked_since = now
-        elif now - self._blocked_since > BLOCKED_SECONDS:
-            self._blocked_since = float("inf")
-            logger.warning(
-                "The avatar's pictures are not being taken: the output transport is stuck, or a processor keeps "
-                "OutputImageRawFrame objects (let it copy the bytes instead). No more of them are sent until then."
-            )
-
-    def _picture_finished(self) -> None:
-        if self._held:
-            with suppress(RuntimeError):  # the loop has been closed
-                self._loop.call_soon_threadsafe(self._use_space)
-
-    def _use_space(self) -> None:
-        held, self._held = self._held, None
-        if held:
-            self._inbox.put_back(held)

@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from pipecat.frames.frames import BotSpeakingFrame, BotStartedSpeakingFrame, BotStoppedSpeakingFrame, Frame
 
-from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.rooms import VoiceReceived
 from pipecat_lemonslice.spoken import ALL_HEARD, Heard
 
 PERIOD = 0.2
@@ -84,7 +84,7 @@ class SharedVoice:
         """Nobody here knows."""
         return False
 
-    def feed(self, media: VoiceReceived | PictureReceived) -> None:
+    def feed(self, voice: VoiceReceived) -> None:
         """Nothing of the avatar is wanted here: people have it from the room."""
 
     async def wait_until_quiet(self, lag: float) -> None:

@@ -6,10 +6,10 @@ from io import BytesIO
 
 from loguru import logger
 from PIL import Image, ImageOps
-from pipecat.frames.frames import OutputImageRawFrame
 
 from pipecat_lemonslice.api import PictureSource, prepare_picture
 from pipecat_lemonslice.errors import ConfigurationError
+from pipecat_lemonslice.rooms import PictureReceived
 
 SIZES = {"2x3": (368, 560), "1x1": (512, 512), "9x16": (360, 640)}
 """Width and height in pixels by aspect ratio."""
@@ -29,8 +29,8 @@ class StillPicture:
         self._size = SIZES.get(aspect_ratio or "2x3", SIZES["2x3"])
         self._made: tuple[PictureSource, bytes] | None = None
 
-    async def frame(self) -> OutputImageRawFrame | None:
-        """Return a frame to be shown; None where there is no picture."""
+    async def picture(self) -> PictureReceived | None:
+        """Return the picture to be shown; None where there is none."""
         source = self._source()
         if source is None:
             return None
@@ -40,7 +40,7 @@ class StillPicture:
             except ConfigurationError as error:  # a file that has gone since
                 logger.debug(f"The agent's picture cannot be shown: {error}")
                 return None
-        return OutputImageRawFrame(self._made[1], self._size, "RGB")
+        return PictureReceived(self._made[1], *self._size)
 
 
 def fitted(source: PictureSource, size: tuple[int, int]) -> bytes:

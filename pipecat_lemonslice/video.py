@@ -25,6 +25,7 @@ from pipecat.services.ai_service import AIService
 from pipecat.services.settings import ServiceSettings
 from pipecat.utils.errors import ErrorCategory
 
+from pipecat_lemonslice._pipecat import output_behind
 from pipecat_lemonslice.announcer import EVENTS, Announcer
 from pipecat_lemonslice.api import LemonSliceApi, PictureSource, prepare_picture
 from pipecat_lemonslice.avatar import Avatar, AvatarOptions, Fallback
@@ -199,7 +200,7 @@ class LemonSliceVideoService(AIService):
         self._announcer.start()
         self._venue.started()
         if self._avatar:
-            self._avatar.start()
+            self._avatar.start(output_behind(self))
 
     async def stop(self, frame: EndFrame) -> None:
         """Let the last words be heard; the session ends while the EndFrame goes on."""

@@ -80,7 +80,7 @@ async def test_a_response_is_told_to_everybody_in_order() -> None:
         {"type": "lemonslice-response", "event": "voice", "id": 1, "ttfb_ms": 250},
         ("AvatarResponseDoneFrame", facts),
         {"type": "lemonslice-response", "event": "done", "id": 1, **facts},
-        ("on_response_done", "stopped", 1.23456),
+        ("on_response_done", "stopped", 1.235),
     ]
     assert service.announcer.voice_lag == 0.25
 

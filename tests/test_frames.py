@@ -1,7 +1,8 @@
 """Frames of the avatar: which pass an interruption, which travel with speech, and what a page is told."""
 
 import pytest
-from pipecat.frames.frames import ControlFrame, SystemFrame
+from PIL import Image
+from pipecat.frames.frames import ControlFrame, Frame, SystemFrame
 
 from pipecat_lemonslice.frames import (
     AvatarActionFrame,
@@ -60,3 +61,27 @@ def test_messages_for_the_page() -> None:
     assert [str(status) for status in AvatarStatus] == [
         "calling", "joining", "here", "voice_only", "dormant", "lost", "ended"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("frame", "fields"),
+    [
+        (AvatarStatusFrame(AvatarStatus.LOST, "it left"), "(status: lost, detail: 'it left')"),
+        (AvatarResponseStartedFrame(), "()"),
+        (AvatarResponseDoneFrame("stopped", 1.86), "(reason: 'stopped', audio_seconds: 1.86)"),
+        (AvatarImageFrame(image=bytes(1000)), "(image: 1000 bytes)"),
+        (AvatarImageFrame(image="me.png"), "(image: 'me.png')"),
+        (AvatarImageFrame(image=Image.new("RGB", (4, 6))), "(image: 4x6 pixels)"),
+        (AvatarActionFrame("wave"), "(action: 'wave')"),
+        (AvatarKeepAliveFrame(), "()"),
+    ],
+)
+def test_a_frame_that_is_printed_shows_its_fields(frame: Frame, fields: str) -> None:
+    """Behind its name, as Pipecat's own frames do; large ones by their size, none where there are none."""
+    assert str(frame) == f"{frame.name}{fields}".removesuffix("()")
+
+
+def test_a_frame_that_is_printed_shows_no_signature() -> None:
+    """An address may carry one in its query; Pipecat logs frames by what they print."""
+    frame = AvatarImageFrame(image_url="https://user:word@x.test/a.png?sig=signature-99")
+    assert str(frame) == f"{frame.name}(image_url: 'https://x.test/a.png')"

@@ -1,15 +1,12 @@
-"""What of the avatar's voice and picture is passed on: plain numbers and binary-exact times."""
-
-import gc
+"""What of the avatar's voice is passed on: plain numbers and binary-exact times."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipecat.frames.frames import OutputImageRawFrame
 
-from pipecat_lemonslice.media import PICTURES_ON_THEIR_WAY, PictureGate, VoicePiece, VoiceReturn
-from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.media import VoicePiece, VoiceReturn
+from pipecat_lemonslice.rooms import VoiceReceived
 from tests.support.stage import RATE, tone
 
 PACKET = 0.02
@@ -167,34 +164,3 @@ def test_a_change_of_rate_begins_anew() -> None:
     voice.feed(VoiceReceived(tone(0.03), RATE), 0.0)
     pieces = voice.feed(VoiceReceived(tone(0.04, 48000), 48000), 0.03)
     assert [piece.frame.audio for piece in pieces] == [tone(0.04, 48000)]
-
-
-# Pictures.
-
-PICTURE = PictureReceived(bytes(12), 2, 2)
-
-
-def test_no_more_pictures_go_than_are_taken() -> None:
-    """Once enough are on their way, the gate is closed until one has been finished with, and says so."""
-    spaces: list[None] = []
-    gate = PictureGate(lambda: spaces.append(None))
-    taken: list[OutputImageRawFrame] = []
-    while gate.open:
-        taken.append(gate.admit(PICTURE))
-    assert len(taken) == PICTURES_ON_THEIR_WAY
-    assert spaces == []
-    del taken[0]
-    gc.collect()
-    assert spaces == [None]
-    assert gate.open
-
-
-def test_pictures_that_are_finished_with_are_forgotten() -> None:
-    """A day of pictures leaves nothing behind."""
-    gate = PictureGate(lambda: None)
-    for _ in range(10_000):
-        assert gate.open
-        frame = gate.admit(PICTURE)
-        assert (frame.image, frame.size, frame.format) == (bytes(12), (2, 2), "RGB")
-        del frame
-    assert gate._alive == {}

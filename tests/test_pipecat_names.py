@@ -23,7 +23,7 @@ MEMBERS = {
         "_register_event_handler _call_event_handler _update_settings"
     ),
     ServiceSettings: "given_fields apply_update from_mapping",
-    BaseOutputTransport: "register_audio_destination write_audio_frame send_message",
+    BaseOutputTransport: "register_audio_destination write_audio_frame send_message next processors",
 }
 """Methods and properties that are called or overridden. Those with an underscore are for subclasses."""
 

@@ -27,11 +27,11 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 async def test_it_has_the_shape_of_the_avatar(ratio: str | None, size: tuple[int, int]) -> None:
     """Of a broad picture, the middle."""
     picture = encoded(striped(3000, 500))
-    frame = await StillPicture(lambda: picture, ratio).frame()
-    assert frame is not None
-    assert (frame.size, frame.format) == (size, "RGB")
-    assert len(frame.image) == size[0] * size[1] * 3
-    seen = Image.frombytes("RGB", size, frame.image).getpixel((1, size[1] // 2))
+    still = await StillPicture(lambda: picture, ratio).picture()
+    assert still is not None
+    assert (still.width, still.height) == size
+    assert len(still.rgb) == size[0] * size[1] * 3
+    seen = Image.frombytes("RGB", size, still.rgb).getpixel((1, size[1] // 2))
     assert isinstance(seen, tuple)
     assert max(abs(a - b) for a, b in zip(seen, (0, 128, 0), strict=True)) < 8
 
@@ -43,23 +43,22 @@ def test_what_can_be_seen_through_is_black() -> None:
 
 
 async def test_it_is_made_once_and_anew_when_the_picture_changes() -> None:
-    """And each time it is a frame of its own, for a transport may change it."""
+    """The same bytes each time."""
     pictures = [encoded(striped(90, 90)), encoded(Image.new("RGB", (90, 90), "blue"))]
     still = StillPicture(lambda: pictures[0], "1x1")
-    first, again = await still.frame(), await still.frame()
+    first, again = await still.picture(), await still.picture()
     assert first is not None
     assert again is not None
-    assert first is not again
-    assert first.image is again.image
+    assert first.rgb is again.rgb
     pictures.pop(0)
-    other = await still.frame()
+    other = await still.picture()
     assert other is not None
-    assert other.image != first.image
+    assert other.rgb != first.rgb
 
 
 async def test_without_a_picture_nothing_is_shown(tmp_path: Path) -> None:
     """None at hand, or a file that has gone since."""
-    assert await StillPicture(lambda: None, None).frame() is None
-    assert await StillPicture(lambda: tmp_path / "gone.png", None).frame() is None
+    assert await StillPicture(lambda: None, None).picture() is None
+    assert await StillPicture(lambda: tmp_path / "gone.png", None).picture() is None
     with pytest.raises(ConfigurationError):
         fitted(tmp_path / "gone.png", (16, 16))

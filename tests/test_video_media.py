@@ -25,7 +25,6 @@ from pipecat_lemonslice import (
 from pipecat_lemonslice.api import PoseTrigger, ResetIdleTimeout, UpdateAgentPrompt, UpdateImage
 from pipecat_lemonslice.avatar import MAX_ERRANDS
 from pipecat_lemonslice.errors import ApiStatusError
-from pipecat_lemonslice.media import PICTURES_ON_THEIR_WAY
 from tests.support.memory import MemoryRoom, MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import virtual_time
@@ -44,24 +43,6 @@ def update(stage: Stage, **fields: Any) -> ServiceUpdateSettingsFrame:
 
 
 # Pictures.
-
-
-@virtual_time
-async def test_pictures_never_pile_up_in_front_of_a_transport_that_keeps_them() -> None:
-    """A quarter of a second of them is on its way at most, whatever the transport's queue takes."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        stage.sink.hoard = []
-        for _ in range(1000):
-            room.show()
-            await asyncio.sleep(0.04)
-        assert len(stage.sink.hoard) <= PICTURES_ON_THEIR_WAY
-        stage.sink.hoard = None
-        before = stage.sink.pictures
-        for _ in range(25):
-            room.show()
-            await asyncio.sleep(0.04)
-        assert stage.sink.pictures - before >= 24
 
 
 @virtual_time

@@ -3,7 +3,7 @@
 Owns what goes over HTTP, when it is repeated, and who gets the key. Knows nothing of rooms, frames and pipelines.
 """
 
-from pipecat_lemonslice.api.client import DEFAULT_API_URL, TERMINATE_SECONDS, LemonSliceApi
+from pipecat_lemonslice.api.client import LemonSliceApi
 from pipecat_lemonslice.api.http import OnRetry
 from pipecat_lemonslice.api.images import PictureSource, PreparedPicture, check_picture, prepare_picture
 from pipecat_lemonslice.api.models import (
@@ -29,8 +29,6 @@ from pipecat_lemonslice.api.responses import (
 )
 
 __all__ = [
-    "DEFAULT_API_URL",
-    "TERMINATE_SECONDS",
     "ControlEvent",
     "CreateSessionRequest",
     "CreatedSession",

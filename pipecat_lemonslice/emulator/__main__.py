@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
+import re
 import signal
+import socket
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from loguru import logger
 
@@ -27,15 +31,21 @@ Examples:
   python -m pipecat_lemonslice.emulator --cold-start 20 --join-delay 1.2
   python -m pipecat_lemonslice.emulator --fault '2*reject=503,retry_after=1' --fault delay=4@control
   python -m pipecat_lemonslice.emulator --fault leave_after=2 --fault return_after=1
+  python -m pipecat_lemonslice.emulator --fault 'always*reject=400@reset-idle-timeout'
 
 Faults are written [TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]. TIMES is a number, or "always"; PATH says which
-requests are concerned: create (unless told otherwise), list, get, control or any.
+requests are concerned: create (unless told otherwise), list, get, control or any, or control requests with one
+event, such as reset-idle-timeout or terminate.
 
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; returns the exit status."""
+    """Run until SIGINT or SIGTERM.
+
+    Returns:
+        The exit status; 2 if it cannot listen, as for wrong arguments.
+    """
     given = _parser().parse_args(arguments)
     logger.remove()
     if given.verbose:
@@ -52,9 +62,12 @@ async def _run(given: argparse.Namespace) -> int:
         emulator.fault(text)
     try:
         await emulator.start()
-    except OSError as error:
-        sys.stderr.write(f"The emulator cannot listen on {given.host}:{given.port}: {error.strerror}\n")
+    except ImportError as error:
+        sys.stderr.write(f"{error}\n")
         return 1
+    except (OSError, UnicodeError) as error:
+        sys.stderr.write(f"The emulator cannot listen on {given.host}:{given.port}: {_advice(error)}\n")
+        return 2
     try:
         for name in given.room:
             emulator.open_room(name, given.room_token)
@@ -64,6 +77,21 @@ async def _run(given: argparse.Namespace) -> int:
     finally:
         await emulator.close()
     return 0
+
+
+def _advice(error: OSError | UnicodeError) -> str:
+    """Why it cannot listen, and what to do."""
+    if isinstance(error, UnicodeError | socket.gaierror):
+        return "the host name is not known; write an address of this machine, such as --host 127.0.0.1"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "the port is in use; end what uses it (another emulator?) or choose another port with --port"
+        case errno.EACCES:
+            return "this user may not open that port; choose one above 1023 with --port"
+        case errno.EADDRNOTAVAIL | None:  # newer Pythons give no number when none of the host's addresses can be had
+            return "this machine has no such address; write one that it has, such as --host 127.0.0.1"
+        case _:
+            return error.strerror or str(error)
 
 
 def _stop_signal() -> asyncio.Event:
@@ -92,8 +120,16 @@ def _options(given: argparse.Namespace) -> EmulatorOptions:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(2, f"{self.prog}: error: {message} (--help explains the options)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m pipecat_lemonslice.emulator",
         description=_ABOUT,
         epilog=_USE + table(),
@@ -106,22 +142,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _server_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("server")
-    group.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    group.add_argument("--port", type=int, default=8900, help="port; 0 takes a free one (%(default)s)")
-    group.add_argument("--key", action="append", default=[], help="accepted API key, repeatable (any)")
-    group.add_argument("--agent", action="append", default=[], help="known agent id, repeatable (any)")
+    group.add_argument("--host", type=_text, default="127.0.0.1", help="address to listen on (%(default)s)")
+    group.add_argument("--port", type=_port, default=8900, help="port; 0 takes a free one (%(default)s)")
+    group.add_argument("--key", action="append", type=_text, default=[], help="accepted API key, repeatable (any)")
+    group.add_argument("--agent", action="append", type=_text, default=[], help="known agent id, repeatable (any)")
     group.add_argument(
-        "--room", action="append", default=[], metavar="NAME", help="open the room /rooms/NAME, repeatable"
+        "--room", action="append", type=_room, default=[], metavar="NAME", help="open the room /rooms/NAME, repeatable"
     )
     group.add_argument(
         "--room-token",
         action="append",
+        type=_text,
         default=[],
         metavar="TOKEN",
         help="token for --room and for rooms of sessions that carry a daily_token, repeatable (none needed)",
     )
     group.add_argument(
-        "--max-body", type=int, default=4 * MEBIBYTE, metavar="BYTES", help="larger requests answer 413 (4 MiB)"
+        "--max-body", type=_size, default=4 * MEBIBYTE, metavar="BYTES", help="larger requests answer 413 (4 MiB)"
     )
     group.add_argument("--allow-private-images", action="store_true", help="fetch pictures from private addresses, too")
     group.add_argument(
@@ -137,14 +174,45 @@ def _avatar_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--cold-start", type=_seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
     group.add_argument("--join-delay", type=_seconds, default=0.0, metavar="S", help="then until it joins (0)")
-    group.add_argument("--avatar-name", default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
+    group.add_argument(
+        "--avatar-name", type=_text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)"
+    )
+
+
+# Values; argparse puts the name of the option before what is wrong with one.
 
 
 def _seconds(text: str) -> float:
     try:
         return seconds(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise argparse.ArgumentTypeError(f"{error}, not {text!r}") from error
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, 65535, "a port from 0 to 65535 (0 takes a free one)")
+
+
+def _size(text: str) -> int:
+    return _number(text, 1, sys.maxsize, f"a number of bytes from 1, such as {4 * MEBIBYTE}")
+
+
+def _number(text: str, least: int, most: int, what: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
+    return int(text)
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty; leave it out for the default")
+    return text
+
+
+def _room(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_-]+", text):
+        raise argparse.ArgumentTypeError(f"must be letters, digits, '-' and '_', such as lobby, not {text!r}")
+    return text
 
 
 def _fault(text: str) -> str:

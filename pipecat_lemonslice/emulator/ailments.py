@@ -13,10 +13,12 @@ from pipecat_lemonslice.emulator.faults import (
     LeaveAfter,
     Mute,
     NeverJoin,
+    Noise,
     ReturnAfter,
     SessionFault,
     Trouble,
 )
+from pipecat_lemonslice.emulator.voice import NoiseFloor
 
 
 class Ailments:
@@ -25,6 +27,7 @@ class Ailments:
     Parameters:
         video: Whether it sends pictures.
         audio: Whether it sends sound.
+        noise: What sounds beneath its voice; None: nothing.
         returns_after: Seconds from leaving to coming back; None: it stays away.
         complaints: App messages that it sends when it has joined, by their type.
 
@@ -36,6 +39,7 @@ class Ailments:
 
     def __init__(self, faults: Iterable[SessionFault], leave: Callable[[], None], cut: Callable[[], None]):
         self.video = self.audio = True
+        self.noise: NoiseFloor | None = None
         self.returns_after: float | None = None
         self.complaints: list[tuple[str, dict[str, Any]]] = []
         self._leave = leave
@@ -64,6 +68,8 @@ class Ailments:
                 self._after(seconds, self._freeze)
             case Mute(seconds):
                 self._after(seconds, self._silence)
+            case Noise(dbfs):
+                self.noise = NoiseFloor(dbfs)
             case Fatal(error):
                 self.complaints.append(("daily_error", {"fatal": True, "error": error}))
             case Trouble(error):

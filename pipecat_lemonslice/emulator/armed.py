@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -46,9 +47,9 @@ class _Stock(Generic[F]):
         """Let a fault happen as often as its spec says."""
         self._entries.append(_Entry(fault, spec.path, spec.times))
 
-    def take(self, path: str | None = None, most: int | None = None) -> tuple[F, ...]:
-        """The faults that happen now, all for a path or the first of them; each happens once less from now on."""
-        taken = [each for each in self._entries if path is None or each.path in (path, "any")][:most]
+    def take(self, paths: Collection[str] | None = None, most: int | None = None) -> tuple[F, ...]:
+        """The faults that happen now, all for these paths or the first of them; each happens once less from now on."""
+        taken = [each for each in self._entries if paths is None or each.path in paths][:most]
         for each in taken:
             each.left -= 1
         self._entries = [each for each in self._entries if each.left > 0]
@@ -87,10 +88,11 @@ class Armed:
         else:
             self._ailments.add(fault, spec)
 
-    def for_request(self, path: str) -> Encounter:
-        """What a request for a path meets."""
-        delays, changes = self._delays.take(path), self._changes.take(path)
-        mishap = next(iter(self._mishaps.take(path, most=1)), None)
+    def for_request(self, path: str, event: str = "") -> Encounter:
+        """What a request for a path meets; a control request has an event, too."""
+        paths = (path, event, "any")
+        delays, changes = self._delays.take(paths), self._changes.take(paths)
+        mishap = next(iter(self._mishaps.take(paths, most=1)), None)
         return Encounter(math.fsum(each.seconds for each in delays), changes, mishap)
 
     def for_session(self) -> tuple[SessionFault, ...]:

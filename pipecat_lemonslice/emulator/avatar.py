@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from pipecat_lemonslice.emulator import pictures, views
-from pipecat_lemonslice.emulator.actor import Actor
+from pipecat_lemonslice.emulator import face, pictures
 from pipecat_lemonslice.emulator.ailments import Ailments
 from pipecat_lemonslice.emulator.clock import IdleTimer, ResponseWatch, Ticks
-from pipecat_lemonslice.emulator.face import Portrait
+from pipecat_lemonslice.emulator.expression import Expression
+from pipecat_lemonslice.emulator.face import Face
 from pipecat_lemonslice.emulator.faults import SessionFault
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.pictures import PictureError
@@ -25,7 +25,7 @@ from pipecat_lemonslice.emulator.record import Kind, Record
 from pipecat_lemonslice.emulator.room import Member, Room
 from pipecat_lemonslice.emulator.stage import Stage
 from pipecat_lemonslice.emulator.tasks import Tasks
-from pipecat_lemonslice.emulator.voice import PACKET_SECONDS
+from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, NoiseFloor
 from pipecat_lemonslice.emulator.wire import Sound, picture_header
 from pipecat_lemonslice.emulator.witness import Witness
 
@@ -85,13 +85,13 @@ class Avatar(Member, Witness):
         self._idle = idle
         self._options = options
         record = Record(self._clock, int(options.record_seconds * 2 * order.sample_rate))
-        actor = Actor(order.prompt, order.idle_prompt, self._clock())
+        expression = Expression(order.prompt, order.idle_prompt, self._clock())
         response = ResponseWatch(order.response_done_timeout)
-        stage = Stage(actor, response, record, options.latency, order.sample_rate)
+        stage = Stage(expression, response, record, options.latency, order.sample_rate)
         Witness.__init__(self, record, stage)
         self._picture_beats = round(1 / (PACKET_SECONDS * min(25.0, max(1.0, options.pictures_per_second))))
         self._prepared = asyncio.Event()
-        self._portrait = Portrait(0, 0)
+        self._face = Face(0, 0)
         self._changing = asyncio.Lock()
         self._tasks, self._changes = Tasks(), Tasks()
         self._stint: asyncio.Task[None] | None = None
@@ -119,6 +119,10 @@ class Avatar(Member, Witness):
     def unmute(self) -> None:
         """Send sound again."""
         self._ailments.audio = True
+
+    def set_noise(self, dbfs: float | None) -> None:
+        """Let its voice have a noise floor of this level, at most 0; None: digital silence between words."""
+        self._ailments.noise = None if dbfs is None else NoiseFloor(dbfs)
 
     @property
     def present(self) -> bool:
@@ -150,10 +154,10 @@ class Avatar(Member, Witness):
     async def prepare(self) -> None:
         """Get the first face; a picture that cannot be had leaves the drawn one."""
         async with self._changing:
-            self._portrait = await asyncio.to_thread(views.drawn, self._order.aspect_ratio)
+            self._face = await asyncio.to_thread(face.drawn, self._order.aspect_ratio)
             if self._order.picture is not None:
                 try:
-                    self._portrait = await self._photo(self._order.picture)
+                    self._face = await self._photo(self._order.picture)
                 except PictureError as error:
                     self._record.note(Kind.IMAGE_FAILED, str(error))
         self._prepared.set()
@@ -171,17 +175,17 @@ class Avatar(Member, Witness):
 
     def prompt(self, text: str) -> None:
         """Another demeanour for speaking."""
-        self._stage.actor.prompt(text)
+        self._stage.expression.prompt(text)
         self._record.note(Kind.PROMPT, text)
 
     def idle_prompt(self, text: str) -> None:
         """Another demeanour for being idle."""
-        self._stage.actor.idle_prompt(text)
+        self._stage.expression.idle_prompt(text)
         self._record.note(Kind.IDLE_PROMPT, text)
 
     def pose(self, name: str) -> None:
         """Make a gesture."""
-        self._stage.actor.pose(name, self._clock())
+        self._stage.expression.pose(name, self._clock())
         self._record.note(Kind.POSE, name)
 
     def note(self, kind: Kind) -> None:
@@ -197,7 +201,7 @@ class Avatar(Member, Witness):
         self.leave()
         await self._changes.close()
         await self._tasks.close()
-        self._portrait = Portrait(0, 0)
+        self._face = Face(0, 0)
 
     # What the room tells it
 
@@ -251,19 +255,21 @@ class Avatar(Member, Witness):
     def _beat(self, at: float) -> None:
         """20 ms of sound, and with every second of them, or fewer, a picture."""
         if self._ailments.video and self._beats % self._picture_beats == 0 and self._room.watched(self):
-            header = picture_header(self.id, self._portrait.width, self._portrait.height)
-            self._room.show(self, self._stage.picture(at, self._portrait, header))
+            header = picture_header(self.id, self._face.width, self._face.height)
+            self._room.show(self, self._stage.picture(at, self._face, header))
         self._beats += 1
         speech = self._stage.speak(at)
         if self._ailments.audio:
             self._record.sound(speech)
             packet = speech.ljust(self._stage.packet_bytes, b"\0")
+            if self._ailments.noise is not None:
+                packet = self._ailments.noise.beneath(packet)
             self._room.play(self, Sound(packet, self._stage.sample_rate))
 
     async def _change_image(self, source: bytes | str) -> None:
         async with self._changing:
             try:
-                self._portrait = await self._photo(source)
+                self._face = await self._photo(source)
             except PictureError as error:
                 self._record.note(Kind.IMAGE_FAILED, str(error))
                 self.send("image_change_error", error=str(error))
@@ -273,6 +279,6 @@ class Avatar(Member, Witness):
             self._record.note(Kind.IMAGE_CHANGED)
             self.send("image_change_complete")
 
-    async def _photo(self, source: bytes | str) -> Portrait:
+    async def _photo(self, source: bytes | str) -> Face:
         picture = await pictures.load(source, private=self._options.allow_private_images)
-        return await asyncio.to_thread(views.photo, picture, self._order.aspect_ratio)
+        return await asyncio.to_thread(face.photo, picture, self._order.aspect_ratio)

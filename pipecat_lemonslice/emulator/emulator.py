@@ -10,7 +10,7 @@ from typing import Self
 from aiohttp import web
 from loguru import logger
 
-from pipecat_lemonslice.emulator import views
+from pipecat_lemonslice.emulator import face
 from pipecat_lemonslice.emulator.armed import Armed
 from pipecat_lemonslice.emulator.faults import (
     Delay,
@@ -72,14 +72,17 @@ class Emulator:
         """Listen.
 
         Raises:
-            OSError: The port is taken.
+            ImportError: A package is missing that comes with the extra `emulator`.
+            OSError: The port is taken, or the host is not this machine.
+            OverflowError: There is no such port.
+            UnicodeError: The host cannot be a name.
         """
-        views.draw_ahead()
+        face.draw_ahead()
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.options.host, self.options.port)
         try:
             await site.start()
-        except OSError:
+        except BaseException:
             await self._runner.cleanup()
             raise
         self._port = self._runner.addresses[0][1]
@@ -213,5 +216,7 @@ class Emulator:
 
     @property
     def _address(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.options.host, self.options.host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
+        if ":" in host:
+            host = f"[{host}]"
         return f"{host}:{self._port}"

@@ -1,77 +1,213 @@
-"""The avatar's picture: views of a portrait prepared once, from which every sent picture is put together.
+"""The avatar's pictures: the drawing `face.svg`, or a photo, made into RGB bytes at 25 pictures a second.
 
-A picture is one copy of a prepared view with two or three small patches (eyes, mouth, hand) over it: no
-drawing at 25 pictures a second. How views are drawn is the business of `views`.
+`resvg-py` renders the named groups of the drawing once into sprites, for each place of the swaying head. A picture is
+then one copy of a prepared view with two or three patches (eyes, mouth, hand) over it. A photo takes the place of the
+drawing and keeps the drawn mouths. `drawn` and `photo` take tenths of a second: call them in threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import math
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
-from pipecat_lemonslice.emulator.character import Eyes, Hand, Mouth
+from pipecat_lemonslice.emulator.expression import REACH, Look
+
+Box = tuple[int, int, int, int]
 
 SIZES: Mapping[str, tuple[int, int]] = {"2x3": (368, 560), "1x1": (512, 512), "9x16": (360, 640)}
 """Picture width and height for each aspect ratio."""
 
-Box = tuple[int, int, int, int]
-Patch = NDArray[np.uint8]
-Feature = Eyes | Hand | Mouth
+_VIEW_BOX = 'viewBox="0 0 368 560"'
+_WINDOWS = {"2x3": (0.0, 0.0, 1.0), "1x1": (-56.0, 36.0, 512 / 480), "9x16": (0.0, -70.0, 360 / 368)}
+"""Where the picture begins in the drawing, left and top, and its pixels for each unit of the drawing."""
 
+_AREAS = {
+    "head": (58, 78, 310, 416),
+    "eyes": (112, 200, 256, 272),
+    "mouth": (146, 290, 222, 346),
+    "hand": (0, 380, 132, 640),
+}
+"""The area of the drawing that a part never leaves: left, top, right, bottom."""
 
-@dataclass(frozen=True)
-class Look:
-    """What one picture shows.
+_PIVOT = (184, 372)
+"""The point of the drawing about which the head turns."""
 
-    Parameters:
-        sway: Where the head is, 0 in the middle; beyond what is drawn it stays at the last view.
-        mouth: Mouth drawn.
-        eyes: Eyes drawn; a photo keeps its own.
-        hand: Hand drawn.
-    """
+_PHOTO_ZOOM = 1.08
+"""How much larger than the picture a photo is kept, so that no edge shows when it sways."""
 
-    sway: int = 0
-    mouth: Mouth = Mouth.REST
-    eyes: Eyes = Eyes.OPEN
-    hand: Hand = Hand.DOWN
+_drawing = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The portrait at one point of its sway: RGB bytes and the patches that may be laid over them."""
+    """The face with its head at one place.
+
+    Attributes:
+        pixels: RGB bytes of the picture without eyes, mouth and hand.
+        patches: By group of the drawing, the pixels that show it, and where they belong.
+    """
 
     pixels: bytes
-    patches: Mapping[Feature, tuple[Box, Patch]]
+    patches: Mapping[str, tuple[Box, NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True, eq=False)
-class Portrait:
+class Face:
     """A face ready to be shown.
 
-    Parameters:
+    Attributes:
         width: Picture width in pixels.
         height: Picture height in pixels.
-        views: Views by their place in the sway; a thread may be adding to them from the middle outwards.
+        views: Views by the place of the head. A thread may be adding to them, from the middle outwards.
     """
 
     width: int
     height: int
     views: dict[int, View] = field(default_factory=dict[int, View])
 
-    def compose(self, look: Look, header: bytes = b"") -> bytearray:
+    def picture(self, look: Look, header: bytes = b"") -> bytearray:
         """One picture: `header`, then width * height * 3 RGB bytes."""
-        view = self.views[self._nearest(look.sway)]
+        reach = (len(self.views) - 1) // 2
+        view = self.views[max(-reach, min(reach, look.sway))]
         message = bytearray().join((header, view.pixels))
         canvas = np.frombuffer(message, np.uint8, offset=len(header)).reshape(self.height, self.width, 3)
-        for part in (look.eyes, look.mouth, look.hand):
-            if (found := view.patches.get(part)) is not None:
+        for group in (look.eyes, look.mouth, look.hand):
+            if (found := view.patches.get(group)) is not None:
                 (left, top, right, bottom), patch = found
                 canvas[top:bottom, left:right] = patch
         return message
 
-    def _nearest(self, sway: int) -> int:
-        reach = (len(self.views) - 1) // 2
-        return max(-reach, min(reach, sway))
+
+def draw_ahead() -> None:
+    """Begin to draw the face that most sessions show, in a thread, so that the first session need not wait for it.
+
+    Raises:
+        ImportError: resvg-py is not installed.
+    """
+    if find_spec("resvg_py") is None:
+        raise ImportError("The emulator needs resvg-py for its face: pip install 'pipecat-lemonslice[emulator]'")
+    threading.Thread(target=drawn, args=("2x3",), name="emulator-face", daemon=True).start()
+
+
+def drawn(aspect_ratio: str) -> Face:
+    """The drawn face, one for the whole process."""
+    with _drawing:
+        return _drawn(aspect_ratio)
+
+
+@lru_cache(maxsize=len(SIZES))
+def _drawn(aspect_ratio: str) -> Face:
+    still = _render(aspect_ratio, (0, 0, *SIZES[aspect_ratio]), ("background", "body")).convert("RGB")
+    box = _pixels(aspect_ratio, "head")
+
+    def scene(sway: int) -> Image.Image:
+        picture = still.copy()
+        person = _render(aspect_ratio, box, ("hair-back", "body", "head"), sway)
+        picture.paste(person, box, person)
+        return picture
+
+    return _face(aspect_ratio, scene, _groups())
+
+
+def photo(picture: Image.Image, aspect_ratio: str) -> Face:
+    """A face from a picture, centre-cropped. It keeps its eyes, and its mouth while that is at rest."""
+    left, top, scale = _WINDOWS[aspect_ratio]
+    width, height = SIZES[aspect_ratio]
+    edge = math.ceil(max(width, height) * (_PHOTO_ZOOM - 1) / 2)
+    fitted = ImageOps.fit(picture.convert("RGB"), (width + 2 * edge, height + 2 * edge), Image.Resampling.BICUBIC)
+    pivot = ((_PIVOT[0] - left) * scale + edge, (_PIVOT[1] - top) * scale + edge)
+
+    def scene(sway: int) -> Image.Image:
+        angle, x, y = _turn(sway)
+        moved: Any = (x * scale, y * scale)  # Pillow takes parts of a pixel, its annotations do not
+        turned = fitted.rotate(-angle, Image.Resampling.BICUBIC, center=pivot, translate=moved)
+        return turned.crop((edge, edge, edge + width, edge + height))
+
+    groups = [group for group in _groups() if not group.startswith("eyes-") and group != "mouth-rest"]
+    return _face(aspect_ratio, scene, groups)
+
+
+def _face(aspect_ratio: str, scene: Callable[[int], Image.Image], groups: Sequence[str]) -> Face:
+    """A face with its middle view; a thread goes on to make the others."""
+    face = Face(*SIZES[aspect_ratio])
+
+    def add(*places: int) -> None:
+        for sway in places:
+            # The hand does not sway: one sprite of it serves all views.
+            turns = {group: 0 if group.startswith("hand-") else sway for group in groups}
+            sprites = {group: _sprite(aspect_ratio, group, turn) for group, turn in turns.items()}
+            face.views[sway] = _view(scene(sway), sprites)
+
+    add(0)
+    others = [side * sway for sway in range(1, REACH + 1) for side in (-1, 1)]
+    threading.Thread(target=add, args=others, name="emulator-face", daemon=True).start()
+    return face
+
+
+def _view(scene: Image.Image, sprites: Mapping[str, tuple[Box, Image.Image]]) -> View:
+    patches: dict[str, tuple[Box, NDArray[np.uint8]]] = {}
+    for group, (box, sprite) in sprites.items():
+        patch = scene.crop(box)
+        patch.paste(sprite, mask=sprite)
+        patches[group] = box, np.asarray(patch)
+    return View(scene.tobytes(), patches)
+
+
+@cache
+def _sprite(aspect_ratio: str, group: str, sway: int) -> tuple[Box, Image.Image]:
+    box = _pixels(aspect_ratio, group.partition("-")[0])
+    return box, _render(aspect_ratio, box, (group,), sway)
+
+
+def _pixels(aspect_ratio: str, part: str) -> Box:
+    """The box of the picture's pixels that a part of the face never leaves."""
+    left, top, scale = _WINDOWS[aspect_ratio]
+    width, height = SIZES[aspect_ratio]
+    x0, y0, x1, y1 = _AREAS[part]
+    right, bottom = math.ceil((x1 - left) * scale), math.ceil((y1 - top) * scale)
+    return max(0, int((x0 - left) * scale)), max(0, int((y0 - top) * scale)), min(width, right), min(height, bottom)
+
+
+def _turn(sway: int) -> tuple[float, float, float]:
+    """How the head is turned, in degrees, and moved, in units of the drawing."""
+    return 0.11 * sway, 0.4 * sway, 0.012 * sway * sway
+
+
+def _render(aspect_ratio: str, box: Box, groups: Sequence[str], sway: int = 0) -> Image.Image:
+    """Some groups of the drawing, as they are seen within a box of the picture."""
+    from resvg_py import svg_to_bytes  # installed with an extra, which `draw_ahead` asks for
+
+    left, top, scale = _WINDOWS[aspect_ratio]
+    width, height = box[2] - box[0], box[3] - box[1]
+    view_box = f'viewBox="{left + box[0] / scale} {top + box[1] / scale} {width / scale} {height / scale}"'
+    angle, x, y = _turn(sway)
+    style = (
+        ".scene, .eyes, .mouth, .hand { display: none }"
+        f"{', '.join(f'#{group}' for group in groups)} {{ display: inline }}"
+        f".sways {{ transform: translate({x} {y}) rotate({angle} {_PIVOT[0]} {_PIVOT[1]}) }}"
+    )
+    svg = _svg().replace(_VIEW_BOX, f'width="{width}" height="{height}" {view_box}', 1)
+    return Image.open(io.BytesIO(svg_to_bytes(svg, style_sheet=style, skip_system_fonts=True))).convert("RGBA")
+
+
+@cache
+def _svg() -> str:
+    return files("pipecat_lemonslice.emulator").joinpath("face.svg").read_text(encoding="utf-8")
+
+
+@cache
+def _groups() -> list[str]:
+    """The eyes, mouths and hands of the drawing."""
+    return re.findall(r'id="((?:eyes|mouth|hand)-[a-z]+)"', _svg())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipecat_lemonslice.emulator.terms import Body, Html, Key, RetryAfter, Seconds, Status, Text, Url, When
+from pipecat_lemonslice.emulator.terms import Body, Html, Key, Level, RetryAfter, Seconds, Status, Text, Url, When
 
 # Of requests
 
@@ -145,6 +145,13 @@ class Mute:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """The avatar's voice has a noise floor of this level, while it is silent, too."""
+
+    dbfs: Level
+
+
+@dataclass(frozen=True)
 class Fatal:
     """The avatar reports a fatal daily_error when it has joined."""
 
@@ -165,7 +172,7 @@ class CutAfter:
     seconds: Seconds
 
 
-SessionFault = NeverJoin | LeaveAfter | ReturnAfter | FreezeVideo | Mute | Fatal | Trouble | CutAfter
+SessionFault = NeverJoin | LeaveAfter | ReturnAfter | FreezeVideo | Mute | Noise | Fatal | Trouble | CutAfter
 """What befalls a session and its avatar; a new session meets all that are armed."""
 
 # Of rooms

@@ -90,6 +90,15 @@ class Form:
         value = f"={self.value.term.name}"
         return self.name + (value if self.value.needed else f"[{value}]") + keys
 
+    @property
+    def example(self) -> str:
+        """One that is correct."""
+        return self.name if self.value is None else f"{self.name}={self.value.term.example}"
+
+    def example_of(self, key: str) -> str:
+        """One that is correct, with this KEY."""
+        return f"{self.example},{key}={self.keys[key].term.example}"
+
 
 def form_of(fault: Fault) -> Form:
     """How a fault is written."""

@@ -51,9 +51,9 @@ class Saboteur:
         """Let go of requests that were made to wait."""
         self._closing.set()
 
-    async def serve(self, request: web.Request, path: str, handler: Handler) -> web.StreamResponse:
-        """Answer a request, with what is armed for its path."""
-        met = self._armed.for_request(path)
+    async def serve(self, request: web.Request, path: str, event: str, handler: Handler) -> web.StreamResponse:
+        """Answer a request, with what is armed for its path and its event."""
+        met = self._armed.for_request(path, event)
         await self._wait(met.delay)
         match met.mishap:
             case Redirect() | Reject(when="before") | Hang("before") | Reset("before"):

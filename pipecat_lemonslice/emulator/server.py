@@ -125,7 +125,8 @@ class Server:
         path = _path(request)
         if path in ("room", "other"):
             return await handler(request)
-        return await self._saboteur.serve(request, path, handler)
+        event = _event(await request.read()) if path == "control" else ""
+        return await self._saboteur.serve(request, path, event, handler)
 
     @web.middleware
     async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -226,6 +227,14 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest("body: not correct JSON") from error
+
+
+def _event(body: bytes) -> str:
+    """The event of a control request; empty if it has none."""
+    try:
+        return str(_json(body)["event"])
+    except (BadRequest, LookupError, TypeError):
+        return ""
 
 
 def _number(request: web.Request, name: str, default: int, most: int | None) -> int:

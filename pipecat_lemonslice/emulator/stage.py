@@ -5,9 +5,9 @@ Time comes in; sound and pictures come out. Knows nothing of rooms and tasks.
 
 from __future__ import annotations
 
-from pipecat_lemonslice.emulator.actor import Actor
 from pipecat_lemonslice.emulator.clock import Response, ResponseWatch
-from pipecat_lemonslice.emulator.face import Look, Portrait
+from pipecat_lemonslice.emulator.expression import Expression, Look
+from pipecat_lemonslice.emulator.face import Face
 from pipecat_lemonslice.emulator.record import Kind, Record
 from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter, LatencyLine, mono, opening
 from pipecat_lemonslice.emulator.wire import Sound
@@ -20,20 +20,22 @@ class Stage:
     """The performance of one avatar.
 
     Args:
-        actor: Its behaviour.
+        expression: What its face does.
         response: Its sense of responses.
         record: Where everything is noted.
         latency: Seconds from hearing to sounding.
         sample_rate: Rate in Hz of its voice until it hears speech of another.
     """
 
-    def __init__(self, actor: Actor, response: ResponseWatch, record: Record, latency: float, sample_rate: int):
-        self.actor = actor
+    def __init__(
+        self, expression: Expression, response: ResponseWatch, record: Record, latency: float, sample_rate: int
+    ):
+        self.expression = expression
         self.response = response
         self._record = record
         self._latency = latency
         self._converters: dict[int, Converter] = {}
-        self._shown: tuple[Look, bytes, Portrait] | None = None
+        self._shown: tuple[Look, bytes, Face] | None = None
         self._picture = bytearray()
         self.sounded_until: float | None = None
         """When the last speech given back has been played; None before the first."""
@@ -85,16 +87,16 @@ class Stage:
             self._become(False)
         return speech
 
-    def picture(self, now: float, portrait: Portrait, header: bytes) -> bytearray:
+    def picture(self, now: float, face: Face, header: bytes) -> bytearray:
         """The picture for the 40 ms that begin now; an unchanged one is the same object as before."""
         sounding = self._line.peek(_PICTURE_PACKETS * self.packet_bytes, now)
-        look = self.actor.look(now, opening(sounding))
-        if self._shown != (look, header, portrait):
-            self._shown = (look, header, portrait)
-            self._picture = portrait.compose(look, header)
+        look = self.expression.look(now, opening(sounding))
+        if self._shown != (look, header, face):
+            self._shown = (look, header, face)
+            self._picture = face.picture(look, header)
         return self._picture
 
     def _become(self, speaking: bool) -> None:
-        if speaking is not self.actor.speaking:
-            self.actor.speaking = speaking
+        if speaking is not self.expression.speaking:
+            self.expression.speaking = speaking
             self._record.note(Kind.VOICE if speaking else Kind.IDLE, self._record.sounded_bytes)

@@ -13,10 +13,12 @@ class Term:
 
     Parameters:
         name: What stands for it where a fault is explained.
+        example: One that can be read.
         read: Makes the value; raises ValueError, whose text says what it must be.
     """
 
     name: str
+    example: str
     read: Callable[[str], Any]
 
 
@@ -32,6 +34,16 @@ def seconds(text: str) -> float:
         value = -1.0
     if not 0 <= value < 1e6:
         raise ValueError("must be a number of seconds from 0")
+    return value
+
+
+def _level(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 1.0
+    if not -90 <= value <= 0:
+        raise ValueError("must be a level from -90 to 0 dBFS")
     return value
 
 
@@ -54,29 +66,32 @@ def _when(text: str) -> str:
     return text
 
 
-Seconds = Annotated[float, Term("SECONDS", seconds)]
+Seconds = Annotated[float, Term("SECONDS", "2", seconds)]
 """Seconds from 0."""
 
-Status = Annotated[int, Term("STATUS", _status)]
+Level = Annotated[float, Term("DBFS", "-61", _level)]
+"""Mean level of a sound in dB, 0 for a square wave at full scale."""
+
+Status = Annotated[int, Term("STATUS", "503", _status)]
 """An HTTP status."""
 
-Text = Annotated[str, Term("TEXT", str)]
+Text = Annotated[str, Term("TEXT", "meeting over", str)]
 """Words for whoever reads them."""
 
-Body = Annotated[str, Term("BODY", str)]
+Body = Annotated[str, Term("BODY", "[]", str)]
 """Body of an answer."""
 
-Key = Annotated[str, Term("KEY", _line)]
+Key = Annotated[str, Term("KEY", "room_url", _line)]
 """Key of a JSON object."""
 
-Url = Annotated[str, Term("URL", _line)]
+Url = Annotated[str, Term("URL", "https://elsewhere.test/", _line)]
 """An address; what is none may be meant as a fault, too."""
 
-Html = Annotated[str | None, Term("HTML", str)]
+Html = Annotated[str | None, Term("HTML", "<p>Bad gateway</p>", str)]
 """A page; None: there is none."""
 
-RetryAfter = Annotated[float | str | None, Term("SECONDS", _line)]
+RetryAfter = Annotated[float | str | None, Term("SECONDS", "1", _line)]
 """Value of the Retry-After header, in seconds or as a date; None: no such header."""
 
-When = Annotated[Literal["before", "after"], Term("before|after", _when)]
+When = Annotated[Literal["before", "after"], Term("before|after", "after", _when)]
 """Whether a fault comes before the request is looked at, or after it has been carried out."""

@@ -1,4 +1,4 @@
-"""The avatar's voice, pure: the line that gives heard speech back after a latency, loudness, conversion.
+"""The avatar's voice, pure: the line that gives heard speech back after a latency, loudness, conversion, noise.
 
 PCM is signed 16 bit, little endian, mono unless told otherwise.
 """
@@ -109,6 +109,24 @@ class Converter:
         """Forget what has been kept back."""
         if self._stream is not None:
             self._stream.clear()
+
+
+class NoiseFloor:
+    """White noise beneath a voice; the same for every voice, so that tests repeat themselves.
+
+    Args:
+        dbfs: Its mean level in dB, 0 for a square wave at full scale.
+    """
+
+    def __init__(self, dbfs: float):
+        self._amplitude = 32768 * 10 ** (dbfs / 20)
+        self._random = np.random.default_rng(7)
+
+    def beneath(self, pcm: bytes) -> bytes:
+        """The next part of the voice with as much of the noise; silence becomes noise alone."""
+        samples = np.frombuffer(pcm, np.int16)
+        noise = np.round(self._random.normal(0.0, self._amplitude, len(samples)))
+        return (samples + noise).clip(-32768, 32767).astype(np.int16).tobytes()
 
 
 def mono(pcm: bytes, channels: int) -> bytes:

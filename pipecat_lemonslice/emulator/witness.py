@@ -22,7 +22,7 @@ class Witness:
 
     @property
     def sounded(self) -> bytes:
-        """All speech given back, in order and without the silence around it: mono PCM at `sample_rate`."""
+        """All speech given back, in order, without silence around it or a noise floor: mono PCM at `sample_rate`."""
         return bytes(self._record.sounded)
 
     @property
@@ -33,7 +33,7 @@ class Witness:
     @property
     def speaking(self) -> bool:
         """Whether it shows the demeanour of speaking."""
-        return self._stage.actor.speaking
+        return self._stage.expression.speaking
 
     @property
     def events(self) -> list[AvatarEvent]:

@@ -38,11 +38,6 @@ class RoomInbox:
                 self._bound()
         self._wake.set()
 
-    def put_back(self, picture: PictureReceived) -> None:
-        """Return a picture that could not be used, unless a newer one has come."""
-        if self._picture is None:
-            self.put(picture)
-
     async def get(self) -> RoomEvent:
         """Wait for the next event: what is in order first, then the newest picture, the loss of the room last."""
         while True:

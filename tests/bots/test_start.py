@@ -67,6 +67,14 @@ def test_what_cannot_work_is_refused_before_anybody_calls(
     assert said in lines[0]
 
 
+def test_the_local_bot_names_the_package_that_draws_the_avatar(tmp_path: Path) -> None:
+    """With a LemonSlice or emulator elsewhere it is not needed; here one line says how to install it."""
+    (tmp_path / "sitecustomize.py").write_text('import sys\nsys.modules["resvg_py"] = None\n')
+    code, lines = started("local.py", [], {"PYTHONPATH": str(tmp_path)}, tmp_path)
+    assert code != 0
+    assert lines == ["resvg_py not found: pip install 'pipecat-lemonslice[local]'"]
+
+
 @pytest.mark.parametrize("seconds", ["-3", "nan", "inf", "soon"])
 def test_a_pause_that_cannot_be_made_is_refused(seconds: str, tmp_path: Path) -> None:
     """The line says what is wanted instead."""

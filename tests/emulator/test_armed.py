@@ -28,6 +28,17 @@ def test_faults_are_for_their_path():
     assert faults.for_request("control").mishap == Hang()
 
 
+def test_a_control_request_meets_what_is_armed_for_its_event():
+    """A fault for one event leaves the others alone; one for "control" or "any" is for all of them."""
+    faults = armed("2*hang@reset-idle-timeout", "malform@control")
+    assert faults.for_request("control", "reset-idle-timeout").mishap == Hang()
+    assert faults.for_request("control", "terminate").mishap == Malform()
+    assert faults.for_request("control", "terminate") == NOTHING
+    assert faults.for_request("create") == NOTHING
+    faults.arm(parse("malform@any"))
+    assert [faults.for_request("control", "reset-idle-timeout").mishap for _ in range(2)] == [Hang(), Malform()]
+
+
 def test_delays_and_changes_add_to_a_mishap():
     """A request meets all its delays, all its changes and one mishap."""
     faults = armed("2*delay=0.25@any", "delay=0.5", "drop=a", "foreign_control=http://x.test", "malform")

@@ -316,7 +316,7 @@ async def test_a_new_picture_is_shown_and_announced(town: Town):
     image = base64.b64encode(red()).decode()
     assert (await town.control(session.id, event="update-image", image_base64=image))[0] == 200
     await session.avatar.wait_for("image_changed")
-    await bot.until(lambda: (rgb(bot.pictures[-1])[10, 10] == (255, 0, 0)).all())
+    await bot.until(lambda: bot.pictures and (rgb(bot.pictures[-1])[10, 10] == (255, 0, 0)).all())
     assert {"type": "image_change_complete", "session_id": session.id} in bot.app_messages()
 
 

@@ -142,4 +142,4 @@ async def test_a_hanging_request_is_let_go_with_its_connection():
         raise AssertionError("the request is not to be carried out")
 
     async with asyncio.timeout(10):
-        assert (await Saboteur(armed).serve(gone, "create", handler)).status == 200
+        assert (await Saboteur(armed).serve(gone, "create", "", handler)).status == 200

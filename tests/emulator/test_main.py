@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 
 @asynccontextmanager
-async def running(*arguments: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+async def running(*arguments: str, address: str = "127.0.0.1") -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """An emulator on a free port, by its API address, ended if the test does not end it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -30,7 +31,7 @@ async def running(*arguments: str) -> AsyncIterator[tuple[str, asyncio.subproces
     try:
         async with asyncio.timeout(20):
             line = (await process.stdout.readline()).decode()
-        assert line.startswith("LemonSlice emulator ready: LEMONSLICE_API_URL=http://127.0.0.1:")
+        assert line.startswith(f"LemonSlice emulator ready: LEMONSLICE_API_URL=http://{address}:")
         yield line.strip().partition("=")[2], process
     finally:
         if process.returncode is None:
@@ -55,11 +56,73 @@ async def test_it_serves_misbehaves_and_ends():
         assert (process.returncode, out) == (0, b"")
 
 
-def test_a_taken_port_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """A port that cannot be had is one sentence and status 1."""
-    monkeypatch.setattr(logger, "remove", lambda: None)
-    assert main(["--host", "203.0.113.1", "--port", "8900"]) == 1
-    assert capsys.readouterr().err.startswith("The emulator cannot listen on 203.0.113.1:8900")
+async def refused(*arguments: str) -> str:
+    """Start an emulator that cannot run; returns the one line on stderr that says why, when it has ended with 2."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "pipecat_lemonslice.emulator", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(20):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert (process.returncode, out) == (2, b""), err.decode()[-1000:]
+    (line,) = err.decode().splitlines()
+    return line
+
+
+async def test_a_port_in_use_is_said():
+    """One line that names the port and says how to choose another, and status 2."""
+    async with running() as (url, _):
+        port = url.removesuffix("/api").rpartition(":")[2]
+        line = await refused("--port", port)
+    assert f"cannot listen on 127.0.0.1:{port}: the port is in use" in line
+    assert "end what uses it (another emulator?) or choose another port with --port" in line
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("203.0.113.1", "this machine has no such address"),
+        ("nowhere.invalid", "the host name is not known"),
+        ("1.2.3.4.5", "the host name is not known"),
+        ("a" * 64, "the host name is not known"),
+    ],
+)
+async def test_an_address_that_is_not_here_is_said(host: str, why: str):
+    """One line that names the address and says what to write instead, and status 2."""
+    line = await refused("--port", "0", "--host", host)
+    assert f"cannot listen on {host}:0: " in line
+    assert why in line
+    assert "--host 127.0.0.1" in line
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "65536"])
+async def test_a_port_that_cannot_exist_is_said(port: str):
+    """One line that says which ports there are, and status 2."""
+    line = await refused("--port", port)
+    assert f"argument --port: must be a port from 0 to 65535 (0 takes a free one), not '{port}'" in line
+    assert "--help" in line
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+async def test_an_ipv6_address_is_written_in_brackets():
+    """The address that it prints can be used."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    async with (
+        running("--host", "::1", address="[::1]") as (url, _),
+        aiohttp.ClientSession() as http,
+        http.get(url + "/liveai/sessions", headers=KEY) as response,
+    ):
+        assert response.status == 200
 
 
 def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]):
@@ -82,18 +145,42 @@ def test_help_lists_every_fault(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--latency", "-1"], "argument --latency: must be a number of seconds from 0"),
-        (["--port", "x"], "argument --port: invalid int value: 'x'"),
+        (["--latency", "-1"], "argument --latency: must be a number of seconds from 0, not '-1'"),
+        (["--cold-start", "soon"], "argument --cold-start: must be a number of seconds from 0, not 'soon'"),
+        (["--join-delay", "inf"], "argument --join-delay: must be a number of seconds from 0, not 'inf'"),
+        (["--port", "x"], "argument --port: must be a port from 0 to 65535 (0 takes a free one), not 'x'"),
+        (["--port", "８９００"], "argument --port: must be a port from 0 to 65535"),
+        (["--max-body", "-5"], "argument --max-body: must be a number of bytes from 1, such as 4194304, not '-5'"),
+        (["--max-body", "4M"], "argument --max-body: must be a number of bytes from 1, such as 4194304, not '4M'"),
+        (["--host", ""], "argument --host: must not be empty"),
+        (["--key", ""], "argument --key: must not be empty"),
+        (["--key", " "], "argument --key: must not be empty"),
+        (["--agent", ""], "argument --agent: must not be empty"),
+        (["--room-token", ""], "argument --room-token: must not be empty"),
+        (["--avatar-name", ""], "argument --avatar-name: must not be empty"),
+        (["--room", "a/b"], "argument --room: must be letters, digits, '-' and '_', such as lobby, not 'a/b'"),
+        (["--room", ""], "argument --room: must be letters, digits, '-' and '_', such as lobby, not ''"),
         (["--fault", "rejct=503"], "argument --fault: unknown fault 'rejct', did you mean reject? Known: "),
         (["--fault", "malform", "--fault", "delay=x"], "argument --fault: delay: seconds must be a number of seconds"),
-        (["--fault", "hang@moon"], "argument --fault: unknown path 'moon'; Known: create, list, get, control, any"),
+        (["--fault", "hang@moon"], "argument --fault: unknown path 'moon'; Known: create, list, get, control, any, "),
         (["--reject", "503"], "unrecognized arguments: --reject 503"),
         (["extra"], "unrecognized arguments: extra"),
     ],
 )
 def test_nonsense_is_refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]):
-    """Wrong arguments are explained and end with argparse's status."""
+    """Wrong arguments are explained in one line and end with argparse's status."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert says in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert line.endswith("(--help explains the options)")
+
+
+def test_a_missing_renderer_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Without resvg-py one sentence says what to install, and the status is 1."""
+    monkeypatch.setattr(logger, "remove", lambda: None)
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    assert main(["--port", "0"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["The emulator needs resvg-py for its face: pip install 'pipecat-lemonslice[emulator]'"]

@@ -5,9 +5,11 @@ import json
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 
 from pipecat_lemonslice.emulator import Emulator
+from pipecat_lemonslice.emulator.faults import Reject
 from tests.emulator.town import CREATE, KEY, Person, Town, tone
 
 
@@ -40,6 +42,44 @@ async def test_faults_can_be_for_control(town: Town):
     assert len(town.emulator.running) == 1
     assert (await town.control(answer["session_id"], event="terminate"))[0] == 200
     assert town.emulator.running == []
+
+
+async def test_faults_can_be_for_one_control_event(town: Town):
+    """One event is refused as often as it comes, and not carried out; all others are obeyed."""
+    session_id = (await town.create())["session_id"]
+    town.emulator.fault("always*reject=400,detail=unknown event@reset-idle-timeout")
+    for _ in range(2):
+        answer = await town.control(session_id, event="reset-idle-timeout")
+        assert answer == (400, {"detail": "unknown event"})
+    assert (await town.control(session_id, event="pose-trigger", pose_trigger={"name": "wave"}))[0] == 200
+    assert (await town.control(session_id, event="terminate"))[0] == 200
+    session = town.emulator.sessions[0]
+    assert [body["event"] for body in session.controls] == ["pose-trigger", "terminate"]
+    assert session.avatar.events_of("idle_reset") == []
+
+
+async def test_a_fault_of_an_event_may_come_after_the_deed(town: Town):
+    """From Python, too: the event is carried out and the answer is an error."""
+    session_id = (await town.create())["session_id"]
+    town.emulator.arm(Reject(504, when="after"), path="reset-idle-timeout", times=1)
+    assert (await town.control(session_id, event="reset-idle-timeout"))[0] == 504
+    assert (await town.control(session_id, event="reset-idle-timeout"))[0] == 200
+    assert len(town.emulator.sessions[0].avatar.events_of("idle_reset")) == 2
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[1]", b'{"event": 3}', b'{"event": ["terminate"]}', b"[" * 9999, b"\xff"]
+)
+async def test_a_control_request_that_cannot_be_read_has_no_event(town: Town, body: bytes):
+    """It meets faults of all control requests alone, and is a bad request otherwise."""
+    session_id = (await town.create())["session_id"]
+    town.emulator.fault("always*hang@terminate")
+    url = f"{town.emulator.api_url}/liveai/sessions/{session_id}/control"
+    async with town.http.post(url, data=body, headers=KEY) as response:
+        assert response.status == 400
+    town.emulator.fault("reject=503@control")
+    async with town.http.post(url, data=body, headers=KEY) as response:
+        assert response.status == 503
 
 
 async def test_a_delay_holds_the_answer_back(town: Town):
@@ -407,3 +447,53 @@ async def test_all_connections_break(town: Town):
     assert [other["user_name"] for other in again.others] == ["LemonSlice"]
     await again.say(tone(0.2))
     await again.until(lambda: len(again.pictures) >= 2)
+
+
+# The noise floor of a voice
+
+
+def level(packets: list[bytes]) -> float:
+    """Mean level of packets of sound in dBFS."""
+    samples = np.frombuffer(b"".join(packet[22:] for packet in packets), "<i2").astype(float)
+    return float(10 * np.log10(np.mean(samples**2) / 32768**2))
+
+
+async def test_a_voice_has_a_noise_floor(town: Town):
+    """Silence is noise of that level from the first packet on; speech is above it, and is recorded without it."""
+    town.emulator.fault("noise=-61")
+    bot = await visit(town)
+    avatar = town.emulator.sessions[0].avatar
+    await bot.until(lambda: len(bot.sounds) >= 25)
+    assert all(-63 < level([sound]) < -59 for sound in bot.sounds)
+    assert level(bot.sounds) == pytest.approx(-61, abs=0.5)
+    before, said = len(bot.sounds), tone(0.4)
+    await bot.say(said)
+    await avatar.wait_until(lambda: len(avatar.sounded) == len(said))
+    assert avatar.sounded == said
+    await bot.until(lambda: len(bot.sounds) >= before + 40)
+    loud = [sound for sound in bot.sounds[before:] if level([sound]) > -40]
+    heard = np.frombuffer(b"".join(sound[22:] for sound in loud), "<i2").astype(float)
+    noise = heard - np.frombuffer(said, "<i2")
+    assert 10 * np.log10(np.mean(noise**2) / 32768**2) == pytest.approx(-61, abs=0.5)
+    assert all(-63 < level([sound]) < -59 for sound in bot.sounds[-5:])
+
+
+async def test_a_noise_floor_may_change(town: Town):
+    """It rises and ends while the avatar is there; a muted track has none."""
+    bot, emulator = await meet(town)
+    avatar = emulator.sessions[0].avatar
+    assert not any(bot.voice)
+    for dbfs in (-61.0, -45.0):
+        avatar.set_noise(dbfs)
+        begin = len(bot.sounds) + 2
+        await bot.until(lambda begin=begin: len(bot.sounds) >= begin + 5)
+        assert level(bot.sounds[begin:]) == pytest.approx(dbfs, abs=1)
+    avatar.set_noise(None)
+    begin = len(bot.sounds) + 2
+    await bot.until(lambda: len(bot.sounds) >= begin + 5)
+    assert not any(b"".join(sound[22:] for sound in bot.sounds[begin:]))
+    avatar.set_noise(-61.0)
+    avatar.mute()
+    sounds, pictures = len(bot.sounds), len(bot.pictures)
+    await bot.until(lambda: len(bot.pictures) >= pictures + 5)
+    assert len(bot.sounds) <= sounds + 1

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from pipecat_lemonslice.emulator.voice import Converter, LatencyLine, mono, opening
+from pipecat_lemonslice.emulator.voice import Converter, LatencyLine, NoiseFloor, mono, opening
 
 RATE = 8000
 PACKET = 320
@@ -118,3 +118,23 @@ def test_the_mouth_opens_with_loudness():
     assert openings == sorted(openings)
     assert (openings[0], openings[-1]) == (0, 5)
     assert opening(b"") == 0
+
+
+@pytest.mark.parametrize("dbfs", [-85.0, -61.0, -20.0])
+def test_a_noise_floor_is_as_loud_as_it_is_called(dbfs: float):
+    """The mean power of ten seconds, relative to full scale; no two packets are alike."""
+    floor = NoiseFloor(dbfs)
+    packets = [floor.beneath(bytes(PACKET)) for _ in range(500)]
+    samples = [sample for packet in packets for (sample,) in struct.iter_unpack("<h", packet)]
+    power = sum(sample * sample for sample in samples) / len(samples)
+    assert 10 * math.log10(power / 32768**2) == pytest.approx(dbfs, abs=0.5)
+    assert len(set(packets)) == 500
+
+
+def test_a_noise_floor_keeps_the_sound_above_it():
+    """Sound passes with the noise added, and does not wrap at full scale."""
+    noise = NoiseFloor(-61.0).beneath(bytes(PACKET))
+    summed = NoiseFloor(-61.0).beneath(speech(1000))
+    assert [a - 1000 for (a,) in struct.iter_unpack("<h", summed)] == [b for (b,) in struct.iter_unpack("<h", noise)]
+    loud = NoiseFloor(-20.0).beneath(speech(32767))
+    assert min(sample for (sample,) in struct.iter_unpack("<h", loud)) > 16000

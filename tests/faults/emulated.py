@@ -18,8 +18,8 @@ from yarl import URL
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.api.http import HttpClient, Request
 from pipecat_lemonslice.api.responses import Response
-from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, views
-from pipecat_lemonslice.emulator.face import Portrait, View
+from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, face
+from pipecat_lemonslice.emulator.face import Face, View
 from pipecat_lemonslice.emulator.faults import RefuseRooms, Reject
 from pipecat_lemonslice.emulator.record import Kind
 from pipecat_lemonslice.emulator.session import Session, Status
@@ -231,7 +231,7 @@ class EmulatedWorld(World):
 
     def __init__(self, *, join_delay: float = 1.5, lobby: bool = False, **kwargs: Any) -> None:
         self._lobby = lobby
-        self._face = patch.object(views, "drawn", _tiny)
+        self._face = patch.object(face, "drawn", _tiny)
         self._emulated = EmulatedLemonSlice(join_delay)
         super().__init__(**kwargs)
         self.coming = None
@@ -275,5 +275,5 @@ class EmulatedWorld(World):
         return room
 
 
-def _tiny(_: str) -> Portrait:
-    return Portrait(2, 3, {0: View(bytes(2 * 3 * 3), {})})
+def _tiny(_: str) -> Face:
+    return Face(2, 3, {0: View(bytes(2 * 3 * 3), {})})

@@ -1,12 +1,13 @@
 """A call in which nothing is said for long, over the emulator in virtual time: what keeps it, and what that costs."""
 
 import asyncio
-import math
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice.emulator import Status
 from tests.faults.emulated import EmulatedWorld
 from tests.support.virtual_time import run_virtual
 
@@ -53,14 +54,25 @@ def test_a_quiet_call_is_kept_alive_at_little_cost(fault: str | None) -> None:
 
 
 @pytest.mark.beside
-def test_a_vendor_that_does_not_know_the_event_costs_no_more() -> None:
-    """Each session ends by its idle timeout and is replaced, which is told; nothing that is said is lost."""
-    world = quiet_call(lambda emulator: emulator.reject(400, times=math.inf, path="control"))
-    sessions = len(world.lemonslice.created)
-    assert 2 <= sessions <= QUIET / IDLE_TIMEOUT + 2
-    assert len(resets(world)) <= QUIET / IDLE_TIMEOUT * 3
-    assert len(world.errors) >= sessions - 1
+def test_a_vendor_that_does_not_know_the_event_lets_a_quiet_call_sleep() -> None:
+    """The session ends by its idle timeout, which is no error; the next one is created by the next words, all heard."""
+    world = quiet_call(lambda emulator: emulator.fault("always*reject=400@reset-idle-timeout"))
+    first, second = world.lemonslice.emulator.sessions  # type: ignore[attr-defined]
+    assert first.status is Status.TIMED_OUT
+    assert second.id in world.lemonslice.terminated
+    assert len(resets(world)) == 3
+    assert world.errors == []
+    assert "on_fallback" not in world.event_names()
+    frames = [(at, frame.status) for at, frame in world.sink.frames if isinstance(frame, AvatarStatusFrame)]
+    asleep = [at for at, status in frames if status is AvatarStatus.DORMANT]
+    assert len(asleep) == 1
+    joined = first.avatar.events_of("joined")[0].time
+    assert asleep[0] == pytest.approx(joined + IDLE_TIMEOUT, abs=0.5)
+    said_at = world.said[0].at
+    assert [status for _, status in frames][-2:] == [AvatarStatus.HERE, AvatarStatus.ENDED]
+    assert all(at >= said_at for at, _ in frames if at > asleep[0])
     assert {sounding.code for sounding in world.heard()} >= set(world.said[0].codes)
+    assert heard_by(world) == {"avatar"}
 
 
 @pytest.mark.beside

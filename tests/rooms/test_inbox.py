@@ -44,14 +44,3 @@ async def test_messages_without_end_do_not_make_it_grow() -> None:
     inbox.put(RoomLost("gone"))
     events = [await inbox.get() for _ in range(MAX_EVENTS + 1)]
     assert events == [*(MessageReceived("a", number) for number in range(10, MAX_EVENTS + 10)), RoomLost("gone")]
-
-
-@virtual_time
-async def test_a_picture_that_could_not_be_used_comes_back_unless_there_is_a_newer_one() -> None:
-    """The one that could not be shown is shown when there is room."""
-    inbox = RoomInbox()
-    inbox.put_back(picture(1))
-    assert await inbox.get() == picture(1)
-    inbox.put(picture(2))
-    inbox.put_back(picture(1))
-    assert await inbox.get() == picture(2)

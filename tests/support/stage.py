@@ -1,4 +1,4 @@
-"""A pipeline of three in virtual time: source, the service, sink; with a LemonSlice in memory around it.
+"""A pipeline in virtual time: source, the service, what a test puts behind it, sink; with a LemonSlice in memory.
 
 async with Stage() as stage:
     stage.room.arrive()
@@ -9,7 +9,7 @@ async with Stage() as stage:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -108,9 +108,21 @@ class Stage:
         vendor: MemoryVendor | None = None,
         *,
         room: Mapping[str, Any] | None = None,
+        behind: Sequence[FrameProcessor] = (),
         output: FrameProcessor | None = None,
+        pipeline: Callable[[LemonSliceVideoService], Sequence[FrameProcessor]] | None = None,
         **kwargs: Any,
     ) -> None:
+        """Prepare a pipeline.
+
+        Args:
+            vendor: The API; one that does what it is asked if None.
+            room: Arguments of its rooms.
+            behind: Processors that follow the service.
+            output: The output transport, behind them.
+            pipeline: Makes all that is between source and sink out of the service, instead of the two.
+            **kwargs: Arguments of the service.
+        """
         self.vendor = vendor or MemoryVendor()
         self.rooms: list[MemoryRoom] = []
         self.events: list[tuple[Any, ...]] = []
@@ -119,7 +131,8 @@ class Stage:
         self._rate = kwargs.get("audio_sample_rate", RATE)
         self.service = StagedService(self.vendor, self._open, **kwargs)
         self.source, self.sink = End(FrameDirection.UPSTREAM), End(FrameDirection.DOWNSTREAM)
-        self._output = [output] if output else []
+        last = [output] if output else []
+        self._inner = pipeline(self.service) if pipeline else (self.service, *behind, *last)
         self._listen()
 
     @property
@@ -130,7 +143,7 @@ class Stage:
         setup = FrameProcessorSetup(
             LoopClock(), TaskManager(), cast("Any", None), audio_out_sample_rate=RATE, enable_metrics=True
         )
-        self.processors = (self.source, self.service, *self._output, self.sink)
+        self.processors = (self.source, *self._inner, self.sink)
         for before, after in pairwise(self.processors):
             before.link(after)
         for processor in self.processors:
@@ -237,7 +250,7 @@ class WorkerStage(Stage):
 
     async def __aenter__(self) -> Self:
         self._worker = PipelineWorker(
-            Pipeline([self.source, self.service, *self._output, self.sink]),
+            Pipeline([self.source, *self._inner, self.sink]),
             params=PipelineParams(audio_out_sample_rate=RATE),
             processor_unusable_policy=self._policy,
             clock=LoopClock(),

@@ -1,0 +1,290 @@
+"""The avatar's pictures on their way to the user: nobody downstream stops them, and none pile up. In virtual time."""
+
+import asyncio
+import gc
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import Frame, OutputImageRawFrame, StartFrame
+from pipecat.pipeline.parallel_pipeline import ParallelPipeline
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.transports.base_output import BaseOutputTransport
+from pipecat.transports.base_transport import TransportParams
+
+from pipecat_lemonslice.rooms import PictureReceived
+from tests.support.stage import Stage
+from tests.support.virtual_time import virtual_time
+
+WIDTH, HEIGHT = 24, 36
+MOST = 35
+"""Pictures in the pipeline at one time when nobody takes any: a good second of them."""
+
+LATEST = 45
+"""How many pictures an output that shows five a second may be behind: six that wait, the one it shows, the next one."""
+
+
+def picture(number: int) -> PictureReceived:
+    return PictureReceived(number.to_bytes(4, "big") + bytes(WIDTH * HEIGHT * 3 - 4), WIDTH, HEIGHT)
+
+
+def number_of(image: bytes) -> int:
+    return int.from_bytes(image[:4], "big")
+
+
+def params(*, live: bool = True) -> TransportParams:
+    """Of an output that does not pace live pictures itself: Pipecat does so by the real clock."""
+    return TransportParams(
+        video_out_enabled=True,
+        video_out_is_live=live,
+        video_out_framerate=1000,
+        video_out_width=WIDTH,
+        video_out_height=HEIGHT,
+    )
+
+
+class Output(BaseOutputTransport):
+    """Pipecat's own output, whose device takes a picture in so many seconds; None for never."""
+
+    def __init__(self, *, seconds: float | None = 0.01, live: bool = True) -> None:
+        super().__init__(params(live=live))
+        self.seconds = seconds
+        self.awake = asyncio.Event()
+        self.shown: list[int] = []
+
+    async def start(self, frame: StartFrame) -> None:
+        await super().start(frame)
+        await self.set_transport_ready(frame)
+
+    async def write_video_frame(self, frame: OutputImageRawFrame) -> bool:
+        if self.seconds is None:
+            await self.awake.wait()
+        await asyncio.sleep(self.seconds or 0.0)
+        self.shown.append(number_of(frame.image))
+        return True
+
+
+class Between(FrameProcessor):
+    """Somebody else's processor. It does something with each picture, and passes on the result, else the picture."""
+
+    def __init__(self, do: Callable[[OutputImageRawFrame], Any], *, seconds: float = 0.0) -> None:
+        super().__init__()
+        self._do = do
+        self.seconds = seconds
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, OutputImageRawFrame):
+            await asyncio.sleep(self.seconds)
+            frame = self._do(frame) or frame
+        await self.push_frame(frame, direction)
+
+
+class Recorder(FrameProcessor):
+    """Keeps the newest pictures and passes none on."""
+
+    def __init__(self, pictures: int) -> None:
+        super().__init__()
+        self.taken = 0
+        self._kept: deque[OutputImageRawFrame] = deque(maxlen=pictures)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, OutputImageRawFrame):
+            self._kept.append(frame)
+            self.taken += 1
+        else:
+            await self.push_frame(frame, direction)
+
+
+def keeping(pictures: int | None) -> Between:
+    """A vision buffer: keeps the newest pictures, as they are."""
+    kept: deque[OutputImageRawFrame] = deque(maxlen=pictures)
+    return Between(kept.append)
+
+
+def replacing() -> Between:
+    """A watermark: each picture goes on as another frame."""
+    return Between(lambda frame: OutputImageRawFrame(bytes(frame.image), frame.size, frame.format))
+
+
+BEFORE = pytest.mark.parametrize("before", [list, lambda: [replacing()], lambda: [keeping(10)]])
+
+
+async def play(stage: Stage, seconds: float, *, start: int = 0) -> int:
+    """Have the avatar send 25 pictures a second; returns the number of the next one."""
+    pictures = round(seconds * 25)
+    for number in range(start, start + pictures):
+        stage.room.put(picture(number))
+        await asyncio.sleep(0.04)
+    return start + pictures
+
+
+def living() -> int:
+    """Pictures that somebody still has."""
+    return sum(isinstance(one, OutputImageRawFrame) for one in gc.get_objects())
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures_of_other_tests() -> Iterator[None]:
+    gc.collect()
+    yield
+    gc.collect()
+
+
+@virtual_time
+async def test_a_processor_that_keeps_its_last_ten_does_not_stop_the_picture() -> None:
+    """Where no output can be seen that takes pictures, this shows after two seconds. Then all pictures come."""
+    recorder = Recorder(10)
+    async with Stage(behind=[recorder]) as stage:
+        stage.room.join()
+        number = await play(stage, 2.0)
+        before = recorder.taken
+        await play(stage, 10.0, start=number)
+        assert recorder.taken - before >= 240
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "not live"])
+@pytest.mark.parametrize("kept", [10, 100])
+@virtual_time
+async def test_pictures_that_somebody_keeps_do_not_stop_those_that_are_shown(kept: int, live: bool) -> None:
+    """The output takes them, so more are sent, from the first second on."""
+    output = Output(live=live)
+    async with Stage(behind=[keeping(kept)], output=output) as stage:
+        stage.room.join()
+        await play(stage, 20.0)
+        await stage.settle(0.5)
+        assert len(set(output.shown)) >= 490
+
+
+@virtual_time
+async def test_a_processor_that_keeps_every_picture_gets_fewer_but_never_none() -> None:
+    """Ten seconds of them at the full rate, then one a second, so that memory lasts; and this is logged."""
+    output = Output()
+    async with Stage(behind=[keeping(None)], output=output) as stage:
+        stage.room.join()
+        number = await play(stage, 20.0)
+        assert living() <= 300
+        before = len(output.shown)
+        await play(stage, 20.0, start=number)
+        assert 18 <= len(output.shown) - before <= 22
+        assert number - output.shown[before - 1] <= 30
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda service, output: [Pipeline([service]), output],
+        lambda service, output: [Pipeline([Pipeline([service])]), Pipeline([keeping(3), output])],
+        lambda service, output: [service, ParallelPipeline([keeping(10)], [output])],
+    ],
+)
+@virtual_time
+async def test_the_output_is_found_in_any_pipeline(inside: Callable[..., list[FrameProcessor]]) -> None:
+    """A slow one shows new pictures, wherever it stands behind the service."""
+    output = Output(seconds=0.2)
+    async with Stage(pipeline=lambda service: [keeping(10), *inside(service, output), keeping(10)]) as stage:
+        stage.room.join()
+        sent = await play(stage, 20.0)
+        assert sent - output.shown[-1] <= LATEST
+
+
+@BEFORE
+@virtual_time
+async def test_an_output_slower_than_the_avatar_shows_what_is_new(before: Callable[[], list[FrameProcessor]]) -> None:
+    """Five of 25 pictures a second are shown, and only a few wait to be, however long it goes on."""
+    output = Output(seconds=0.2)
+    async with Stage(behind=before(), output=output) as stage:
+        stage.room.join()
+        sent = 0
+        for _ in range(6):
+            sent = await play(stage, 10.0, start=sent)
+            assert sent - output.shown[-1] <= LATEST
+        assert len(output.shown) >= 5 * 60 * 0.9
+
+
+@BEFORE
+@pytest.mark.parametrize("live", [True, False], ids=["live", "not live"])
+@virtual_time
+async def test_an_output_that_takes_nothing_is_sent_nothing_more(
+    before: Callable[[], list[FrameProcessor]], live: bool
+) -> None:
+    """A device that is stuck costs a good second of pictures, however long it stays so."""
+    output = Output(seconds=None, live=live)
+    async with Stage(behind=before(), output=output) as stage:
+        stage.room.join()
+        await play(stage, 60.0)
+        assert living() <= MOST
+        assert output.shown == []
+
+
+@BEFORE
+@pytest.mark.parametrize("live", [True, False], ids=["live", "not live"])
+@virtual_time
+async def test_a_webrtc_track_that_nobody_reads_does_not_fill(
+    before: Callable[[], list[FrameProcessor]], live: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pipecat's own track takes any number of pictures. When the browser is gone it gets a good second of them."""
+    pytest.importorskip("aiortc")
+    from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+    from pipecat.transports.smallwebrtc.transport import RawVideoTrack, SmallWebRTCTransport
+
+    transport = SmallWebRTCTransport(SmallWebRTCConnection(), params(live=live))
+    output = transport.output()
+    monkeypatch.setattr(output._client, "_can_send", lambda: True)
+    output._client._video_output_track = track = RawVideoTrack(WIDTH, HEIGHT)
+    async with Stage(behind=before(), output=output) as stage:
+        stage.room.join()
+        await play(stage, 60.0)
+        assert track._video_buffer.qsize() > 0
+        assert living() <= MOST
+
+
+@virtual_time
+async def test_a_processor_that_is_stuck_is_sent_nothing_more() -> None:
+    """What waits in front of it does not grow, though the output behind it has nothing to do."""
+    async with Stage(behind=[Between(lambda _: None, seconds=1e6)], output=Output()) as stage:
+        stage.room.join()
+        await play(stage, 60.0)
+        assert living() <= MOST
+
+
+@virtual_time
+async def test_a_processor_that_was_stuck_does_not_stay_behind() -> None:
+    """When it is only slow again, what waits in front of it is a second of its work, and no more."""
+    between, output = Between(lambda _: None, seconds=10.0), Output()
+    async with Stage(behind=[between], output=output) as stage:
+        stage.room.join()
+        number = await play(stage, 10.0)
+        between.seconds = 0.1
+        number = await play(stage, 20.0, start=number)
+        assert number - output.shown[-1] <= 20
+
+
+@virtual_time
+async def test_a_browser_that_was_asleep_is_not_behind_for_good() -> None:
+    """Two seconds after it takes pictures again it shows those of now, and all of them."""
+    output = Output(seconds=None)
+    async with Stage(output=output) as stage:
+        stage.room.join()
+        number = await play(stage, 30.0)
+        output.seconds = 0.04
+        output.awake.set()
+        number = await play(stage, 2.0, start=number)
+        assert number - output.shown[-1] <= 10
+        before = len(output.shown)
+        await play(stage, 10.0, start=number)
+        assert len(output.shown) - before >= 220
+
+
+@virtual_time
+async def test_the_last_picture_is_shown_though_no_other_follows_it() -> None:
+    """It waits for the output, and not for the next picture."""
+    output = Output(seconds=0.5)
+    async with Stage(output=output) as stage:
+        stage.room.join()
+        sent = await play(stage, 2.0)
+        await stage.settle(10.0)
+        assert output.shown[-1] == sent - 1
