@@ -90,6 +90,15 @@ def test_nothing_imports_in_circles() -> None:
     assert graph == {}
 
 
+def test_the_api_client_imports_one_way() -> None:
+    """Images know no requests, and neither knows HTTP."""
+    modules = ("images", "models", "responses", "http", "client")
+    for rank, name in enumerate(modules):
+        names = [other.split(".") for other in imported(ROOT / "api" / f"{name}.py")]
+        used = {parts[2] for parts in names if parts[:2] == ["pipecat_lemonslice", "api"]}
+        assert used <= {*modules[:rank]}
+
+
 @pytest.mark.parametrize("path", EMULATOR, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_emulator_shares_nothing_with_the_client(path: Path) -> None:
     """It imports only itself, or both would agree on the same mistake; and neither Pipecat nor daily-python."""

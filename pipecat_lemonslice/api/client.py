@@ -195,6 +195,7 @@ class LemonSliceApi:
 
         Raises:
             ApiError: The request failed.
+            ConfigurationError: The image of an UpdateImage cannot be read.
         """
         scaled = isinstance(event, UpdateImage)
         payload = await asyncio.to_thread(control_payload, event) if scaled else control_payload(event)
