@@ -17,9 +17,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice.announcer import Announcer, Mouthpiece
-from pipecat_lemonslice.api import LemonSliceApi
-from pipecat_lemonslice.api_types import CreateSessionRequest
-from pipecat_lemonslice.controls import PoseTrigger, ResetIdleTimeout
+from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi, PoseTrigger, ResetIdleTimeout
 from pipecat_lemonslice.errors import LemonSliceError, SessionError, origin
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarStatus
 from pipecat_lemonslice.lifecycle import SessionOptions, SessionState

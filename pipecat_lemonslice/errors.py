@@ -4,14 +4,14 @@
     ├── ConfigurationError     what was given is wrong; names the field and the remedy (also a ValueError)
     ├── ApiError               a REST request failed
     │   ├── ApiStatusError         the API answered, with a status that is no success
-    │   ├── ApiConnectionError     there was no (whole) answer
+    │   ├── ApiConnectionError     there was no (whole) response
     │   │   └── ApiTimeoutError        not in time
-    │   └── ApiResponseError       the answer cannot be understood
+    │   └── ApiResponseError       the response cannot be understood
     ├── RoomError              a room could not be joined, or was lost
     └── SessionError           a session failed, or ended before its time
 
 Every error has a `category`, Pipecat's answer to "why". Whether a request may be repeated is not a property
-of the error alone: see `retry.decide`. No key, token, user info or query of a URL is in any message,
+of the error alone: see `api.http.retry_delay`. No key, token, user info or query of a URL is in any message,
 argument, cause or context: errors are made from text that went through `redact`, and raised where no
 foreign exception is being handled.
 """
@@ -182,7 +182,7 @@ class ApiStatusError(ApiError):
 
 
 class ApiConnectionError(ApiError):
-    """There was no answer, or not a whole one.
+    """There was no response, or not a whole one.
 
     Args:
         reason: What broke.
@@ -197,8 +197,8 @@ class ApiConnectionError(ApiError):
         super().__init__(self.reason, sent, operation)
 
     def __str__(self) -> str:
-        certainty = "may have been carried out all the same" if self.sent else "was not carried out"
-        return f"{self.operation} failed ({self.reason}) and {certainty}. Check the network."
+        certainty = "It may have been carried out" if self.sent else "It was not carried out"
+        return f"{self.operation} failed ({self.reason}). {certainty}. Check the network."
 
     @property
     def category(self) -> ErrorCategory:
@@ -207,11 +207,11 @@ class ApiConnectionError(ApiError):
 
 
 class ApiTimeoutError(ApiConnectionError):
-    """The connection or the answer did not come in time."""
+    """The connection or the response did not come in time."""
 
 
 class ApiResponseError(ApiError):
-    """The answer cannot be understood.
+    """The response cannot be understood.
 
     Args:
         problem: What is missing or wrong in it, such as "session_id is missing".
@@ -225,7 +225,7 @@ class ApiResponseError(ApiError):
 
     def __str__(self) -> str:
         return (
-            f"{self.operation} failed: the answer cannot be understood, {self.problem}. "
+            f"{self.operation} failed: the response cannot be understood: {self.problem}. "
             "Check LEMONSLICE_API_URL and the version of this package."
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from pipecat_lemonslice.api_types import CreateSessionRequest
+from pipecat_lemonslice.api import CreateSessionRequest
 from pipecat_lemonslice.errors import LemonSliceError
 from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
 from pipecat_lemonslice.visit import SessionLink, VisitOptions

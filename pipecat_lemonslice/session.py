@@ -14,9 +14,7 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
-from pipecat_lemonslice.answers import CreatedSession
-from pipecat_lemonslice.api import LemonSliceApi
-from pipecat_lemonslice.controls import ControlEvent, ResetIdleTimeout
+from pipecat_lemonslice.api import ControlEvent, CreatedSession, LemonSliceApi, ResetIdleTimeout
 from pipecat_lemonslice.errors import ApiError, LemonSliceError, SessionError, origin
 from pipecat_lemonslice.last_will import LastWill
 from pipecat_lemonslice.lifecycle import SessionListener, SessionOptions, SessionState

@@ -8,10 +8,17 @@ from typing import Any, Self, cast
 from pipecat.services.settings import ServiceSettings
 from pipecat.utils.types import NOT_GIVEN, NotGiven
 
-from pipecat_lemonslice.api_types import CreateSessionRequest, DailyProperties
-from pipecat_lemonslice.controls import ControlEvent, UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
+from pipecat_lemonslice.api import (
+    ControlEvent,
+    CreateSessionRequest,
+    DailyProperties,
+    PictureSource,
+    UpdateAgentPrompt,
+    UpdateIdlePrompt,
+    UpdateImage,
+    check_picture,
+)
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.pictures import PictureSource, check_picture
 
 
 def _not_given() -> Any:

@@ -7,8 +7,8 @@ from io import BytesIO
 from loguru import logger
 from PIL import Image, ImageOps
 
+from pipecat_lemonslice.api import PictureSource, prepare_picture
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.pictures import PictureSource, prepare_picture
 from pipecat_lemonslice.rooms import PictureReceived
 
 SIZES = {"2x3": (368, 560), "1x1": (512, 512), "9x16": (360, 640)}

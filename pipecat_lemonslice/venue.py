@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pipecat.services.settings import ServiceSettings
 
-from pipecat_lemonslice.api_types import CreateSessionRequest
+from pipecat_lemonslice.api import CreateSessionRequest
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
 from pipecat_lemonslice.settings import SessionConfig

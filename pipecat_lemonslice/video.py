@@ -27,11 +27,10 @@ from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice._pipecat import output_behind
 from pipecat_lemonslice.announcer import EVENTS, Announcer
-from pipecat_lemonslice.api import LemonSliceApi
+from pipecat_lemonslice.api import LemonSliceApi, PictureSource, prepare_picture
 from pipecat_lemonslice.avatar import Avatar, AvatarOptions, Fallback
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.frames import AvatarKeepAliveFrame
-from pipecat_lemonslice.pictures import PictureSource, prepare_picture
 from pipecat_lemonslice.plan import AvatarPlan, check_keywords
 from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.settings import (

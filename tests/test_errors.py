@@ -32,7 +32,7 @@ ONE_OF_EACH: list[LemonSliceError] = [
     *(ApiStatusError(status, "Out of luck", 2.0, "Creating the session") for status in (302, 401, 402, 404)),
     *(ApiStatusError(status, "Out of luck") for status in (400, 403, 413, 418, 429, 500, 503, 599, 799)),
     ApiConnectionError("Cannot connect to host lemonslice.com:443", False, "Creating the session"),
-    ApiTimeoutError("no complete answer in 30 s", True),
+    ApiTimeoutError("no complete response in 30 s", True),
     ApiResponseError("session_id is missing. It has the keys room_url", "Creating the session"),
     RoomError("The room could not be joined. Check the token"),
     SessionError("The session has failed"),

@@ -16,10 +16,7 @@ ROOT = Path(pipecat_lemonslice.__file__).parent
 LAYERS = (
     "_pipecat",
     "errors messages frames",
-    "checked addresses pictures retry renewal",
-    "api_types controls answers",
-    "rest last_will",
-    "calls",
+    "renewal last_will",
     "api",
     "rooms",
     "sound voice_watch attendance visit",
@@ -91,6 +88,15 @@ def test_nothing_imports_in_circles() -> None:
         for needs in graph.values():
             needs.difference_update(leaves)
     assert graph == {}
+
+
+def test_the_api_client_imports_one_way() -> None:
+    """Images know no requests, and neither knows HTTP."""
+    modules = ("images", "models", "responses", "http", "client")
+    for rank, name in enumerate(modules):
+        names = [other.split(".") for other in imported(ROOT / "api" / f"{name}.py")]
+        used = {parts[2] for parts in names if parts[:2] == ["pipecat_lemonslice", "api"]}
+        assert used <= {*modules[:rank]}
 
 
 @pytest.mark.parametrize("path", EMULATOR, ids=lambda path: str(path.relative_to(ROOT)))

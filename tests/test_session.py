@@ -5,9 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from pipecat_lemonslice.api import LemonSliceApi
-from pipecat_lemonslice.api_types import CreateSessionRequest
-from pipecat_lemonslice.controls import PoseTrigger
+from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi, PoseTrigger
 from pipecat_lemonslice.errors import (
     ApiConnectionError,
     ApiStatusError,

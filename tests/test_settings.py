@@ -7,7 +7,7 @@ import pytest
 from pipecat.services.settings import ServiceSettings
 from pipecat.utils.types import NOT_GIVEN
 
-from pipecat_lemonslice.controls import UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
+from pipecat_lemonslice.api import UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.settings import (
     LemonSliceVideoSettings,

@@ -19,8 +19,7 @@ from pipecat.frames.frames import (
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
-from pipecat_lemonslice.answers import CreatedSession
-from pipecat_lemonslice.controls import ResetIdleTimeout
+from pipecat_lemonslice.api import CreatedSession, ResetIdleTimeout
 from pipecat_lemonslice.errors import (
     ApiConnectionError,
     ApiResponseError,

@@ -22,8 +22,8 @@ from pipecat_lemonslice import (
     AvatarResponseDoneFrame,
     LemonSliceVideoService,
 )
+from pipecat_lemonslice.api import PoseTrigger, ResetIdleTimeout, UpdateAgentPrompt, UpdateImage
 from pipecat_lemonslice.avatar import MAX_ERRANDS
-from pipecat_lemonslice.controls import PoseTrigger, ResetIdleTimeout, UpdateAgentPrompt, UpdateImage
 from pipecat_lemonslice.errors import ApiStatusError
 from tests.support.memory import MemoryRoom, MemoryVendor
 from tests.support.stage import Stage, speech, tone

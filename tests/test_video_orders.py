@@ -6,7 +6,7 @@ import pytest
 from pipecat.frames.frames import ErrorFrame, ServiceUpdateSettingsFrame, UserStartedSpeakingFrame
 
 from pipecat_lemonslice import AvatarActionFrame, AvatarImageFrame, AvatarKeepAliveFrame, LemonSliceVideoService
-from pipecat_lemonslice.controls import PoseTrigger, UpdateAgentPrompt, UpdateImage
+from pipecat_lemonslice.api import PoseTrigger, UpdateAgentPrompt, UpdateImage
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage
 from tests.support.virtual_time import virtual_time

@@ -135,7 +135,7 @@ AT_CREATION = (
     doubtful(504, retry_after=1.0),
     doubtful(520),
     *(doubtful(status, acted=True, unseen=1) for status in (500, 502, 504)),
-    unclear("an answer cut in half", Spoil(lambda text: text[: len(text) // 2]), says=("breaks off",)),
+    unclear("an answer cut in half", Spoil(lambda text: text[: len(text) // 2]), says=("truncated",)),
     unclear("an empty answer", Spoil(lambda _: ""), says=UNREADABLE, unseen=1),
     unclear("a list for an answer", Spoil(lambda text: f"[{text}]"), says=UNREADABLE, unseen=0),
     unclear("an answer without session_id", Spoil(lambda _: '{"room_url": "wss://x"}'), says=UNREADABLE, unseen=1),
@@ -147,9 +147,9 @@ AT_CREATION = (
     ),
     creation("no connection x2", *[Break("connect")] * 2, errors=0),
     creation("no connection x5", *[Break("connect")] * 5, lasts=16.0, says=("Cannot connect", "was not carried out")),
-    unclear("a hang before it was accepted", Hang(), lasts=64.0, says=("no complete answer in 30 s",)),
+    unclear("a hang before it was accepted", Hang(), lasts=64.0, says=("no complete response in 30 s",)),
     unclear(
-        "a hang after it was accepted", Hang(acts=True), lasts=64.0, says=("no complete answer in 30 s",), unseen=1
+        "a hang after it was accepted", Hang(acts=True), lasts=64.0, says=("no complete response in 30 s",), unseen=1
     ),
     creation("an answer after 4 s", Slow(4.0), errors=0),
     creation("an answer after 20 s", Slow(20.0), errors=0, lasts=24.0),

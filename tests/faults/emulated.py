@@ -16,13 +16,14 @@ from unittest.mock import patch
 from yarl import URL
 
 from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice.api.http import HttpClient, Request
+from pipecat_lemonslice.api.responses import Response
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, face
 from pipecat_lemonslice.emulator.face import Face, View
 from pipecat_lemonslice.emulator.faults import RefuseRooms, Reject
 from pipecat_lemonslice.emulator.record import Kind
 from pipecat_lemonslice.emulator.session import Session, Status
-from pipecat_lemonslice.errors import ApiError, RoomError
-from pipecat_lemonslice.rest import Answer, Call, RestClient
+from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.rooms.websocket import WebSocketRoom
 from tests.faults.vendor import AVATAR_TOKEN, BOT_TOKEN, KEY, Break, Fault, Hang, Refuse, Slow, Spoil, Vendor
@@ -121,19 +122,17 @@ def _detail(body: str) -> str:
         return ""
 
 
-class EmulatedRest(RestClient):
+class EmulatedRest(HttpClient):
     """The REST client, on its way past a gateway that may spoil answers."""
 
     def __init__(self, server: EmulatedLemonSlice) -> None:
         super().__init__(KEY, URL(server.url), None, timeout=30.0)
         self._server = server
 
-    async def _exchange(self, call: Call) -> Answer | ApiError:
-        event, fault = self._server.receive(call, self.headers(call.url))
+    async def exchange(self, request: Request) -> Response:
+        event, fault = self._server.receive(request, self.headers(request.url))
         self._server.arrange(event, fault)
-        answer = await super()._exchange(call)
-        if not isinstance(answer, Answer):
-            return answer
+        answer = await super().exchange(request)
         if event == "create" and answer.status == 201 and (control := self._server.control_url):
             answer = replace(answer, text=_controlled_at(answer.text, control))
         match fault:
@@ -241,7 +240,7 @@ class EmulatedWorld(World):
         self._emulated.emulator.never_join()
         super().keep_away(seconds)
 
-    def _vendor(self) -> tuple[EmulatedLemonSlice, RestClient]:
+    def _vendor(self) -> tuple[EmulatedLemonSlice, HttpClient]:
         return self._emulated, EmulatedRest(self._emulated)
 
     def _order(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """LemonSlice's API for a test of faults: what may go wrong with a request, and an API that is answered from memory.
 
-Only the wire is replaced: what `RestClient` would send is answered here, status by status, so that its retries, the
+Only the wire is replaced: what `HttpClient` would send is answered here, status by status, so that its retries, the
 reading of its answers and the hiding of secrets are the real ones.
 """
 
@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aiohttp import BytesPayload
 from yarl import URL
 
 from pipecat_lemonslice.api import LemonSliceApi
-from pipecat_lemonslice.errors import ApiConnectionError, ApiError, ApiTimeoutError
-from pipecat_lemonslice.rest import Answer, Call, RestClient
+from pipecat_lemonslice.api.http import HttpClient, Request
+from pipecat_lemonslice.api.responses import Response
+from pipecat_lemonslice.errors import ApiConnectionError, ApiTimeoutError
 from tests.support.memory import MemoryWill
 
 KEY = "lsk-S3CR3T-key-0123456789abcdef"
@@ -136,12 +136,12 @@ class Vendor:
         """Let the sessions that run end by themselves."""
         raise NotImplementedError
 
-    def receive(self, call: Call, headers: dict[str, str]) -> tuple[str, Fault | None]:
+    def receive(self, request: Request, headers: dict[str, str]) -> tuple[str, Fault | None]:
         """Take note of a request; returns what it is for, and what is to go wrong with it."""
-        event = event_of(call)
+        event = event_of(request)
         armed = self._faults.get(event)
         fault = armed.popleft() if armed else None
-        self.requests.append(Sent(asyncio.get_running_loop().time(), event, str(call.url), headers, fault))
+        self.requests.append(Sent(asyncio.get_running_loop().time(), event, str(request.url), headers, fault))
         return event, fault
 
     def sent(self, event: str) -> list[Sent]:
@@ -185,65 +185,61 @@ class MemoryLemonSlice(Vendor):
         return 200, json.dumps({"success": True})
 
 
-class MemoryRest(RestClient):
+class MemoryRest(HttpClient):
     """The REST client, with its requests answered from memory."""
 
     def __init__(self, server: MemoryLemonSlice) -> None:
         super().__init__(KEY, URL(server.url), None, timeout=30.0)
         self._server = server
 
-    async def _exchange(self, call: Call) -> Answer | ApiError:
-        seconds = call.timeout or self._timeout
-        event, fault = self._server.receive(call, self.headers(call.url))
+    async def exchange(self, request: Request) -> Response:
+        seconds = request.timeout or self._timeout
+        event, fault = self._server.receive(request, self.headers(request.url))
         if isinstance(fault, Break) and fault.when == "connect":
-            return ApiConnectionError("Cannot connect to host api.test", False, call.operation)
+            raise ApiConnectionError("Cannot connect to host api.test", False, request.operation)
         await asyncio.sleep(min(seconds, self._server.latency + (fault.seconds if isinstance(fault, Slow) else 0.0)))
         match fault:
             case Refuse(status, body, retry_after, location, acted):
                 if acted:
-                    self._server.carry_out(event, call.url)
-                return Answer(status, body, True, retry_after, location)
+                    self._server.carry_out(event, request.url)
+                return Response(status, body, False, retry_after, location, self.secrets)
             case Hang(acts):
-                return await self._hang(call, seconds, acts)
+                return await self._hang(request, seconds, acts)
             case Slow(late) if late + self._server.latency >= seconds:
-                return ApiTimeoutError(f"no complete answer in {seconds:g} s", True, call.operation)
+                raise ApiTimeoutError(f"no complete response in {seconds:g} s", True, request.operation)
             case Break("before"):
-                return ApiConnectionError("Connection reset by peer", True, call.operation)
+                raise ApiConnectionError("Connection reset by peer", True, request.operation)
             case _:
-                return self._answer(call, event, fault)
+                return self._answer(request, event, fault)
 
-    async def _hang(self, call: Call, seconds: float, acts: bool) -> ApiError:
+    async def _hang(self, request: Request, seconds: float, acts: bool) -> Response:
         if acts:
-            self._server.carry_out(event_of(call), call.url)
+            self._server.carry_out(event_of(request), request.url)
         await asyncio.sleep(seconds - self._server.latency)
-        return ApiTimeoutError(f"no complete answer in {seconds:g} s", True, call.operation)
+        raise ApiTimeoutError(f"no complete response in {seconds:g} s", True, request.operation)
 
-    def _answer(self, call: Call, event: str, fault: Fault | None) -> Answer | ApiError:
-        status, text = self._server.carry_out(event, call.url)
+    def _answer(self, request: Request, event: str, fault: Fault | None) -> Response:
+        status, text = self._server.carry_out(event, request.url)
         match fault:
             case Break():
-                return ApiConnectionError("Connection reset by peer", True, call.operation)
+                raise ApiConnectionError("Connection reset by peer", True, request.operation)
             case Spoil(change):
-                return Answer(status, change(text), True, None, None)
+                return Response(status, change(text), secrets=self.secrets)
             case _:
-                return Answer(status, text, True, None, None)
+                return Response(status, text, secrets=self.secrets)
 
 
-def event_of(call: Call) -> str:
+def event_of(request: Request) -> str:
     """What a request is for."""
-    body = call.body()
-    if call.method == "GET":
-        return "cost"
-    payload = json.loads(bytes(cast("Any", body)._value)) if isinstance(body, BytesPayload) else {}
-    return str(payload.get("event", "create"))
+    return "cost" if request.method == "GET" else str((request.payload or {}).get("event", "create"))
 
 
 class MemoryApi(LemonSliceApi):
     """The real client over the REST client of a world; its last wills are noted, not sent."""
 
-    def __init__(self, server: Vendor, rest: RestClient) -> None:
+    def __init__(self, server: Vendor, rest: HttpClient) -> None:
         super().__init__(api_key=KEY, api_url=server.url)
-        self._rest = rest
+        self._http = rest
         self._server = server
 
     def last_will(self, session_id: str, *, control_url: str | None = None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from loguru import logger
 from pipecat.frames.frames import EndFrame, ErrorFrame
 
-from pipecat_lemonslice.rest import RestClient
+from pipecat_lemonslice.api.http import HttpClient
 from pipecat_lemonslice.rooms import Participant, ParticipantLeft, Room, VoiceReceived
 from tests.faults.hearing import (
     FIRST_CODE,
@@ -243,7 +243,7 @@ class World(Stage):
         cast("Any", self.service).__class__ = self.service_class
         self._sinks = [self._listen_in()] if observed else []
 
-    def _vendor(self) -> tuple[Vendor, RestClient]:
+    def _vendor(self) -> tuple[Vendor, HttpClient]:
         """Who is asked for sessions, and over what."""
         lemonslice = self.lemonslice_class()
         return lemonslice, MemoryRest(lemonslice)

@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipecat_lemonslice.answers import CreatedSession, SessionInfo
-from pipecat_lemonslice.controls import ControlEvent
+from pipecat_lemonslice.api import ControlEvent, CreatedSession, OnRetry, SessionInfo, prepare_picture
 from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError, RoomError
-from pipecat_lemonslice.pictures import prepare_picture
-from pipecat_lemonslice.retry import OnRetry
 from pipecat_lemonslice.rooms import (
     MessageReceived,
     Participant,

@@ -12,7 +12,8 @@ import asyncio
 import functools
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -23,6 +24,8 @@ from tests.support.memory import MemoryVendor
 from tests.support.network import NetworkLoop
 from tests.support.rest_server import RestServer
 from tests.support.virtual_time import run_virtual
+
+KEY = "key-S3CR3T-0123456789"
 
 Failure = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,6 +38,13 @@ def over_http(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
         run_virtual(functools.partial(test, *args, **kwargs), loop=NetworkLoop)
 
     return run
+
+
+@asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[tuple[RestServer, LemonSliceApi]]:
+    """A server that answers as it is told, and a client of it."""
+    async with RestServer() as server, LemonSliceApi(**{"api_key": KEY, "api_url": server.url, **options}) as api:
+        yield server, api
 
 
 def refuse(status: int, detail: str = "refused by the test", retry_after: int | None = None) -> Failure:

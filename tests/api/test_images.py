@@ -1,3 +1,5 @@
+"""Images: which are refused, which stay as they are, and that the rest becomes a small PNG or JPEG."""
+
 import io
 import os
 from pathlib import Path
@@ -6,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipecat_lemonslice import pictures
+from pipecat_lemonslice.api import PreparedPicture, check_picture, prepare_picture
+from pipecat_lemonslice.api.images import MAX_BYTES, MAX_FILE_BYTES, MAX_SIDE
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.pictures import MAX_BYTES, MAX_SIDE, PreparedPicture, picture_problem, prepare_picture
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -29,7 +31,7 @@ def noise(width: int, height: int, channels: int = 3) -> Image.Image:
 @pytest.mark.parametrize(
     ("kind", "content_type", "extension"), [("PNG", "image/png", "png"), ("JPEG", "image/jpeg", "jpg")]
 )
-def test_small_pictures_stay_as_they_are(kind: str, content_type: str, extension: str, tmp_path: Path):
+def test_small_pictures_stay_as_they_are(kind: str, content_type: str, extension: str, tmp_path: Path) -> None:
     """A sound PNG or JPEG is sent byte for byte, from memory and from a file."""
     data = encoded(Image.new("RGB", (368, 560), "orange"), kind)
     path = tmp_path / "face"
@@ -38,14 +40,8 @@ def test_small_pictures_stay_as_they_are(kind: str, content_type: str, extension
         assert prepare_picture(source) == PreparedPicture(data, content_type, extension)
 
 
-def test_transparent_png_stays_as_it_is():
-    """A small PNG with transparency is not flattened."""
-    data = encoded(Image.new("RGBA", (368, 560), (255, 0, 0, 9)), "PNG")
-    assert prepare_picture(data).data == data
-
-
 @pytest.mark.parametrize("kind", ["WEBP", "GIF", "BMP", "TIFF"])
-def test_other_formats_become_jpeg(kind: str):
+def test_other_formats_become_jpeg(kind: str) -> None:
     """What the service does not take is turned into what it does."""
     picture = prepare_picture(encoded(Image.new("RGB", (64, 96), "orange"), kind))
     assert (picture.content_type, picture.extension) == ("image/jpeg", "jpg")
@@ -53,14 +49,14 @@ def test_other_formats_become_jpeg(kind: str):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
-def test_every_pillow_mode_is_taken(mode: str):
+def test_every_pillow_mode_is_taken(mode: str) -> None:
     """A PIL image of any mode becomes a PNG or JPEG that loads."""
     image = opened(prepare_picture(Image.new(mode, (40, 60))))
     image.load()
     assert image.size == (40, 60)
 
 
-def test_a_pil_image_is_left_as_it_was():
+def test_a_pil_image_is_left_as_it_was() -> None:
     """The caller's image is neither turned, scaled nor converted."""
     image = noise(1500, 1200)
     before = image.tobytes()
@@ -68,7 +64,7 @@ def test_a_pil_image_is_left_as_it_was():
     assert (image.size, image.mode, image.tobytes()) == ((1500, 1200), "RGB", before)
 
 
-def test_transparency_is_kept_and_only_where_there_is_some():
+def test_transparency_is_kept_and_only_where_there_is_some() -> None:
     """Something to see through makes a PNG, an alpha channel that is full everywhere a JPEG."""
     clear = Image.new("RGBA", (1200, 1200), (255, 0, 0, 255))
     assert prepare_picture(clear).extension == "jpg"
@@ -78,7 +74,7 @@ def test_transparency_is_kept_and_only_where_there_is_some():
     assert opened(picture).getpixel((1, 1)) == (0, 0, 0, 0)
 
 
-def test_pictures_are_turned_upright():
+def test_pictures_are_turned_upright() -> None:
     """A phone's picture, stored lying, is sent standing, and without its position and other EXIF."""
     image = Image.new("RGB", (60, 40), "red")
     ImageDraw.Draw(image).rectangle((0, 0, 20, 40), fill="blue")
@@ -91,7 +87,7 @@ def test_pictures_are_turned_upright():
     assert not turned.getexif()
 
 
-def test_a_twenty_megabyte_picture_becomes_small():
+def test_a_twenty_megabyte_picture_becomes_small() -> None:
     """No picture is so large that the service answers 413."""
     data = encoded(noise(2700, 2500), "BMP")
     assert len(data) > 20_000_000
@@ -100,7 +96,7 @@ def test_a_twenty_megabyte_picture_becomes_small():
     assert max(opened(picture).size) <= MAX_SIDE
 
 
-def test_even_transparent_noise_becomes_small():
+def test_even_transparent_noise_becomes_small() -> None:
     """What PNG cannot press together is scaled down further."""
     picture = prepare_picture(noise(1200, 800, 4), max_bytes=200_000)
     assert picture.extension == "png"
@@ -108,21 +104,9 @@ def test_even_transparent_noise_becomes_small():
 
 
 @pytest.mark.parametrize("size", [(1, 20000), (20000, 1)])
-def test_lines_are_pictures(size: tuple[int, int]):
+def test_lines_are_pictures(size: tuple[int, int]) -> None:
     """An extreme aspect ratio keeps at least one pixel."""
     assert max(opened(prepare_picture(Image.new("RGB", size))).size) == MAX_SIDE
-
-
-def test_sixteen_bit_grey_is_scaled_to_eight():
-    """A sixteen-bit PNG does not turn white."""
-    grey = opened(prepare_picture(encoded(Image.new("I;16", (10, 10), 0x8000), "PNG")))
-    assert grey.convert("L").getpixel((5, 5)) == pytest.approx(128, abs=2)  # type: ignore[comparison-overlap]
-
-
-def test_colour_profiles_are_kept():
-    """A small profile goes along, as colours mean nothing without it."""
-    data = encoded(noise(1300, 20), "JPEG", icc_profile=b"p" * 500)
-    assert opened(prepare_picture(data)).info["icc_profile"] == b"p" * 500
 
 
 @pytest.mark.parametrize(
@@ -134,29 +118,30 @@ def test_colour_profiles_are_kept():
         (Path("no/such/file.png"), "is not a file"),
         (".", "is not a file"),
         ("a\0b", "file"),
+        ("iVBORw0KGgo" * 1000, "cannot be read"),
         ("https://example.com/face.png?sig=S3CR3T", "agent_image_url"),
         (5, "is of type int"),
         (None, "is of type NoneType"),
         (encoded(noise(100, 100), "PNG")[:9000], "is damaged"),
-        (encoded(noise(100, 100), "JPEG")[:500], "is damaged"),
+        (encoded(noise(100, 100), "JPEG")[:-500], "is damaged"),
     ],
 )
-def test_what_is_no_picture_is_refused(image: object, words: str):
+def test_what_is_no_picture_is_refused(image: object, words: str) -> None:
     """The error names the field, says what is wrong, and does not show the input."""
     with pytest.raises(ConfigurationError, match=r"^agent_image ") as caught:
         prepare_picture(image)  # type: ignore[arg-type]
     assert words in str(caught.value)
     assert "S3CR3T" not in repr(caught.value)
-    assert caught.value.__context__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_postscript_is_not_opened():
+def test_postscript_is_not_opened() -> None:
     """Formats for which Pillow would start a foreign program are not tried."""
     with pytest.raises(ConfigurationError, match="not an image"):
         prepare_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
 
 
-def test_a_bomb_does_not_go_off():
+def test_a_bomb_does_not_go_off() -> None:
     """A tiny file of a billion pixels is refused before it is unpacked, and so is a large PIL image."""
     header = encoded(Image.new("1", (8, 8)), "PNG")
     bomb = header[:16] + (40_000).to_bytes(4, "big") * 2 + header[24:]
@@ -166,29 +151,19 @@ def test_a_bomb_does_not_go_off():
         prepare_picture(Image.new("1", (9000, 9000)))
 
 
-def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A file beyond reason is refused by its size."""
-    monkeypatch.setattr(pictures, "_MAX_FILE_BYTES", 1000)
-    (tmp_path / "film.png").write_bytes(bytes(1001))
-    assert "more than 1,000 bytes" in str(picture_problem(tmp_path / "film.png"))
-
-
-def test_a_file_that_goes_away_is_an_error_too(tmp_path: Path):
+def test_a_file_that_goes_away_is_an_error_too(tmp_path: Path) -> None:
     """A file that has vanished since it was checked is reported like one that never was."""
     path = tmp_path / "gone.png"
     path.write_bytes(encoded(noise(9, 9), "PNG"))
-    assert picture_problem(path) is None
+    check_picture(path)
     os.remove(path)
     with pytest.raises(ConfigurationError, match="not a file"):
         prepare_picture(path)
 
 
-def test_the_field_can_be_named():
-    """An update of the picture speaks of its own field."""
-    with pytest.raises(ConfigurationError, match=r"^image is empty"):
-        prepare_picture(b"", name="image")
-
-
-def test_the_repr_does_not_show_the_picture():
-    """Logging a prepared picture does not fill the log."""
-    assert "data" not in repr(PreparedPicture(b"1234", "image/png", "png"))
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    """A file beyond reason is refused by its size."""
+    with (tmp_path / "film.png").open("wb") as film:
+        film.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(ConfigurationError, match="more than 100,000,000 bytes"):
+        check_picture(tmp_path / "film.png")

@@ -1,0 +1,377 @@
+"""The endpoints: what each sends where, what its response is read as, and how a session comes to an end."""
+
+import asyncio
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipecat_lemonslice.api import (
+    CreatedSession,
+    CreateSessionRequest,
+    DailyProperties,
+    LemonSliceApi,
+    PoseTrigger,
+    ResetIdleTimeout,
+    SessionStatus,
+    UpdateImage,
+)
+from pipecat_lemonslice.errors import ApiResponseError, ApiStatusError, ApiTimeoutError, ConfigurationError
+from tests.support.no_secret import check_no_secret
+from tests.support.rest_api import KEY, over_http, served
+from tests.support.rest_server import RawServer, RestServer
+
+PLAIN = CreateSessionRequest(agent_id="a")
+
+
+# Construction.
+
+
+def test_key_and_address_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments win over the two variables; an empty address is the real service's."""
+    monkeypatch.setenv("LEMONSLICE_API_KEY", KEY)
+    monkeypatch.setenv("LEMONSLICE_API_URL", "http://127.0.0.1:8900/api/")
+    assert repr(LemonSliceApi()) == "LemonSliceApi('http://127.0.0.1:8900/api')"
+    assert repr(LemonSliceApi(api_url="https://x.example")).startswith("LemonSliceApi('https://x.example")
+    monkeypatch.setenv("LEMONSLICE_API_URL", "")
+    assert repr(LemonSliceApi()) == "LemonSliceApi('https://lemonslice.com/api')"
+    monkeypatch.delenv("LEMONSLICE_API_URL")
+    assert repr(LemonSliceApi()) == "LemonSliceApi('https://lemonslice.com/api')"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        (" https://lemonslice.com/api/\n", "https://lemonslice.com/api"),
+        ("https://proxy.example:8443/api", "https://proxy.example:8443/api"),
+        *((url, url) for url in ("http://localhost:8900/api", "http://api.localhost/api", "http://127.1.2.3/api")),
+        ("http://[::1]:8900/api", "http://[::1]:8900/api"),
+    ],
+)
+def test_addresses_that_are_accepted(url: str, address: str) -> None:
+    """Https anywhere, http on this machine; a slash or a space at the end does no harm."""
+    assert repr(LemonSliceApi(api_key=KEY, api_url=url)) == f"LemonSliceApi({address!r})"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://lemonslice.com/api", "needs https"),
+        ("http://127.0.0.1.evil.example/api", "needs https"),
+        ("http://10.0.0.1/api", "needs https"),
+        ("http://localhost.evil.example", "needs https"),
+        ("http://0.0.0.0:80/api", "needs https"),
+        ("ftp://lemonslice.com/api", "not an http or https URL"),
+        ("lemonslice.com/api", "not an http or https URL"),
+        ("https:///api", "not an http or https URL"),
+        ("https://a b/api", "not an http or https URL"),
+        ("https://a:99999/api", "not an http or https URL"),
+        ("https://[::1/api", "not an http or https URL"),
+        ("https://u:S3CR3T@lemonslice.com/api", "must not hold"),
+        ("https://lemonslice.com/api?key=S3CR3T", "must not hold"),
+        ("https://lemonslice.com/api#S3CR3T", "must not hold"),
+    ],
+)
+def test_addresses_that_are_refused(url: str, words: str) -> None:
+    """The error says what is wrong and which setting it is, and shows no secret."""
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        LemonSliceApi(api_key=KEY, api_url=url)
+    assert "LEMONSLICE_API_URL" in str(caught.value)
+    check_no_secret(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", [None, "", " S3CR3T", "S3CR3T\n", "S3 CR3T", "schlüssel-S3CR3T", "S3CR3T\x00", "S3CR3T\x7f"]
+)
+def test_keys_that_are_refused(monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
+    """A key that is missing or was pasted with something around it is neither sent nor shown."""
+    monkeypatch.delenv("LEMONSLICE_API_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match="LEMONSLICE_API_KEY") as caught:
+        LemonSliceApi(api_key=key)
+    check_no_secret(caught.value)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+def test_timeouts_that_are_refused(timeout: float) -> None:
+    """A request must end."""
+    with pytest.raises(ConfigurationError, match="timeout must be"):
+        LemonSliceApi(api_key=KEY, timeout=timeout)
+
+
+# Creating.
+
+
+@over_http
+async def test_creation() -> None:
+    """The session comes with its room and the URL for control events."""
+    async with served() as (server, api):
+        control_url = f"{server.root}/c/1"
+        server.answer(201, {"session_id": "s1", "room_url": "https://x.daily.co/r", "control_url": control_url})
+        session = await api.create_session(PLAIN)
+    assert session == CreatedSession(session_id="s1", room_url="https://x.daily.co/r", control_url=control_url)
+
+
+@pytest.mark.parametrize("odd", [None, "", 5, {}, "/relative", "ftp://x/y", "javascript:alert(1)", "http://[", "a\nb"])
+@over_http
+async def test_a_poor_response_loses_no_session(odd: object) -> None:
+    """Room and control URL are optional: there is the room that was sent, and the reference's URL."""
+    room = DailyProperties(daily_room_url="https://acme.daily.co/r")
+    async with served() as (server, api):
+        server.answer(201, {"session_id": "s1", "control_url": odd})
+        session = await api.create_session(CreateSessionRequest(agent_id="a", properties=room))
+        assert session.control_url == f"{server.url}/liveai/sessions/s1/control"
+        assert session.room_url == "https://acme.daily.co/r"
+        server.answer(201, {"session_id": "s1"})
+        assert (await api.create_session(PLAIN)).room_url is None
+
+
+@over_http
+async def test_a_creation_is_repeated_only_where_the_server_cannot_have_acted() -> None:
+    """A 429 was not carried out; a 502 may have been."""
+    async with served() as (server, api):
+        server.answer(429)
+        server.answer(503, headers={"Retry-After": "1"})
+        server.answer(502)
+        with pytest.raises(ApiStatusError) as caught:
+            await api.create_session(PLAIN)
+    assert (caught.value.status, len(server.seen)) == (502, 3)
+
+
+@over_http
+async def test_a_session_whose_response_breaks_off_is_terminated() -> None:
+    """It may be running: if its id can be recovered, it is terminated, and the failure raised."""
+    async with served() as (server, api):
+        server.answer(201, b'{"session_id": "s1", "room_url": "https://lemonslice.da')
+        server.answer(200, {"success": True})
+        with pytest.raises(ApiResponseError, match="truncated"):
+            await api.create_session(PLAIN)
+    assert [seen.path for seen in server.seen][1:] == ["/api/liveai/sessions/s1/control"]
+    assert server.seen[1].json == {"event": "terminate"}
+
+
+@over_http
+async def test_images_are_sent_small_and_made_beside_the_event_loop() -> None:
+    """Many megabytes go out as one at most, and the loop goes on meanwhile, at a creation and at an update."""
+    image = Image.effect_noise((1500, 1800), 90).convert("RGB")
+    # The virtual clock stands still while a thread works, so what counts is that the loop turns.
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with served() as (server, api):
+        server.answer(201, {"session_id": "s1", "success": True})
+        turning = asyncio.create_task(turn())
+        await api.create_session(CreateSessionRequest(agent_image=image))
+        assert turns > 1000
+        turns = 0
+        await api.control("s1", UpdateImage(image=image))
+        assert turns > 1000
+        turning.cancel()
+    payload, picture = server.seen[0].parts
+    assert payload.content_type == "application/json"
+    assert (picture.filename, picture.content_type) == ("image.jpg", "image/jpeg")
+    assert len(picture.data) < 1_000_000
+    assert max(Image.open(io.BytesIO(picture.data)).size) <= 1120
+
+
+# Asking.
+
+
+@over_http
+async def test_state_and_cost() -> None:
+    """The state of a session is asked for by its id, and the id that was asked for is the id."""
+    async with served() as (server, api):
+        server.answer(200, {"session_id": "other", "session_status": "TIMED_OUT", "cost": 0.5})
+        info = await api.get_session("s/1")
+    assert (info.session_id, info.status, info.cost) == ("s/1", SessionStatus.TIMED_OUT, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("session_id", "path"),
+    [
+        ("s1", "/api/liveai/sessions/s1"),
+        ("a/b?c#d e", "/api/liveai/sessions/a%2Fb%3Fc%23d%20e"),
+        ("../../keys", "/api/liveai/sessions/..%2F..%2Fkeys"),
+        ("%2e%2e", "/api/liveai/sessions/%252e%252e"),
+        *((odd, None) for odd in ("", ".", "..")),
+    ],
+)
+@over_http
+async def test_an_id_stays_below_the_sessions(session_id: str, path: str | None) -> None:
+    """No id leads to another place of the API; one that cannot be written into a path is refused."""
+    async with served() as (server, api):
+        server.answer(200, {"session_status": "ACTIVE"})
+        if path is None:
+            with pytest.raises(ConfigurationError, match="session_id"):
+                await api.get_session(session_id)
+        else:
+            await api.get_session(session_id)
+    assert [seen.path for seen in server.seen] == ([path] if path else [])
+
+
+def page(*ids: str, more: bool) -> dict[str, Any]:
+    pagination = {"page": 1, "limit": 100, "total": 3, "total_pages": 2, "has_more": more}
+    return {"sessions": [{"session_id": each} for each in ids], "pagination": pagination}
+
+
+@over_http
+async def test_all_sessions_each_once() -> None:
+    """Pages are read to the end, without what slipped to the next one; a list that repeats itself ends, too."""
+    async with served() as (server, api):
+        server.answer(200, page("a", "b", more=True))
+        server.answer(200, page("b", "c", more=True))
+        server.answer(200, page("b", "c", more=True))
+        assert [session.session_id async for session in api.iter_sessions()] == ["a", "b", "c"]
+    assert [seen.path.partition("?")[2] for seen in server.seen] == [f"page={n}&limit=100" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("number", "limit"), [(0, 25), (1, 0), (1, 101), (-1, 25)])
+async def test_pages_that_do_not_exist(number: int, limit: int) -> None:
+    """Page and limit are checked before they are sent."""
+    with pytest.raises(ConfigurationError, match="limit from 1 to 100"):
+        await LemonSliceApi(api_key=KEY).list_sessions(page=number, limit=limit)
+
+
+# Control.
+
+
+@over_http
+async def test_a_pose_is_not_struck_twice() -> None:
+    """What does more when it is repeated is not repeated after a doubtful failure, other events are."""
+    async with served() as (server, api):
+        server.answer(500)
+        with pytest.raises(ApiStatusError):
+            await api.control("s1", PoseTrigger("wave"))
+        assert len(server.seen) == 1
+        with pytest.raises(ApiStatusError):
+            await api.control("s1", ResetIdleTimeout())
+        assert len(server.seen) == 3
+
+
+@over_http
+async def test_an_event_that_is_sent_once_is_not_repeated() -> None:
+    """Not even where anything else would be; and its response is awaited for 5 s only."""
+
+    async def hang(_: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    async with served() as (server, api):
+        server.answer(429)
+        with pytest.raises(ApiStatusError):
+            await api.control("s1", ResetIdleTimeout(), once=True)
+        assert len(server.seen) == 1
+    async with RawServer(hang) as raw, LemonSliceApi(api_key=KEY, api_url=raw.url) as api:
+        with pytest.raises(ApiTimeoutError, match="in 5 s"):
+            await api.control("s1", ResetIdleTimeout(), once=True)
+        assert raw.requests == 1
+
+
+@pytest.mark.parametrize("body", [None, "", "OK", "<html></html>", b"{", {"success": True}, {"success": None}, {}, []])
+@over_http
+async def test_any_success_of_an_event_will_do(body: object) -> None:
+    """The body of a 2xx response is not needed."""
+    async with served() as (server, api):
+        server.answer(200, body)
+        await api.control("s1", ResetIdleTimeout())
+        await api.terminate("s1")
+
+
+@over_http
+async def test_denied_success() -> None:
+    """A 200 that says there was no success is an error with its words."""
+    async with served() as (server, api):
+        server.answer(200, {"success": False, "error": "no such pose"})
+        with pytest.raises(ApiResponseError, match="no such pose"):
+            await api.control("s1", PoseTrigger("wave"))
+
+
+@over_http
+async def test_a_control_url_on_another_origin_gets_no_key() -> None:
+    """It is used, but not trusted; on the API's own origin it gets the key."""
+    async with served() as (server, api), RestServer() as foreign:
+        foreign.answer(200, {"success": True})
+        server.answer(200, {"success": True})
+        await api.control("s1", ResetIdleTimeout(), control_url=f"{foreign.root}/c/1?t=2")
+        assert foreign.seen[0].path == "/c/1?t=2"
+        assert foreign.seen[0].json == {"event": "reset-idle-timeout"}
+        assert KEY not in str(foreign.seen)
+        assert server.seen == []
+        await api.control("s1", ResetIdleTimeout(), control_url=f"{server.root}/c/1")
+    assert (server.seen[0].path, server.seen[0].headers["X-API-Key"]) == ("/c/1", KEY)
+
+
+# Terminating.
+
+
+@pytest.mark.parametrize("status", [404, 409])
+@over_http
+async def test_a_session_that_has_ended_already(status: int) -> None:
+    """Its idle timeout may have been faster: that is success."""
+    async with served() as (server, api):
+        server.answer(status, {"detail": "Session not found"})
+        await api.terminate("s1")
+    assert [(seen.path, seen.json) for seen in server.seen] == [
+        ("/api/liveai/sessions/s1/control", {"event": "terminate"})
+    ]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@over_http
+async def test_terminate_is_repeated(status: int) -> None:
+    """After any failure that may pass, since the session costs money."""
+    async with served() as (server, api):
+        server.answer(status)
+        server.answer(200, {"success": True})
+        await api.terminate("s1")
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 500, 503])
+@over_http
+async def test_terminate_says_so_when_it_has_failed(status: int) -> None:
+    """At the end, and only then, the failure is raised."""
+    async with served() as (server, api):
+        server.answer(status, {"detail": "No"})
+        with pytest.raises(ApiStatusError) as caught:
+            await api.terminate("s1")
+    assert caught.value.status == status
+    check_no_secret(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 301, 401, 404, 503])
+@over_http
+async def test_terminate_falls_back_on_the_apis_own_url(status: int) -> None:
+    """A foreign URL that does not do it leaves the session running, so the API itself is asked."""
+    async with served() as (server, api), RestServer() as foreign:
+        server.answer(200, {"success": True})
+        foreign.answer(status)
+        await api.terminate("s1", control_url=f"{foreign.root}/c/1")
+    assert foreign.seen
+    assert KEY not in str(foreign.seen)
+    assert [seen.headers["X-API-Key"] for seen in server.seen] == ([] if status == 200 else [KEY])
+
+
+@over_http
+async def test_terminate_never_hangs() -> None:
+    """Whatever the servers do, the end comes in bounded time."""
+
+    async def hang(_: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    clock = asyncio.get_running_loop().time
+    async with RawServer(hang) as foreign, RawServer(hang) as server:
+        async with LemonSliceApi(api_key=KEY, api_url=server.url) as api:
+            began = clock()
+            with pytest.raises(
+                ApiTimeoutError, match=r"Terminating the session failed \(no success in 30 s\)"
+            ) as caught:
+                await api.terminate("s1", control_url=f"{foreign.url}/c?token=S3CR3T")
+            assert clock() - began == 30
+            check_no_secret(caught.value)
+        assert foreign.requests > 0
+        assert server.requests > 0

@@ -1,0 +1,512 @@
+"""Requests on the wire: what is sent, when it is repeated, who gets the key, and what becomes of broken responses."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import aiohttp
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from pipecat_lemonslice.api.http import HttpClient, Request, retry_after, retry_delay
+from pipecat_lemonslice.api.images import PreparedPicture
+from pipecat_lemonslice.api.responses import Response
+from pipecat_lemonslice.errors import (
+    ApiConnectionError,
+    ApiError,
+    ApiResponseError,
+    ApiStatusError,
+    ApiTimeoutError,
+)
+from tests.support.rest_api import KEY, over_http
+from tests.support.rest_server import RawServer, RestServer
+from tests.support.virtual_time import virtual_time
+
+
+@asynccontextmanager
+async def client(
+    url: str, session: aiohttp.ClientSession | None = None, timeout: float = 5.0
+) -> AsyncIterator[HttpClient]:
+    http = HttpClient(KEY, URL(url), session, timeout)
+    try:
+        yield http
+    finally:
+        await http.close()
+
+
+def request(url: str, *, idempotent: bool = False, timeout: float | None = None) -> Request:
+    return Request("The test", "POST", URL(url) / "things", idempotent, payload={"a": 1}, timeout=timeout)
+
+
+async def failure(url: str, *, idempotent: bool = False, timeout: float = 5.0) -> ApiError:
+    async with client(url, timeout=timeout) as http:
+        with pytest.raises(ApiError) as caught:
+            await http.send(request(url, idempotent=idempotent))
+    assert caught.value.__context__ is None
+    return caught.value
+
+
+# What is sent.
+
+
+@over_http
+async def test_a_request_as_it_goes_out() -> None:
+    """Method, path, key, type and body are as they were asked for."""
+    async with RestServer() as server, client(server.url) as http:
+        server.answer(200, {"ok": True})
+        response = await http.send(request(server.url))
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.json) == ("POST", "/api/things", {"a": 1})
+    assert seen.headers["X-API-Key"] == KEY
+    assert seen.headers["Content-Type"] == "application/json"
+    assert (response.status, response.text) == (200, '{"ok": true}')
+
+
+@over_http
+async def test_a_form_is_made_afresh_for_each_attempt() -> None:
+    """An image is sent whole again after a 429."""
+    image = PreparedPicture(b"\x89PNG\r\n\x1a\n", "image/png", "png")
+    async with RestServer() as server, client(server.url) as http:
+        server.answer(429)
+        server.answer(201, {})
+        await http.send(Request("The test", "POST", URL(server.url), False, payload={"a": "ü"}, image=image))
+    first, second = server.seen
+    assert first.parts == second.parts
+    assert [part.name for part in first.parts] == ["payload", "image"]
+    assert first.parts[1].data == image.data
+
+
+@over_http
+async def test_the_key_goes_to_its_own_origin_only() -> None:
+    """Another port gets the request without the key; another path of the same origin gets it."""
+    async with RestServer() as server, RestServer() as other, client(server.url) as http:
+        server.answer(200, {})
+        other.answer(200, {})
+        await http.send(request(other.url))
+        await http.send(request(server.root))
+    assert KEY not in str(other.seen)
+    assert server.seen[0].headers["X-API-Key"] == KEY
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("https://api.example/x", True),
+        ("https://API.example:443/y?z", True),
+        ("http://api.example/x", False),
+        ("https://api.example:444/x", False),
+        ("https://api.example.evil.example/x", False),
+        ("https://api.example@evil.example/x", False),
+        ("https://evil.example\\@api.example/x", False),
+        ("https://evil.example#@api.example/x", False),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(url: str, own: bool) -> None:
+    """However an address is dressed up."""
+    try:
+        address = URL(url)
+    except ValueError:
+        assert not own
+    else:
+        http = HttpClient(KEY, URL("https://api.example/api"), None, 5.0)
+        assert (http.headers(address) == {"X-API-Key": KEY}) is own
+
+
+@over_http
+async def test_each_request_has_a_connection_of_its_own_and_no_cookies() -> None:
+    """A kept connection that broke unnoticed would leave it unknown whether a session was created."""
+    ports: list[int] = []
+
+    async def reply(seen: web.Request) -> web.StreamResponse:
+        assert seen.transport is not None
+        ports.append(seen.transport.get_extra_info("peername")[1])
+        return web.json_response({}, headers={"Set-Cookie": "a=b"})
+
+    async with RestServer() as server:
+        url = server.url.replace("127.0.0.1", "localhost")  # addresses have no cookies
+        server.reply(reply)
+        async with client(url) as http:
+            await http.send(request(url))
+            await http.send(request(url))
+    assert len(set(ports)) == 2
+    assert "Cookie" not in server.seen[1].headers
+
+
+@over_http
+async def test_a_borrowed_session_brings_no_limits_of_its_own() -> None:
+    """Timeout, redirects and status are this client's, whatever the session was made for; it stays open."""
+
+    async def hang(_: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    forever = aiohttp.ClientTimeout(total=None)
+    async with (
+        RestServer() as refusing,
+        RawServer(hang) as hanging,
+        aiohttp.ClientSession(timeout=forever, raise_for_status=True) as session,
+    ):
+        refusing.answer(404, {"detail": "Because"})
+        async with client(hanging.url, session, timeout=0.25) as http:
+            with pytest.raises(ApiTimeoutError):
+                await http.send(request(hanging.url))
+            with pytest.raises(ApiStatusError, match="Because"):
+                await http.send(request(refusing.url))
+        assert not session.closed
+
+
+@over_http
+async def test_a_borrowed_session_that_was_closed_is_replaced() -> None:
+    """An application that closes its session first leaves no avatar running."""
+    async with aiohttp.ClientSession() as session:
+        pass
+    async with RestServer() as server, client(server.url, session) as http:
+        server.answer(200, {})
+        assert (await http.send(request(server.url))).status == 200
+
+
+@over_http
+async def test_a_closed_client_sends_nothing() -> None:
+    """Closing twice is fine; sending afterwards is a mistake of the program."""
+    async with client("http://127.0.0.1:1/api") as http:
+        await http.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            await http.send(request("http://127.0.0.1:1/api"))
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 413, 422, 501])
+@over_http
+async def test_a_final_refusal_is_raised_at_once(status: int) -> None:
+    """With the server's words."""
+    async with RestServer() as server:
+        server.answer(status, {"detail": "Because"})
+        error = await failure(server.url, idempotent=True)
+    assert isinstance(error, ApiStatusError)
+    assert (error.status, error.detail, len(server.seen)) == (status, "Because", 1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("where", ["elsewhere", "here"])
+@over_http
+async def test_redirects_are_not_followed(where: str, status: int) -> None:
+    """No redirect leads a request, let alone the key, to another place."""
+    async with RestServer() as server, RestServer() as other:
+        other.answer(200, {})
+        target = f"{(other if where == 'elsewhere' else server).root}/new?sig=S3CR3T"
+        server.answer(status, headers={"Location": target})
+        error = await failure(server.url, idempotent=True)
+    assert isinstance(error, ApiStatusError)
+    assert error.status == status
+    assert "/new" in error.detail
+    assert "S3CR3T" not in str(error)
+    assert (len(server.seen), len(other.seen)) == (1, 0)
+
+
+@over_http
+async def test_a_refusal_that_breaks_off_is_still_a_refusal() -> None:
+    """The status says enough."""
+
+    async def behave(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\nbusy")
+        await writer.drain()
+
+    async with RawServer(behave) as server:
+        error = await failure(server.url, idempotent=True)
+    assert isinstance(error, ApiStatusError)
+    assert (error.status, error.detail, server.requests) == (503, "busy", 5)
+
+
+@over_http
+async def test_no_more_than_the_limit_is_read() -> None:
+    """A response that never ends is not waited for."""
+
+    async def behave(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n")
+        for _ in range(50):
+            writer.write(bytes(100_000))
+            await writer.drain()
+        await asyncio.Event().wait()
+
+    async with RawServer(behave) as server:
+        assert isinstance(await failure(server.url), ApiResponseError)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@over_http
+async def test_large_responses_are_cut_off(status: int) -> None:
+    """Also those that are small on the wire."""
+    async with RestServer() as server:
+        body = gzip.compress(b"x" * 3_000_000)
+        server.answer(status, body, headers={"Content-Encoding": "gzip"})
+        error = await failure(server.url)
+    if status == 200:
+        assert isinstance(error, ApiResponseError)
+        assert "more than 1,048,576 bytes" in str(error)
+    else:
+        assert isinstance(error, ApiStatusError)
+        assert error.detail.startswith("xxx")
+
+
+# Broken connections.
+
+
+@over_http
+async def test_nobody_listens() -> None:
+    """A connection that is refused was not used, so the request is repeated."""
+    began = asyncio.get_running_loop().time()
+    error = await failure("http://127.0.0.1:9/api")
+    assert isinstance(error, ApiConnectionError)
+    assert not isinstance(error, ApiTimeoutError)
+    assert error.sent is False
+    assert "127.0.0.1" in str(error)
+    assert 7.5 <= asyncio.get_running_loop().time() - began <= 7.5 * 1.25
+
+
+@over_http
+async def test_no_connection_in_time() -> None:
+    """A connection that does not come about was not used, either."""
+
+    class Never(aiohttp.TCPConnector):
+        async def _create_connection(self, *_: object, **__: object) -> None:  # type: ignore[override]
+            await asyncio.Event().wait()
+
+    async with aiohttp.ClientSession(connector=Never()) as session, client("http://127.0.0.1:9/api", session) as http:
+        with pytest.raises(ApiTimeoutError, match=r"no connection in 2\.5 s") as caught:
+            await http.send(request("http://127.0.0.1:9/api"))
+    assert caught.value.sent is False
+
+
+def sends(data: bytes, *, then_hang: bool = False) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
+    async def behave(writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        if then_hang:
+            await asyncio.Event().wait()
+
+    return behave
+
+
+BROKEN = {
+    "nothing": b"",
+    "half a body": b'HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{"session_id"',
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    "broken gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nnope!",
+    "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("reset", [True, False])
+@pytest.mark.parametrize(("idempotent", "times"), [(True, 5), (False, 1)])
+@over_http
+async def test_a_connection_that_breaks_after_sending(data: bytes, reset: bool, idempotent: bool, times: int) -> None:
+    """The server may have acted, so the request is repeated only if that does no harm."""
+    async with RawServer(sends(data), reset=reset) as server:
+        error = await failure(server.url, idempotent=idempotent)
+    assert isinstance(error, ApiConnectionError)
+    assert error.sent is True
+    assert server.requests == times
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"]
+)
+@over_http
+async def test_a_response_that_does_not_come_in_time(data: bytes) -> None:
+    """Head and body have to be there within the timeout, the request's own where it has one."""
+    async with RawServer(sends(data, then_hang=True)) as server:
+        error = await failure(server.url, timeout=0.25)
+        assert isinstance(error, ApiTimeoutError)
+        assert error.sent is True
+        assert "0.25 s" in str(error)
+        async with client(server.url, timeout=30.0) as http:
+            with pytest.raises(ApiTimeoutError, match=r"0\.5 s"):
+                await http.send(request(server.url, timeout=0.5))
+    assert server.requests == 2
+
+
+@over_http
+async def test_a_cancelled_request_ends_at_once() -> None:
+    """It does not wait for its response, and is not sent again."""
+    async with RawServer(sends(b"", then_hang=True)) as server, client(server.url) as http:
+        task = asyncio.create_task(http.send(request(server.url, idempotent=True)))
+        await server.arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert server.requests == 1
+
+
+# The retry rule.
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "creation", "idempotent"),
+    [
+        (429, None, 0.5, 0.5),
+        (429, 3.0, 3.0, 3.0),
+        (429, 30.0, 30.0, 30.0),
+        (429, 31.0, None, None),
+        (503, None, None, 0.5),
+        (503, 0.0, 0.5, 0.5),
+        (503, 2.0, 2.0, 2.0),
+        (503, 31.0, None, None),
+        (502, None, None, 0.5),
+        (504, 2.0, None, 2.0),
+        (500, None, None, 0.5),
+        *((status, 1.0, None, None) for status in (301, 400, 401, 402, 403, 404, 408, 409, 413, 422, 501, 505, 520)),
+    ],
+)
+def test_which_refusals_are_repeated(
+    status: int, asked: float | None, creation: float | None, idempotent: float | None
+) -> None:
+    """A creation only where the server says that it has not acted; nobody in a call waits longer than 30 s."""
+    error = ApiStatusError(status, "", asked)
+    assert retry_delay(error, 1, idempotent=False) == creation
+    assert retry_delay(error, 1, idempotent=True) == idempotent
+
+
+@pytest.mark.parametrize("kind", [ApiConnectionError, ApiTimeoutError])
+def test_which_broken_connections_are_repeated(kind: type[ApiConnectionError]) -> None:
+    """Those before anything was sent, and of idempotent requests all."""
+    assert retry_delay(kind("x", False), 1, idempotent=False) == 0.5
+    assert retry_delay(kind("x", True), 1, idempotent=False) is None
+    assert retry_delay(kind("x", True), 1, idempotent=True) == 0.5
+
+
+def test_delays_double_and_attempts_end() -> None:
+    """Five attempts, of which a 500 gets two; a response that cannot be read would be the same again."""
+    busy, broken = ApiStatusError(503, ""), ApiStatusError(500, "")
+    delays = [retry_delay(busy, attempt, idempotent=True) for attempt in range(1, 7)]
+    assert delays == [0.5, 1.0, 2.0, 4.0, None, None]
+    assert retry_delay(broken, 2, idempotent=True) is None
+    assert retry_delay(ApiResponseError("x"), 1, idempotent=True) is None
+
+
+NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        (" 5 ", 5.0),
+        ("1.5", 1.5),
+        ("999999999", 86400.0),
+        ("Wed, 01 Jul 2026 12:00:30 GMT", 30.0),
+        ("Wed, 01 Jul 2026 14:00:30 +0200", 30.0),
+        ("Wed, 01 Jul 2026 12:00:30", 30.0),
+        ("Wed, 01 Jul 2026 11:59:00 GMT", 0.0),
+        ("Wed, 01 Jul 2099 12:00:00 GMT", 86400.0),
+        *((odd, None) for odd in ("", "soon", "-5", "1e3", "٣", "9" * 5000, "Wed, 99 Jul 2026 12:00:00 GMT")),
+    ],
+)
+def test_retry_after_in_both_forms(value: str, seconds: float | None) -> None:
+    """Seconds and dates by the server's own clock, the past is now, anything else is as good as no header."""
+    assert retry_after({"Retry-After": value, "Date": format_datetime(NOW, usegmt=True)}) == seconds
+
+
+@given(st.text() | st.from_regex(r"\A\d{1,20}\Z"), st.text())
+def test_any_retry_after_is_survived(value: str, date: str) -> None:
+    """No header raises, and no number is negative or endless."""
+    seconds = retry_after({"Retry-After": value, "Date": date})
+    assert seconds is None or 0 <= seconds <= 86400
+
+
+def test_a_date_without_the_servers_clock_is_measured_by_ours() -> None:
+    """The header ``Date`` may be missing."""
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    assert retry_after({"Retry-After": later}) == pytest.approx(60, abs=2)
+
+
+class Scripted(HttpClient):
+    """A client whose attempts end as they are told, then succeed; remembers when they began."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        super().__init__(KEY, URL("https://api.test/api"), None, 5.0)
+        self.failures = list(failures)
+        self.times: list[float] = []
+
+    async def exchange(self, request: Request) -> Response:
+        self.times.append(asyncio.get_running_loop().time())
+        if self.failures:
+            raise self.failures.pop(0)
+        return Response(200, "{}")
+
+    @property
+    def delays(self) -> list[float]:
+        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+
+
+IDEMPOTENT = request("https://api.test/api", idempotent=True)
+
+
+@virtual_time
+async def test_the_loop_waits_as_decided_and_tells_of_it() -> None:
+    """Each delay is the decided one plus at most a quarter of it, told before it begins with its cause."""
+    told: list[tuple[ApiError, float, float]] = []
+    failures = [ApiStatusError(503, ""), ApiStatusError(429, "", 20.0)]
+    http = Scripted(*failures)
+    clock = asyncio.get_running_loop().time
+    await http.send(IDEMPOTENT, lambda error, delay: told.append((error, delay, clock())))
+    first, second = http.delays
+    assert 0.5 <= first <= 0.625
+    assert 20 <= second <= 25
+    assert [error for error, *_ in told] == failures
+    assert [delay for _, delay, _ in told] == pytest.approx(http.delays)
+    assert [at for *_, at in told] == http.times[:2]
+
+
+@virtual_time
+async def test_the_loop_gives_up_with_the_last_failure() -> None:
+    """After five attempts; of the last one nobody is told beforehand."""
+    told: list[ApiError] = []
+    last = ApiStatusError(502, "the last")
+    http = Scripted(*(ApiStatusError(503, "") for _ in range(4)), last)
+    with pytest.raises(ApiStatusError) as caught:
+        await http.send(IDEMPOTENT, lambda error, _: told.append(error))
+    assert caught.value is last
+    assert (len(http.times), len(told)) == (5, 4)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@virtual_time
+async def test_no_attempt_begins_after_the_budget() -> None:
+    """A delay that would end too late is not begun."""
+    http = Scripted(*(ApiStatusError(429, "", 25.0) for _ in range(4)))
+    with pytest.raises(ApiStatusError):
+        await http.send(IDEMPOTENT)
+    assert len(http.times) == 2
+    assert http.times[1] - http.times[0] <= 45
+
+
+@virtual_time
+@pytest.mark.parametrize("error", [ValueError("bug"), asyncio.CancelledError(), ApiStatusError(401, "")])
+async def test_what_is_not_to_be_repeated_comes_out_at_once(error: BaseException) -> None:
+    """Bugs, cancellation and refusals end the loop with the first attempt."""
+    http = Scripted(error)
+    with pytest.raises(type(error)):
+        await http.send(IDEMPOTENT)
+    assert len(http.times) == 1
+
+
+@virtual_time
+async def test_cancelled_while_it_waits() -> None:
+    """Cancelling during a delay ends it, and nothing is sent any more."""
+    http = Scripted(ApiStatusError(503, ""))
+    task = asyncio.create_task(http.send(IDEMPOTENT))
+    await asyncio.sleep(0.25)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(10)
+    assert len(http.times) == 1
