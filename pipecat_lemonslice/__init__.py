@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         AvatarStatus,
         AvatarStatusFrame,
     )
-    from pipecat_lemonslice.response import DoneReason
+    from pipecat_lemonslice.speech.response import DoneReason
     from pipecat_lemonslice.video import LemonSliceVideoService
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
     "SessionError",
 ]
 
-_HOMES = ("errors", "frames", "response", "video")
+_HOMES = ("errors", "frames", "speech.response", "video")
 
 
 def __getattr__(name: str) -> object:

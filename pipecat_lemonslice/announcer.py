@@ -23,7 +23,7 @@ from pipecat_lemonslice.frames import (
     response_message,
     status_message,
 )
-from pipecat_lemonslice.response import DoneReason, ResponseDone, ResponseStarted
+from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
 
 MAX_WAITING = 1000
 """What has not been told yet. Beyond that nobody listens, and news are dropped."""

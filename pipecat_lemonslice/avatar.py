@@ -23,15 +23,13 @@ from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, Avata
 from pipecat_lemonslice.lifecycle import SessionOptions, SessionState
 from pipecat_lemonslice.picture_relay import PictureRelay
 from pipecat_lemonslice.relay import AvatarRelay
-from pipecat_lemonslice.response import ResponseDone, ResponseStarted, ResponseTracker
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
-from pipecat_lemonslice.routes import Route
 from pipecat_lemonslice.session import AvatarSession
 from pipecat_lemonslice.settings import LemonSliceVideoSettings, Timeouts, control_events, told_settings
 from pipecat_lemonslice.shared_voice import SharedVoice
-from pipecat_lemonslice.speech import SpeechLine
-from pipecat_lemonslice.speech_ports import Notice, SpeechPorts, WaitedInVain
-from pipecat_lemonslice.spoken import Heard
+from pipecat_lemonslice.speech.output import Notice, Route, SpeechOutput, SpeechPorts, WaitedInVain
+from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted
+from pipecat_lemonslice.speech.track import Heard
 from pipecat_lemonslice.still import StillPicture
 from pipecat_lemonslice.visit import SessionLink
 
@@ -115,10 +113,11 @@ class Avatar:
         self._tasks: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[None]] = set()
         self._one_errand = asyncio.Lock()
-        self._line = SpeechLine(
-            ResponseTracker(done_timeout=options.timeouts.response_done, hold_timeout=options.timeouts.response_hold),
+        self._speech = SpeechOutput(
             SpeechPorts(self._forward, self._notice, options.pipeline_time, self._sounds, self._heard),
             sample_rate=options.sample_rate,
+            done_timeout=options.timeouts.response_done,
+            hold_timeout=options.timeouts.response_hold,
             ready_timeout=options.timeouts.ready,
         )
         self._relay = self._voice(options.shared)
@@ -137,12 +136,12 @@ class Avatar:
 
     def _voice(self, shared: bool) -> AvatarRelay | SharedVoice:
         if shared:
-            return SharedVoice(self._host.broadcast_frame, avatar_speaks=lambda: self._line.route is Route.AVATAR)
+            return SharedVoice(self._host.broadcast_frame, avatar_speaks=lambda: self._speech.route is Route.AVATAR)
         return AvatarRelay(
             self._host.push_frame,
             voice_wanted=self._voice_wanted,
             on_voice=self._announcer.voice,
-            sounding_since=lambda: self._line.sounding_since,
+            sounding_since=lambda: self._speech.sounding_since,
         )
 
     def start(self, output: BaseOutputTransport | None) -> None:
@@ -151,7 +150,7 @@ class Avatar:
         Args:
             output: The output transport that shows the avatar's pictures; None if there is none.
         """
-        runs = [(self._line.run, "moving speech"), (self._relay.run, "moving the avatar's voice")]
+        runs = [(self._speech.run, "moving speech"), (self._relay.run, "moving the avatar's voice")]
         if isinstance(self._relay, AvatarRelay):
             self._pictures = PictureRelay(self._host.push_frame, output)
             runs.append((self._pictures.run, "moving the avatar's picture"))
@@ -174,7 +173,7 @@ class Avatar:
         """Take in a frame that is speech, or travels with it."""
         if isinstance(frame, TTSStartedFrame | TTSAudioRawFrame):
             self.wake()
-        await self._line.put(frame)
+        await self._speech.put(frame)
 
     def wake(self) -> None:
         """Have a session created, if the last one ended because nobody spoke."""
@@ -183,7 +182,7 @@ class Avatar:
     def interrupt(self) -> None:
         """Drop what is being said; the avatar is told before anything else happens."""
         try:
-            if self._line.interrupt():
+            if self._speech.interrupt():
                 self._relay.interrupt()
         except Exception as error:  # the interruption must still reach the rest of the pipeline
             self._fail("interrupting", error)
@@ -191,7 +190,7 @@ class Avatar:
     def configure(self, timeouts: Timeouts) -> None:
         """Change how long to be patient."""
         self._timeouts = timeouts
-        self._line.configure(
+        self._speech.configure(
             done_timeout=timeouts.response_done, hold_timeout=timeouts.response_hold, ready_timeout=timeouts.ready
         )
 
@@ -259,14 +258,14 @@ class Avatar:
 
     async def finish(self) -> None:
         """Let the last words be heard, in bounded time."""
-        patience = self._line.unheard_seconds + self._timeouts.ready + DRAIN_MARGIN
+        patience = self._speech.unheard_seconds + self._timeouts.ready + DRAIN_MARGIN
         try:
             async with asyncio.timeout(patience):
-                await self._line.drain()
+                await self._speech.drain()
                 await self._relay.wait_until_quiet(self._announcer.voice_lag)
-                if self._relay.unanswered(self._line.sounded_until):
-                    self._line.avatar_gone()
-                await self._line.drain()  # once more, for what an avatar left unsaid that is gone, or mute
+                if self._relay.unanswered(self._speech.sounded_until):
+                    self._speech.avatar_gone()
+                await self._speech.drain()  # once more, for what an avatar left unsaid that is gone, or mute
         except TimeoutError:
             late = SessionError(f"the last words were not spoken within {patience:.1f} s")
             self._announcer.error(late, late.category)
@@ -274,7 +273,7 @@ class Avatar:
     async def stop(self) -> None:
         """Move nothing any more, and begin to end the session; idempotent."""
         tasks, self._tasks = [*self._tasks, *self._errands], []
-        self._line.close()
+        self._speech.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -311,10 +310,10 @@ class Avatar:
     def _notice(self, notice: Notice) -> None:
         match notice:
             case ResponseStarted():
-                heard_here = isinstance(self._relay, AvatarRelay) and self._line.route is Route.AVATAR
+                heard_here = isinstance(self._relay, AvatarRelay) and self._speech.route is Route.AVATAR
                 self._announcer.started(notice, heard_here=heard_here)
                 self._relay.expect_voice(self._announcer.voice_lag)
-                if self._line.route is Route.VOICE:
+                if self._speech.route is Route.VOICE:
                     self._fall_back()
             case ResponseDone():
                 self._announcer.done(notice)
@@ -338,7 +337,7 @@ class Avatar:
 
     async def _show_still(self) -> None:
         picture = await self._still.picture() if self._still else None
-        if picture and self._pictures and not self._line.has_avatar:
+        if picture and self._pictures and not self._speech.has_avatar:
             self._pictures.feed(picture)
 
     def _sounds(self) -> bool:
@@ -348,7 +347,7 @@ class Avatar:
         return self._relay.heard()
 
     def _voice_wanted(self) -> bool:
-        return self._line.route is not Route.VOICE
+        return self._speech.route is not Route.VOICE
 
     # What the session reports; see `SessionListener`.
 
@@ -361,13 +360,13 @@ class Avatar:
             self._actions.clear()
 
     def _fall_asleep(self, reason: str) -> None:
-        if self._line.has_avatar:
+        if self._speech.has_avatar:
             self._announcer.event("on_avatar_disconnected", reason)
-        self._line.avatar_gone()
+        self._speech.avatar_gone()
         self._relay.avatar_gone()
         self._missing, self._fallen_back = "", False
-        self._line.avatar_coming()
-        if self._line.unheard_seconds:
+        self._speech.avatar_coming()
+        if self._speech.unheard_seconds:
             self.wake()
 
     def session_delayed(self, reason: str, again_in: float) -> None:
@@ -407,12 +406,12 @@ class Avatar:
     def avatar_ready(self, link: SessionLink) -> None:
         """The avatar speaks from the next response on."""
         self._missing, self._fallen_back = "", False
-        self._line.avatar_here(link)
+        self._speech.avatar_here(link)
         self._announcer.event("on_avatar_ready")
 
     def avatar_gone(self, reason: str) -> None:
         """The avatar cannot speak; what it was saying, and what waits for it, is heard as plain voice, unless fatal."""
-        present = self._line.has_avatar
+        present = self._speech.has_avatar
         # Without the avatar the call would end, so speech waits for the next one as it did for the first.
         awaited = self._fallback == "fatal" and self._session.state is not SessionState.FAILED
         if awaited:
@@ -422,10 +421,10 @@ class Avatar:
         if present:
             self._announcer.event("on_avatar_disconnected", reason)
         if present or not awaited:
-            self._line.avatar_gone()
+            self._speech.avatar_gone()
             self._relay.avatar_gone()
         if present and awaited:
-            self._line.avatar_coming()
+            self._speech.avatar_coming()
 
     def avatar_media(self, media: VoiceReceived | PictureReceived) -> None:
         """The avatar is heard or seen."""

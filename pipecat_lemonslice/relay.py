@@ -10,7 +10,7 @@ from pipecat_lemonslice.hearing import Hearing
 from pipecat_lemonslice.media import HUSH_LEAST_SECONDS, VoiceReturn
 from pipecat_lemonslice.rooms import VoiceReceived
 from pipecat_lemonslice.rooms.inbox import RoomInbox
-from pipecat_lemonslice.spoken import Heard
+from pipecat_lemonslice.speech.track import Heard
 
 QUIET_SECONDS = 0.4
 """Silence after which the avatar has finished speaking."""

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from pipecat.frames.frames import BotSpeakingFrame, BotStartedSpeakingFrame, BotStoppedSpeakingFrame, Frame
 
 from pipecat_lemonslice.rooms import VoiceReceived
-from pipecat_lemonslice.spoken import ALL_HEARD, Heard
+from pipecat_lemonslice.speech.track import ALL_HEARD, Heard
 
 PERIOD = 0.2
 """Seconds between two BotSpeakingFrames, as in Pipecat's output transports."""

@@ -90,6 +90,20 @@ class SoundDetector:
         Returns:
             Whether there is sound in it. A piece too short to be judged is like the one before it.
         """
+        before = self._sounds
+        blocks = self.feed_blocks(pcm, sample_rate)
+        return any(blocks) if blocks else before
+
+    def feed_blocks(self, pcm: bytes, sample_rate: int) -> list[bool]:
+        """Take in the next piece of the track, and judge each of its blocks by itself.
+
+        Args:
+            pcm: As in :meth:`feed`.
+            sample_rate: As in :meth:`feed`.
+
+        Returns:
+            Whether there is sound in each block of 20 ms, or hardly less; what is left over is part of the next piece.
+        """
         if sample_rate != self._rate:
             self._rate, self._rest = sample_rate, b""
             self._window = max(1, int(sample_rate * PART_SECONDS / WINDOWS))
@@ -98,16 +112,17 @@ class SoundDetector:
         count = len(data) // block_bytes
         self._rest = data[count * block_bytes :]
         if not count:
-            return self._sounds
-        sounds = faint = False
+            return []
+        blocks: list[bool] = []
+        self._faint = False
         for noise, level, peak in self._levels(data[: count * block_bytes]):
             begins = level > self._above(SOUND)
             rises = peak > self._above(SOUND) or level > self._above(FAINT)
             self._sounds = begins or (self._sounds and rises)
-            sounds, faint = sounds or self._sounds, faint or rises
+            self._faint = self._faint or rises
+            blocks.append(self._sounds)
             self._learn(noise)
-        self._faint = faint
-        return sounds
+        return blocks
 
     def _above(self, ratio: float) -> float:
         return min(max(self._floor * ratio, NEVER), ALWAYS)

@@ -17,7 +17,7 @@ from pipecat_lemonslice.attendance import (
     AvatarTroubled,
     Change,
 )
-from pipecat_lemonslice.errors import RoomError, SessionError
+from pipecat_lemonslice.errors import SessionError
 from pipecat_lemonslice.messages import SpeechEvent, speech_message
 from pipecat_lemonslice.rooms import Participant, PictureReceived, Room, VoiceReceived
 from pipecat_lemonslice.sound import SoundDetector
@@ -55,28 +55,51 @@ class VisitOptions:
 
 @dataclass(slots=True)
 class SessionLink:
-    """The way to the avatar of one session; see :class:`pipecat_lemonslice.stream.AvatarLink`."""
+    """The way to the avatar of one session; see :class:`pipecat_lemonslice.speech.track.AvatarLink`."""
 
     room: Room
     session_id: str
     give_up: Callable[[str], None]
     spoken_at: float
-    on_sound: Callable[[], None]
+    on_sound: Callable[[float], None]
     on_interrupt: Callable[[], None]
     there: Callable[[], bool]
 
-    def write(self, pcm: bytes, *, sounds: bool) -> "asyncio.Future[None]":
-        """Hand speech over to the room; one that refuses it is given up."""
-        loop = asyncio.get_running_loop()
-        self.spoken_at = loop.time()
-        if sounds:
-            self.on_sound()
+    @property
+    def appended(self) -> int:
+        """See :attr:`pipecat_lemonslice.rooms.Room.appended`."""
+        return self.room.appended
+
+    @property
+    def played(self) -> int:
+        """See :attr:`pipecat_lemonslice.rooms.Room.played`."""
+        return self.room.played
+
+    def append(self, pcm: bytes) -> None:
+        """Have speech played; a room that refuses it is given up."""
+        self.spoken_at = asyncio.get_running_loop().time()
         try:
-            return self.room.write(pcm)
+            self.room.append(pcm)
         except Exception as error:
-            refused: asyncio.Future[None] = loop.create_future()
-            refused.set_exception(self._refuse(error))
-            return refused
+            self._refuse(error)
+
+    def clear(self) -> int:
+        """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
+        return self.room.clear()
+
+    def report_at(self, position: int) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.report_at`."""
+        self.room.report_at(position)
+
+    def listen(self, on_played: Callable[[int], None] | None) -> None:
+        """See :meth:`pipecat_lemonslice.speech.track.AvatarLink.listen`."""
+        self.room.on_played = on_played
+
+    def was_played(self, *, at: float, sounds: bool) -> None:
+        """See :meth:`pipecat_lemonslice.speech.track.AvatarLink.was_played`."""
+        self.spoken_at = at
+        if sounds:
+            self.on_sound(at)
 
     def tell(self, event: SpeechEvent) -> None:
         """Send an app message to the avatar if it is in the room; a room that refuses it is given up."""
@@ -93,10 +116,8 @@ class SessionLink:
         """Give the room up."""
         self.give_up("the room takes no more audio")
 
-    def _refuse(self, error: Exception) -> RoomError:
-        reason = f"the room refuses what it is given: {type(error).__name__}"
-        self.give_up(reason)
-        return RoomError(reason)
+    def _refuse(self, error: Exception) -> None:
+        self.give_up(f"the room refuses what it is given: {type(error).__name__}")
 
 
 class VisitListener(Protocol):
@@ -224,11 +245,11 @@ class RoomVisit:
         deadlines = (self._attendance.deadline, self._keep_alive_at(), self._voice.deadline)
         return min((at for at in deadlines if at is not None), default=None)
 
-    def _spoken(self) -> None:
+    def _spoken(self, at: float) -> None:
         """Speech goes to the avatar: from when on must it have been heard?"""
-        self._active_at = self._loop.time()
+        self._active_at = at
         owed = self._voice.deadline
-        self._voice.wrote(self._loop.time())
+        self._voice.wrote(at)
         if owed is None and self._voice.deadline is not None and not self._given_up:
             self._wake(self._wake_at())
 

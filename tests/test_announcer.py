@@ -12,7 +12,7 @@ from pipecat.utils.errors import ErrorCategory
 from pipecat_lemonslice.announcer import CLOSE_TIMEOUT, MAX_WAITING, Announcer
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.frames import AvatarStatus
-from pipecat_lemonslice.response import DoneReason, ResponseDone, ResponseStarted
+from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
 from tests.support.virtual_time import virtual_time
 
 

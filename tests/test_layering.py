@@ -22,10 +22,6 @@ LAYERS = (
     "sound voice_watch attendance visit",
     "lifecycle",
     "session",
-    "response contexts audio spoken",
-    "response_clock stream",
-    "routes speech_queue speech_ports",
-    "response_teller speech_words",
     "speech",
     "settings media picture_gate still hearing announcer venue",
     "relay picture_relay shared_voice",
@@ -121,9 +117,9 @@ def test_daily_python_is_imported_in_the_rooms_alone() -> None:
 def test_the_pure_parts_import_no_io_and_no_clock() -> None:
     """Decisions are made from facts and times given as arguments."""
     for name in (
-        "response",
-        "contexts",
-        "routes",
+        "speech/response",
+        "speech/words",
+        "rooms/playout",
         "media",
         "sound",
         "attendance",
@@ -133,7 +129,6 @@ def test_the_pure_parts_import_no_io_and_no_clock() -> None:
         "renewal",
         "voice_watch",
         "hearing",
-        "spoken",
     ):
         assert {"asyncio", "time", "aiohttp", "threading"}.isdisjoint(imported(ROOT / f"{name}.py"))
 

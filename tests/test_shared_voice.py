@@ -5,7 +5,7 @@ import asyncio
 from pipecat.frames.frames import BotSpeakingFrame, BotStartedSpeakingFrame, BotStoppedSpeakingFrame, Frame
 
 from pipecat_lemonslice.shared_voice import MAX_NEWS, SharedVoice
-from pipecat_lemonslice.spoken import ALL_HEARD
+from pipecat_lemonslice.speech.track import ALL_HEARD
 from tests.support.virtual_time import virtual_time
 
 

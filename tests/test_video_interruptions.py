@@ -357,7 +357,7 @@ async def test_an_answer_right_after_an_interruption_is_heard_from_its_start(pau
         await stage.settle(4.0)
         new = b"".join(frame.audio for frame in stage.down(SpeechOutputAudioRawFrame)[heard:])
         seconds = len(new.strip(b"\0")) / (2 * RATE)
-        assert 2.0 - 0.08 <= seconds <= 2.0 + 0.12
+        assert 2.0 - 0.08 <= seconds <= 2.0 + 0.1 + 0.04
 
 
 @virtual_time
@@ -384,4 +384,5 @@ async def test_what_may_be_interrupted_does_not_take_what_may_not_with_it() -> N
             await stage.settle(at)
             await stage.send(InterruptionFrame())
             await stage.settle(2.0)
-            assert room.speech == tone(0.28)
+            assert room.speech.startswith(tone(0.28))
+            assert len(room.speech) <= len(tone(0.28 + 0.04))

@@ -97,7 +97,8 @@ async def test_there_are_never_two_voices() -> None:
         room = await arrived(stage)
         room.freeze_video()
         for _ in range(50):
-            await room.write(tone(0.02))
+            room.append(tone(0.02))
+            await stage.settle(0.02)
             room._sound(tone(0.02))
         await stage.settle()
         assert stage.plain == tone(5.0)

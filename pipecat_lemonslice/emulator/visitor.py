@@ -24,6 +24,7 @@ from pipecat_lemonslice.emulator.room import Member, Room
 from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter, mono
 from pipecat_lemonslice.emulator.wire import (
     AppMessage,
+    Clear,
     Join,
     Leave,
     Sound,
@@ -56,6 +57,61 @@ class _Ear:
         packets = [bytes(self._rest[i : i + self._size]) for i in range(0, whole, self._size)]
         del self._rest[:whole]
         return packets
+
+
+class Playout:
+    """The sound that a participant sends, played at its own pace, 20 ms at a time.
+
+    Args:
+        play: Takes each piece when it is its turn.
+        report: Told after each how many samples have been played so far.
+    """
+
+    def __init__(self, play: Callable[[Sound], None], report: Callable[[int], None]):
+        self._play = play
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._rate, self._channels = 0, 1
+        self._pcm = bytearray()
+        self._played = 0
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def feed(self, sound: Sound) -> None:
+        """Play a sound behind those before it."""
+        self._rate, self._channels = sound.sample_rate, sound.channels
+        self._pcm += sound.pcm
+        if self._timer is None:
+            self._due = self._loop.time()
+            self._next()
+
+    def clear(self, end: int) -> None:
+        """Drop what lies behind a position; the next sample is counted from there."""
+        keep = max(0, end - self._played) * 2 * self._channels
+        del self._pcm[keep:]
+        self._played = min(self._played, end)
+
+    def stop(self) -> None:
+        """Play nothing more."""
+        if self._timer:
+            self._timer.cancel()
+        self._pcm.clear()
+
+    def _next(self) -> None:
+        self._timer = None
+        if not self._pcm:
+            return
+        piece = bytes(self._pcm[: round(self._rate * PACKET_SECONDS) * 2 * self._channels])
+        del self._pcm[: len(piece)]
+        self._play(Sound(piece, self._rate, self._channels))
+        samples = len(piece) // (2 * self._channels)
+        self._due += samples / self._rate
+        self._timer = self._loop.call_at(self._due, self._over, samples)
+
+    def _over(self, samples: int) -> None:
+        self._played += samples
+        self._report(self._played)
+        self._next()
 
 
 class Visitor(Member):
@@ -209,15 +265,24 @@ async def _send(ws: web.WebSocketResponse, outbox: Outbox) -> None:
 
 
 async def _read(ws: web.WebSocketResponse, room: Room, visitor: Visitor) -> None:
-    async for message in ws:
-        match message.type:
-            case WSMsgType.BINARY:
-                room.play(visitor, parse_sound(message.data, visitor.id))
-            case WSMsgType.TEXT:
-                match parse_text(message.data):
-                    case Leave():
-                        return
-                    case AppMessage(content, recipient):
-                        room.say(visitor, content, recipient)
-            case _:
-                return
+    playout = Playout(
+        lambda sound: room.play(visitor, sound),
+        lambda samples: visitor.text({"type": "played", "samples": samples}),
+    )
+    try:
+        async for message in ws:
+            match message.type:
+                case WSMsgType.BINARY:
+                    playout.feed(parse_sound(message.data, visitor.id))
+                case WSMsgType.TEXT:
+                    match parse_text(message.data):
+                        case Leave():
+                            return
+                        case Clear(end):
+                            playout.clear(end)
+                        case AppMessage(content, recipient):
+                            room.say(visitor, content, recipient)
+                case _:
+                    return
+    finally:
+        playout.stop()

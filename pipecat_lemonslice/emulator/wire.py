@@ -64,6 +64,17 @@ class AppMessage:
 
 
 @dataclass(frozen=True)
+class Clear:
+    """Sound that has been sent and not been played is not wanted.
+
+    Parameters:
+        end: Samples of it, counted from the first one sent, that are still to be played.
+    """
+
+    end: int
+
+
+@dataclass(frozen=True)
 class Leave:
     """The participant goes."""
 
@@ -97,7 +108,7 @@ def _rate(value: Any, name: str) -> int:
     return value
 
 
-def parse_text(text: str) -> AppMessage | Leave:
+def parse_text(text: str) -> AppMessage | Clear | Leave:
     """A later text message.
 
     Raises:
@@ -112,6 +123,10 @@ def parse_text(text: str) -> AppMessage | Leave:
             _need(isinstance(message, dict), "app_message.message: an object is required")
             _need(isinstance(recipient, str | None), "app_message.recipient: a string or null")
             return AppMessage(cast("dict[str, Any]", message), recipient)
+        case "clear":
+            end = data.get("end")
+            _need(type(end) is int and end >= 0, "clear.end: a number of samples, 0 or more")
+            return Clear(cast("int", end))
         case unknown:
             raise WireError(f"unknown message type {unknown!r}"[:120])
 

@@ -5,7 +5,7 @@ delivers nothing of anybody who was not asked for with :meth:`Room.watch`.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from importlib import import_module
@@ -13,9 +13,6 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pipecat_lemonslice.errors import ConfigurationError
-
-SLICE_SECONDS = 0.01
-"""Rooms take speech in whole slices of this many seconds; a write of anything else is a programming error."""
 
 
 class AvatarClaim(Enum):
@@ -161,22 +158,47 @@ class RoomOptions:
 class Room(Protocol):
     """A room that has been joined by the bot, with camera and microphone off and the track ``stream`` published."""
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
-        """Hand speech over to be played behind what was handed over before; it cannot be taken back.
+    on_played: Callable[[int], None] | None
+    """Called on the loop with :attr:`played`: when it reaches what :meth:`report_at` asked for, when all speech has
+    been played, and every 100 ms at least while speech is played."""
+
+    @property
+    def appended(self) -> int:
+        """Position of the end of the speech on the track, in samples: all that was appended and not cleared."""
+        ...
+
+    @property
+    def played(self) -> int:
+        """Position up to which the speech has been played, in samples; silence between is not counted."""
+        ...
+
+    def report_at(self, position: int) -> None:
+        """Have a position reported as soon as it has been played; replaces the one before."""
+        ...
+
+    def append(self, pcm: bytes) -> None:
+        """Have speech played behind what was appended before; returns at once, and does nothing in a lost room.
+
+        The room paces it: it is handed over in slices of at most 20 ms, two at a time, and the end is padded with
+        silence when nothing follows in time.
 
         Args:
-            pcm: Signed 16-bit mono samples at ``speech_sample_rate``, whole slices of 10 ms.
+            pcm: Signed 16-bit mono samples at ``speech_sample_rate``, any number of them.
+        """
+        ...
+
+    def clear(self) -> int:
+        """Drop what has not been handed over yet; what has been, 40 ms at most, plays on.
 
         Returns:
-            A future that is done when this audio has been played out, and fails with
-            :class:`~pipecat_lemonslice.errors.RoomError` when the room was lost before.
+            How many samples were dropped, all of them at the end of the track.
         """
         ...
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send an app message to the watched participant; without one, nothing is sent.
 
-        Messages and speech leave in the order of the calls. Never blocks and never raises: a room that cannot
+        Never blocks and never raises: a room that cannot
         send any more says :class:`RoomLost`.
         """
         ...

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ParamSpec
 
 import daily
 
 from pipecat_lemonslice._pipecat import claim_daily_initialization
-from pipecat_lemonslice.rooms._futures import resolve
+from pipecat_lemonslice.rooms.playout import WRITE_SECONDS, WRITES_IN_FLIGHT, PlayoutBuffer
 
 SETTLE_SECONDS = 0.5
 """How long after its last completion a source is kept: the native thread may still be on its way out of it."""
@@ -51,7 +51,12 @@ class Crossing:
     def future(self) -> "tuple[asyncio.Future[Any], Callable[..., None]]":
         """Return a future, and the callback that completes it from any thread with a tuple of its arguments."""
         answer: asyncio.Future[Any] = self._loop.create_future()
-        return answer, lambda *args: self.call(resolve, answer, args)
+
+        def resolve(args: tuple[Any, ...]) -> None:
+            if not answer.done():  # it may have been cancelled meanwhile
+                answer.set_result(args)
+
+        return answer, lambda *args: self.call(resolve, args)
 
 
 class NewestOnly:
@@ -84,37 +89,122 @@ class NewestOnly:
             self._deliver(*waiting)
 
 
-@dataclass(slots=True, eq=False)
-class _Ledger:
-    """What a source owes. Completions hold this and not the source, which must not be let go of in one."""
+class NativeTrack:
+    """The custom track that speech is played on. The native thread paces it, whatever the event loop does.
 
-    pending: int = 0
-    quiet_since: float = 0.0
-    retired: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    Each completion hands over the next write, on the native thread; the loop only appends, clears and is told how far
+    it has been played. The process keeps source and track until :meth:`retire`, and then as long as need be.
+    """
 
-    def wrote(self) -> None:
-        with self.lock:
-            self.pending += 1
+    def __init__(
+        self, sample_rate: int, crossing: Crossing, *, on_played: Callable[[], None], on_failed: Callable[[str], None]
+    ) -> None:
+        """Create the source and its track.
 
-    def completed(self) -> None:
-        with self.lock:
-            self.pending -= 1
-            self.quiet_since = time.monotonic()
+        Args:
+            sample_rate: In Hz; a multiple of 100.
+            crossing: The way to the loop.
+            on_played: Called there as :attr:`pipecat_lemonslice.rooms.Room.on_played` says.
+            on_failed: Called there with the reason when the source takes no more audio.
+        """
+        if sample_rate % 100:
+            raise ValueError(f"daily-python paces whole slices of 10 ms, which {sample_rate} Hz does not have")
+        sources_kept()
+        self._crossing = crossing
+        self._on_played = on_played
+        self._on_failed = on_failed
+        self._lock = threading.Lock()
+        self._buffer = PlayoutBuffer(sample_rate)
+        self._in_flight = 0
+        self._quiet_since = 0.0
+        self._retired = False
+        # Neither a completion nor this object holds the source itself: it must not be let go of in a completion.
+        source = daily.CustomAudioSource(sample_rate, 1, True)
+        _kept[self] = (source, daily.CustomAudioTrack(source))
+
+    @property
+    def track(self) -> daily.CustomAudioTrack:
+        """The track to be published; not to be kept."""
+        return _kept[self][1]
+
+    @property
+    def appended(self) -> int:
+        """See :attr:`pipecat_lemonslice.rooms.Room.appended`."""
+        return self._buffer.appended
+
+    @property
+    def played(self) -> int:
+        """See :attr:`pipecat_lemonslice.rooms.Room.played`."""
+        return self._buffer.played
+
+    def report_at(self, position: int) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.report_at`."""
+        self._buffer.report_at = position
+
+    def append(self, pcm: bytes) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.append`."""
+        with self._lock:
+            self._buffer.append(pcm)
+            self._hand_over(pad=False)
+            lonely = self._in_flight == 0 and len(self._buffer) > 0
+        if lonely:
+            asyncio.get_running_loop().call_later(WRITE_SECONDS, self._pad)
+
+    def clear(self) -> int:
+        """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
+        with self._lock:
+            return self._buffer.clear()
+
+    def retire(self) -> None:
+        """Nothing more will be appended: drop what waits, and let the source go when the rest has been played."""
+        with self._lock:
+            self._buffer.clear()
+            self._retired = True
+        asyncio.get_running_loop().call_later(SETTLE_SECONDS * 2, sources_kept)
 
     def settled(self, now: float) -> bool:
-        with self.lock:
-            return self.retired and self.pending == 0 and now - self.quiet_since >= SETTLE_SECONDS
+        """Whether the source may be let go of."""
+        with self._lock:
+            return self._retired and self._in_flight == 0 and now - self._quiet_since >= SETTLE_SECONDS
+
+    def _pad(self) -> None:
+        with self._lock:
+            if self._in_flight == 0:
+                self._hand_over(pad=True)
+
+    def _hand_over(self, *, pad: bool) -> None:
+        """Keep two writes in flight. The lock is held: writes leave in the order of the speech."""
+        while self._in_flight < WRITES_IN_FLIGHT and (write := self._buffer.take(idle=self._in_flight == 0, pad=pad)):
+            pcm, samples = write
+            source, _ = _kept[self]
+            self._in_flight += 1
+            try:
+                source.write_frames(pcm, completion=partial(self._completed, samples))
+            except Exception as error:
+                self._in_flight -= 1
+                self._crossing.call(self._on_failed, f"the room takes no audio ({type(error).__name__})")
+                return
+
+    def _completed(self, samples: int, _frames: int) -> None:
+        """A write has been played; on the native thread, which must not wait."""
+        with self._lock:
+            self._in_flight -= 1
+            reported = self._buffer.has_played(samples)
+            self._quiet_since = time.monotonic()
+            # What is left after the last whole slice is padded now: nothing has followed it in time.
+            self._hand_over(pad=self._in_flight == 0)
+        if reported:
+            self._crossing.call(self._on_played)
 
 
-_kept: dict[_Ledger, tuple[daily.CustomAudioSource, daily.CustomAudioTrack]] = {}
+_kept: dict[NativeTrack, tuple[daily.CustomAudioSource, daily.CustomAudioTrack]] = {}
 
 
 def sources_kept() -> int:
     """Let go of every source that has been retired and has settled; return how many are left."""
     now = time.monotonic()
-    for ledger in [ledger for ledger in _kept if ledger.settled(now)]:
-        del _kept[ledger]
+    for track in [track for track in _kept if track.settled(now)]:
+        del _kept[track]
     return len(_kept)
 
 
@@ -124,60 +214,6 @@ def _keep_for_good() -> None:
     for pair in _kept.values():
         for kept in pair:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
-
-
-class SpeechSource:
-    """A source of speech and its track.
-
-    The process keeps them, and nothing else does: until :meth:`retire`, and then as long as need be.
-    """
-
-    def __init__(self, sample_rate: int) -> None:
-        """Create a source.
-
-        Args:
-            sample_rate: In Hz; a multiple of 100.
-        """
-        if sample_rate % 100:
-            raise ValueError(f"daily-python paces whole slices of 10 ms, which {sample_rate} Hz does not have")
-        sources_kept()
-        source = daily.CustomAudioSource(sample_rate, 1, True)
-        self._slice_bytes = sample_rate // 100 * 2
-        self._ledger = _Ledger()
-        _kept[self._ledger] = (source, daily.CustomAudioTrack(source))
-
-    @property
-    def track(self) -> daily.CustomAudioTrack:
-        """The track to be published; not to be kept."""
-        return _kept[self._ledger][1]
-
-    def write(self, pcm: bytes, on_played: Callable[[], None]) -> None:
-        """Hand speech over to be played.
-
-        Args:
-            pcm: Mono samples, whole slices of 10 ms; a write of anything else would be done before it was played.
-            on_played: Called from a native thread when it has been played.
-        """
-        if len(pcm) % self._slice_bytes:
-            raise ValueError(f"{len(pcm)} bytes are not whole slices of 10 ms ({self._slice_bytes} bytes)")
-        ledger = self._ledger
-        source, _ = _kept[ledger]
-
-        def completed(_frames: int) -> None:
-            ledger.completed()
-            on_played()
-
-        ledger.wrote()
-        try:
-            source.write_frames(pcm, completion=completed)
-        except BaseException:
-            ledger.completed()
-            raise
-
-    def retire(self) -> None:
-        """Nothing more will be written: the source may go when all has been played."""
-        self._ledger.retired = True
-        asyncio.get_running_loop().call_later(SETTLE_SECONDS * 2, sources_kept)
 
 
 def in_thread(work: Callable[[], None], crossing: Crossing, name: str) -> "asyncio.Future[Any]":

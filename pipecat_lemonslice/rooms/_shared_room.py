@@ -6,7 +6,8 @@ than by its event ``on_error``, inside of that very task, and only of the first 
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from loguru import logger
@@ -16,11 +17,17 @@ from pipecat.transports.daily.transport import DailyOutputTransportMessageUrgent
 
 from pipecat_lemonslice.errors import safe_line
 from pipecat_lemonslice.rooms import AvatarSeen, Participant, ParticipantLeft, RoomEvent, RoomLost
-from pipecat_lemonslice.rooms._futures import fail
 from pipecat_lemonslice.rooms.inbox import RoomInbox
+from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES, SLICE_SECONDS, WRITE_SECONDS, PlayoutBuffer
 
 TRACK = "stream"
 """Name of the custom audio track that LemonSlice listens to."""
+
+LEAST_AHEAD, MOST_AHEAD = 0.04, 0.16
+"""Seconds of speech in flight: the more, the later the loop has been to hand over the next, and within these bounds."""
+
+LATENESS_SECONDS = 5.0
+"""How long the loop's worst lateness is reckoned with."""
 
 LAST_WRITES = 0.3
 """Seconds that writes in flight are waited for at the end: their source must not be dropped before."""
@@ -62,17 +69,40 @@ class SharedRoom:
         self._seen: str | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._output.add_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
-        self._writes: dict[asyncio.Future[None], asyncio.Task[None]] = {}
+        self.on_played: Callable[[int], None] | None = None
+        self._buffer = PlayoutBuffer(sample_rate)
+        self._writes: set[asyncio.Task[None]] = set()
+        self._in_flight = 0.0
+        self._due = 0.0
+        self._late: deque[tuple[float, float]] = deque()
         self._lost: RoomLost | None = None
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
-        """See :meth:`pipecat_lemonslice.rooms.Room.write`."""
-        played: asyncio.Future[None] = self._loop.create_future()
+    @property
+    def appended(self) -> int:
+        """See :attr:`pipecat_lemonslice.rooms.Room.appended`."""
+        return self._buffer.appended
+
+    @property
+    def played(self) -> int:
+        """See :attr:`pipecat_lemonslice.rooms.Room.played`."""
+        return self._buffer.played
+
+    def report_at(self, position: int) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.report_at`."""
+        self._buffer.report_at = position
+
+    def append(self, pcm: bytes) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.append`."""
         if self._lost:
-            fail(played, self._lost)
-            return played
-        self._writes[played] = self._shared.spawn(self._write(pcm, played))
-        return played
+            return
+        self._buffer.append(pcm)
+        self._hand_over(pad=False)
+        if not self._writes and self._buffer:
+            self._loop.call_later(WRITE_SECONDS, lambda: self._hand_over(pad=not self._writes))
+
+    def clear(self) -> int:
+        """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
+        return self._buffer.clear()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
@@ -98,10 +128,10 @@ class SharedRoom:
         """See :meth:`pipecat_lemonslice.rooms.Room.close`."""
         self._shared.detach(self)
         self._output.remove_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
-        writes = set(self._writes.values())
+        self._buffer.clear()
         self._lose(RoomLost("the session is over"))
-        if writes:
-            await asyncio.wait(writes, timeout=LAST_WRITES)
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=LAST_WRITES)
 
     def note(self, event: RoomEvent) -> None:
         """Take note of what happened in the room."""
@@ -136,7 +166,26 @@ class SharedRoom:
         """The first counts: of those after it the transport tells nothing, and an avatar must be told to stop."""
         self._lose(RoomLost(f"the transport takes no messages ({safe_line(said)})"))
 
-    async def _write(self, pcm: bytes, played: "asyncio.Future[None]") -> None:
+    def _hand_over(self, *, pad: bool) -> None:
+        """Keep so much in flight as bridges the loop's lateness. Tasks begin in order, and so do their writes."""
+        now = self._loop.time()
+        while self._late and self._late[0][0] < now - LATENESS_SECONDS:
+            self._late.popleft()
+        ahead = min(LEAST_AHEAD + max((late for _, late in self._late), default=0.0), MOST_AHEAD)
+        while (
+            not self._lost
+            and self._in_flight < ahead - 1e-6
+            and (write := self._buffer.take(idle=not self._writes, pad=pad))
+        ):
+            pcm, samples = write
+            seconds = len(pcm) / (SAMPLE_BYTES * self._rate)
+            self._in_flight += seconds
+            self._due = max(self._due, now) + seconds
+            task = self._shared.spawn(self._write(pcm, samples, self._due))
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
+
+    async def _write(self, pcm: bytes, samples: int, due: float) -> None:
         frame = OutputAudioRawFrame(pcm, self._rate, 1)
         frame.transport_destination = TRACK
         try:
@@ -144,17 +193,22 @@ class SharedRoom:
         except Exception as error:
             logger.debug(f"The transport takes no audio: {safe_line(str(error))}")
             taken = False
-        self._writes.pop(played, None)
+        self._in_flight -= len(pcm) / (SAMPLE_BYTES * self._rate)
         if not taken:
             self._lose(RoomLost("the transport takes no audio"))
-            fail(played, RoomLost("the transport takes no audio"))
-        elif not played.done():
-            played.set_result(None)
+            return
+        now = self._loop.time()
+        # The transport's grid may make a write 10 ms late; more is the loop's doing.
+        if now - due > SLICE_SECONDS:
+            self._late.append((now, now - due))
+            self._due = now + self._in_flight
+        reported = self._buffer.has_played(samples)
+        self._hand_over(pad=self._in_flight < SLICE_SECONDS / 2)
+        if self.on_played and reported and not self._lost:
+            self.on_played(self.played)
 
     def _lose(self, lost: RoomLost) -> None:
         if self._lost:
             return
         self._lost = lost
         self._inbox.put(lost)
-        for played in self._writes:
-            fail(played, lost)

@@ -6,7 +6,7 @@ in. The ways of daily-python itself are in `_daily_call` and `_native`.
 
 import asyncio
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +25,7 @@ from pipecat_lemonslice.rooms import (
     VoiceReceived,
 )
 from pipecat_lemonslice.rooms._daily_call import DailyCall
-from pipecat_lemonslice.rooms._futures import fail, resolve
-from pipecat_lemonslice.rooms._native import Crossing, NewestOnly, SpeechSource, initialize
+from pipecat_lemonslice.rooms._native import Crossing, NativeTrack, NewestOnly, initialize
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 
 TRACK = "stream"
@@ -57,11 +56,17 @@ class DailyRoom:
         self._pictures = NewestOnly(self._crossing, self._saw)
         self._inbox = RoomInbox()
         self._call = DailyCall(self._crossing, self._note)
-        self._speech = SpeechSource(options.speech_sample_rate)
+        self.on_played: Callable[[int], None] | None = None
+        self._lost_at: int | None = None
+        self._speech = NativeTrack(
+            options.speech_sample_rate,
+            self._crossing,
+            on_played=self._has_played,
+            on_failed=lambda reason: self._lose(RoomLost(reason)),
+        )
         self._present: set[str] = set()
         self._early: dict[str, RoomEvent] | None = {}
         self._watched: Participant | None = None
-        self._unplayed: set[asyncio.Future[None]] = set()
         self._refused = 0
         self._lost: RoomLost | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -107,17 +112,28 @@ class DailyRoom:
         if self._lost:
             raise RoomError(self._lost.reason)
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
-        """See :meth:`pipecat_lemonslice.rooms.Room.write`."""
-        played: asyncio.Future[None] = self._loop.create_future()
-        if self._lost:
-            fail(played, self._lost)
-            return played
-        self._unplayed.add(played)
-        played.add_done_callback(self._unplayed.discard)
-        crossing = self._crossing
-        self._speech.write(pcm, lambda: crossing.call(resolve, played, None))
-        return played
+    @property
+    def appended(self) -> int:
+        """See :attr:`pipecat_lemonslice.rooms.Room.appended`."""
+        return self._speech.appended
+
+    @property
+    def played(self) -> int:
+        """See :attr:`pipecat_lemonslice.rooms.Room.played`."""
+        return self._speech.played if self._lost_at is None else self._lost_at
+
+    def report_at(self, position: int) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.report_at`."""
+        self._speech.report_at(position)
+
+    def append(self, pcm: bytes) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.append`."""
+        if not self._lost:
+            self._speech.append(pcm)
+
+    def clear(self) -> int:
+        """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
+        return self._speech.clear()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
@@ -157,6 +173,10 @@ class DailyRoom:
             _closing.add(self._closing)
             self._closing.add_done_callback(_closing.discard)
         return self._closing
+
+    def _has_played(self) -> None:
+        if self.on_played and not self._lost:
+            self.on_played(self._speech.played)
 
     # What comes from the room: on native threads the first three, all else on the loop.
 
@@ -208,7 +228,5 @@ class DailyRoom:
     def _lose(self, lost: RoomLost) -> None:
         if self._lost:
             return
-        self._lost = lost
+        self._lost, self._lost_at = lost, self._speech.played
         self._inbox.put(lost)
-        for played in list(self._unplayed):
-            fail(played, lost)

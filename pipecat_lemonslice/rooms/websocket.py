@@ -1,13 +1,13 @@
 """The emulator's room, over a WebSocket.
 
-Owns the wire: JSON text for what happens, binary packets for sound and pictures. The room does not pace, so this side
-does, as daily-python would: a write is done when its audio has been played.
+Owns the wire: JSON text for what happens, binary packets for sound and pictures. Speech is sent as it comes; the room
+paces it, and reports how far it has been played.
 """
 
 import asyncio
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
@@ -28,14 +28,22 @@ from pipecat_lemonslice.rooms import (
     RoomOptions,
     VoiceReceived,
 )
-from pipecat_lemonslice.rooms._futures import fail, resolve
 from pipecat_lemonslice.rooms.inbox import RoomInbox
+from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES
 
 SOUND = struct.Struct("<B16sBI")
 PICTURE = struct.Struct("<B16sHH")
 SOUND_KIND, PICTURE_KIND = 1, 2
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-MAX_OUTGOING = 500
+MAX_OUTGOING = 10_000
+"""Messages that wait to be sent. A room that is so far behind is not read any more."""
+
+PACKET_BYTES = 65536
+"""The most sound that is sent in one packet."""
+
+UNREPORTED_SECONDS = 0.04
+"""What may have been played beyond the last report."""
+
 LEAVE_TIMEOUT = 1.0
 TRANSIT_SECONDS = 0.1
 """How long the room's answer may have been on its way."""
@@ -61,8 +69,9 @@ class WebSocketRoom:
         self._sound_header = SOUND.pack(SOUND_KIND, own_id.bytes, 1, self._rate)
         self._inbox = RoomInbox()
         self._watched: Participant | None = None
-        self._unplayed: set[asyncio.Future[None]] = set()
-        self._played_until = 0.0
+        self.on_played: Callable[[int], None] | None = None
+        self.appended = 0
+        self.played = 0
         self._lost: RoomLost | None = None
         self._outgoing: asyncio.Queue[str | bytes] = asyncio.Queue(MAX_OUTGOING)
         self._reader = self._loop.create_task(self._read(), name="lemonslice-room-reader")
@@ -92,19 +101,22 @@ class WebSocketRoom:
             room._inbox.put(ParticipantJoined(participant))
         return room
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
-        """See :meth:`pipecat_lemonslice.rooms.Room.write`."""
-        played: asyncio.Future[None] = self._loop.create_future()
-        if self._lost:
-            fail(played, self._lost)
-            return played
-        self._unplayed.add(played)
-        played.add_done_callback(self._unplayed.discard)
-        self._enqueue(self._sound_header + pcm)
-        now = self._loop.time()
-        self._played_until = max(self._played_until, now) + len(pcm) / (2 * self._rate)
-        self._loop.call_at(self._played_until, resolve, played, None)
-        return played
+    def report_at(self, position: int) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.report_at`. The server reports every 20 ms as it is."""
+
+    def append(self, pcm: bytes) -> None:
+        """See :meth:`pipecat_lemonslice.rooms.Room.append`."""
+        self.appended += len(pcm) // SAMPLE_BYTES
+        for start in range(0, len(pcm), PACKET_BYTES):
+            self._enqueue(self._sound_header + pcm[start : start + PACKET_BYTES])
+
+    def clear(self) -> int:
+        """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
+        end = min(self.appended, self.played + round(UNREPORTED_SECONDS * self._rate))
+        dropped, self.appended = self.appended - end, end
+        if dropped:
+            self._enqueue(json.dumps({"type": "clear", "end": end}))
+        return dropped
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
@@ -135,6 +147,8 @@ class WebSocketRoom:
         await self._http.close()
 
     def _enqueue(self, data: str | bytes) -> None:
+        if self._lost:
+            return
         try:
             self._outgoing.put_nowait(data)
         except asyncio.QueueFull:
@@ -193,6 +207,11 @@ class WebSocketRoom:
                 self._inbox.put(ParticipantLeft(who, str(body.get("reason", ""))))
             case "app_message":
                 self._inbox.put(MessageReceived(str(body["sender"]), body["message"]))
+            case "played":
+                # A report that was under way while the end was moved may speak of more than there is now.
+                self.played = max(self.played, min(int(body["samples"]), self.appended))
+                if self.on_played:
+                    self.on_played(self.played)
             case _:
                 pass
 
@@ -201,8 +220,6 @@ class WebSocketRoom:
             return
         self._lost = RoomLost(reason)
         self._inbox.put(self._lost)
-        for played in list(self._unplayed):
-            fail(played, self._lost)
 
 
 async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOptions) -> tuple[UUID, list[Participant]]:

@@ -321,14 +321,15 @@ IN_THE_ROOM = (
         "the network goes silent",
         lambda target: target.go_silent(),
         ("ready", "speaking", "between", "ending"),
-        says=("not heard|no picture",),
+        says=("not heard|no picture|takes no more audio",),
         lasts=20.0,
         quiet=("ending",),
         **MUTE,
     ),
     room("the socket dies", lambda target: target.lose("the socket is gone"), FROM_JOINING, says=("socket is gone",)),
     room("writes never complete", _stall, silence=3.0 + SOON, says=("takes no more audio",)),
-    room("the room refuses writes", _refuse_writes, says=("refuses what it is given",)),
+    # At the end everything has been appended.
+    room("the room refuses writes", _refuse_writes, says=("refuses what it is given",), quiet=("ending",)),
     room("the room refuses messages", _refuse_messages, says=("takes no messages .*not joined",)),
 )
 

@@ -21,9 +21,9 @@ async def visit(native: Native, number: int) -> "weakref.ref[DailyRoom]":
     room = await DailyRoom.join(url, RoomOptions(24000, 24000))
     room.watch((await room.next_event()).participant)  # type: ignore[union-attr]
     room.send({"event": "response_started"})
-    await room.write(bytes(480))
-    for _ in range(2):
-        room.write(bytes(960))
+    room.append(bytes(480))
+    await until(lambda: room.played == 240)
+    room.append(bytes(9600))
     await room.close()
     avatar.leave()
     return weakref.ref(room)

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 
@@ -20,7 +21,7 @@ from pipecat_lemonslice.rooms import (
     VoiceReceived,
 )
 from tests.fidelity.installed import Native
-from tests.rooms.places import OWN, PLACES, RATE, SECRET, Actor, Place, Reader
+from tests.rooms.places import OWN, PLACES, RATE, SECRET, Actor, Place, Reader, SharedPlace
 from tests.support.stage import tone
 from tests.support.waiting import until
 
@@ -50,19 +51,15 @@ class Call:
         await until(lambda: actor.actor_id in [who.id for who in self.joined()])
         return actor
 
-    async def speak(self, pcm: bytes) -> list[float]:
-        """Write speech, two writes in flight; returns when each was done."""
-        done: list[float] = []
-        in_flight: list[asyncio.Future[None]] = []
-        for at in range(0, len(pcm), WRITE):
-            if len(in_flight) == 2:
-                await in_flight.pop(0)
-            played = self.room.write(pcm[at : at + WRITE])
-            played.add_done_callback(lambda _: done.append(time.monotonic()))
-            in_flight.append(played)
-        await asyncio.gather(*in_flight)
-        await asyncio.sleep(0)
-        return done
+    async def speak(self, pcm: bytes, size: int = WRITE) -> list[tuple[float, int]]:
+        """Append speech; returns when it was reported to have been played how far."""
+        played: list[tuple[float, int]] = []
+        self.room.on_played = lambda position: played.append((time.monotonic(), position))
+        end = self.room.appended + len(pcm) // 2
+        for at in range(0, len(pcm), size):
+            self.room.append(pcm[at : at + size])
+        await until(lambda: self.room.played == end)
+        return played
 
 
 @pytest.fixture(params=list(PLACES))
@@ -98,17 +95,49 @@ async def own_call(own_place: Place) -> AsyncIterator[Call]:
         yield call
 
 
-async def test_speech_is_done_when_it_has_been_played(call: Call) -> None:
-    """Writes complete in order, each after its own duration, and arrive whole."""
+@pytest.mark.parametrize("size", [WRITE, 482, 10**6], ids=["writes", "odd", "at once"])
+async def test_speech_is_played_at_its_own_pace(call: Call, size: int) -> None:
+    """However it is appended, it arrives whole, and the room tells how far it has been played."""
     avatar = await call.meet()
-    pcm = tone(0.5)
+    pcm = tone(0.507)
     started = time.monotonic()
-    done = await call.speak(pcm)
-    assert len(done) == 25
-    assert done == sorted(done)
-    assert 0.48 <= done[-1] - started < 1.5
+    played = await call.speak(pcm, size)
+    positions = [position for _, position in played]
+    assert positions == sorted(set(positions))
+    assert positions[-1] == call.room.appended == len(pcm) // 2
+    assert 0.48 <= played[-1][0] - started < 1.5
+    assert max(later - earlier for earlier, later in pairwise(positions)) <= RATE // 10
     await until(lambda: len(avatar.speech) >= len(pcm))
-    assert avatar.speech == pcm
+    assert avatar.speech[: len(pcm)] == pcm
+    assert not any(avatar.speech[len(pcm) :])
+    assert len(avatar.speech) - len(pcm) < WRITE
+
+
+async def test_a_position_that_matters_is_reported_at_once(call: Call) -> None:
+    """Within the write that it is in."""
+    await call.meet()
+    position = round(0.25 * RATE)
+    call.room.report_at(position)
+    played = [at for _, at in await call.speak(tone(0.5))]
+    assert any(position <= at <= position + WRITE // 2 for at in played)
+
+
+async def test_what_has_not_been_handed_over_can_be_dropped(call: Call) -> None:
+    """At most 40 ms play on, 160 ms where the loop itself has to hand over; what is appended afterwards follows."""
+    avatar = await call.meet()
+    call.room.append(tone(2.0))
+    await until(lambda: call.room.played >= RATE // 5)
+    played = call.room.played
+    dropped = call.room.clear()
+    assert call.room.appended == 2 * RATE - dropped
+    assert call.room.appended - played <= RATE * (0.16 if isinstance(call.place, SharedPlace) else 0.04) + WRITE
+    call.room.append(b"\x11\x11" * (RATE // 10))
+    end = call.room.appended
+    await until(lambda: call.room.played == end)
+    await until(lambda: avatar.speech.count(b"\x11\x11") >= RATE // 10)
+    before = avatar.speech[: avatar.speech.index(b"\x11\x11" * 10)]
+    assert before.rstrip(b"\0") in tone(2.0)
+    assert len(before) <= 2 * played + 12 * WRITE
 
 
 async def test_messages_keep_their_order_and_their_shape(call: Call) -> None:
@@ -119,7 +148,7 @@ async def test_messages_keep_their_order_and_their_shape(call: Call) -> None:
     for index, message in enumerate(sent):
         call.room.send(message)
         if index % 5 == 0:
-            await call.room.write(bytes(WRITE))
+            call.room.append(bytes(WRITE))
     await until(lambda: len(avatar.said_to) == 20)
     assert avatar.said_to == sent
 
@@ -221,15 +250,17 @@ async def test_an_avatar_that_comes_back_is_seen_again(own_call: Call) -> None:
     await until(lambda: bool(call.pictures()))
 
 
-async def test_a_lost_room_says_so_once_and_fails_what_was_not_played(call: Call) -> None:
-    """The loss is the last event; writes fail with RoomError then and later; messages go nowhere."""
+async def test_a_lost_room_says_so_once_and_reports_nothing_more(call: Call) -> None:
+    """The loss is the last event; what is appended is not played, and messages go nowhere."""
     await call.meet()
-    written = [call.room.write(bytes(WRITE * 10)) for _ in range(2)]
+    call.room.append(bytes(WRITE * 50))
     call.place.throw_out()
     await until(lambda: any(isinstance(event, RoomLost) for event in call.reader.events))
-    assert all(isinstance(result, RoomError) for result in await asyncio.gather(*written, return_exceptions=True))
-    with pytest.raises(RoomError):
-        await call.room.write(bytes(WRITE))
+    reports: list[int] = []
+    call.room.on_played = reports.append
+    call.room.append(bytes(WRITE))
+    await asyncio.sleep(0.1)
+    assert reports == []
     call.room.send({"event": "into the void"})
     call.room.watch(Participant("11111111-1111-4111-8111-111111111111", "LemonSlice"))
     assert isinstance(await call.room.next_event(), RoomLost)
@@ -240,15 +271,13 @@ async def test_closing_leaves_the_room_in_bounded_time_and_may_be_repeated(own_c
     """The bot is gone for the others when close returns; closing twice, and at once, changes nothing."""
     call = own_call
     await call.meet()
-    unplayed = call.room.write(bytes(WRITE))
+    call.room.append(bytes(WRITE))
     started = time.monotonic()
     await asyncio.gather(call.room.close(), call.room.close())
     await call.room.close()
     assert time.monotonic() - started < 2.0
     await until(lambda: "Pipecat" not in call.place.names())
     assert isinstance(await call.room.next_event(), RoomLost)
-    await asyncio.wait({unplayed}, timeout=1.0)
-    assert unplayed.done()
 
 
 async def test_what_was_sent_last_arrives_before_the_room_is_left(call: Call) -> None:

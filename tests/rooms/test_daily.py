@@ -9,7 +9,7 @@ from pipecat.utils.errors import ErrorCategory
 from pipecat_lemonslice.errors import ConfigurationError, RoomError
 from pipecat_lemonslice.rooms import Participant, ParticipantJoined, RoomLost, RoomOptions, open_room
 from pipecat_lemonslice.rooms._daily_call import join_error
-from pipecat_lemonslice.rooms._native import Crossing, SpeechSource
+from pipecat_lemonslice.rooms._native import Crossing
 from pipecat_lemonslice.rooms.daily import MAX_REFUSED_MESSAGES, DailyRoom
 from tests.fidelity.installed import URL, Native
 from tests.fidelity.rooms import AvatarPerson
@@ -86,7 +86,8 @@ async def test_a_failed_request_does_not_lose_the_room(native: Native) -> None:
     room = await DailyRoom.join(URL, OPTIONS)
     native.world.later(lambda: native.clients[0]._emit("on_error", "Error handling sendAppMessage: Signalling"))
     native.world.later(lambda: native.clients[0]._emit("on_error", "Something"))
-    await room.write(bytes(480))
+    room.append(bytes(480))
+    await until(lambda: room.played == 240)
     avatar = AvatarPerson(native.world, URL)
     avatar.arrive()
     assert isinstance(await asyncio.wait_for(room.next_event(), 2), ParticipantJoined)
@@ -98,14 +99,6 @@ async def test_a_rate_that_cannot_be_paced_is_refused(native: Native) -> None:
     with pytest.raises(ConfigurationError, match="22050"):
         await open_room(URL, RoomOptions(22050, 24000))
     assert native.clients == []
-
-
-async def test_a_write_that_would_not_be_paced_is_a_programming_error(native: Native) -> None:
-    """Anything but whole slices of 10 ms is refused."""
-    source = SpeechSource(24000)
-    with pytest.raises(ValueError, match="10 ms"):
-        source.write(bytes(482), lambda: None)
-    source.retire()
 
 
 def test_a_closed_loop_is_of_no_consequence_to_native_threads() -> None:

@@ -6,12 +6,12 @@ Faults are asked of the doubles: ``vendor.refuse(error)``, ``room.lose("…")``,
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipecat_lemonslice.api import ControlEvent, CreatedSession, OnRetry, SessionInfo, prepare_picture
-from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError, RoomError
+from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError
 from pipecat_lemonslice.rooms import (
     MessageReceived,
     Participant,
@@ -23,6 +23,7 @@ from pipecat_lemonslice.rooms import (
     VoiceReceived,
 )
 from pipecat_lemonslice.rooms.inbox import RoomInbox
+from pipecat_lemonslice.rooms.playout import WRITE_SECONDS, WRITES_IN_FLIGHT, PlayoutBuffer
 from tests.support.noise import mixed, noise
 
 AVATAR_ID = "11111111-1111-4111-8111-111111111111"
@@ -82,7 +83,10 @@ class MemoryRoom:
         self._loop = asyncio.get_running_loop()
         self._inbox = RoomInbox()
         self._played_until = 0.0
-        self._unplayed: set[asyncio.Future[None]] = set()
+        self.on_played: Callable[[int], None] | None = None
+        self._buffer = PlayoutBuffer(sample_rate)
+        self._in_flight = 0
+        self._lost = False
         self._voices: deque[asyncio.TimerHandle] = deque()
         self._ticker: asyncio.TimerHandle | None = None
         if track or noise_dbfs is not None:
@@ -93,26 +97,46 @@ class MemoryRoom:
 
     # What the service uses.
 
-    def write(self, pcm: bytes) -> "asyncio.Future[None]":
-        assert len(pcm) % (self.sample_rate // 100 * 2) == 0, "rooms take whole slices of 10 ms"
-        assert pcm, "an empty write"
+    @property
+    def appended(self) -> int:
+        return self._buffer.appended
+
+    @property
+    def played(self) -> int:
+        return self._buffer.played
+
+    def report_at(self, position: int) -> None:
+        self._buffer.report_at = position
+
+    def append(self, pcm: bytes) -> None:
+        assert pcm, "an empty append"
+        assert len(pcm) % 2 == 0, "half a sample"
         if self.write_error:
             raise self.write_error
-        now = self._loop.time()
-        self.written_seconds += len(pcm) / (2 * self.sample_rate)
-        if not self._forgetful:
-            self.log.append(Heard(now, pcm))
-        started = max(self._played_until, now)
-        self._played_until = started + len(pcm) / (2 * self.sample_rate)
-        played: asyncio.Future[None] = self._loop.create_future()
-        self._unplayed.add(played)
-        played.add_done_callback(self._unplayed.discard)
-        self._loop.call_at(self._played_until, self._finish, played)
-        self._writes += 1
-        if self._echo_every and self._writes % self._echo_every == 0:
-            self._voices.append(self._loop.call_at(self._played_until + self._latency, self._sound, pcm))
-        assert sum(not one.done() for one in self._unplayed) <= 2, "more than two writes in flight"
-        return played
+        if self._lost:
+            return
+        self._buffer.append(pcm)
+        self._hand_over(pad=False)
+        if not self._in_flight and self._buffer:
+            self._loop.call_later(WRITE_SECONDS, lambda: self._hand_over(pad=not self._in_flight))
+
+    def clear(self) -> int:
+        return self._buffer.clear()
+
+    def _hand_over(self, *, pad: bool) -> None:
+        while self._in_flight < WRITES_IN_FLIGHT and (write := self._buffer.take(idle=self._in_flight == 0, pad=pad)):
+            pcm, samples = write
+            now = self._loop.time()
+            self.written_seconds += len(pcm) / (2 * self.sample_rate)
+            if not self._forgetful:
+                self.log.append(Heard(now, pcm))
+            started = max(self._played_until, now)
+            self._played_until = started + len(pcm) / (2 * self.sample_rate)
+            self._in_flight += 1
+            self._loop.call_at(self._played_until, self._finish, samples)
+            self._writes += 1
+            if self._echo_every and self._writes % self._echo_every == 0:
+                self._voices.append(self._loop.call_at(self._played_until + self._latency, self._sound, pcm))
 
     def send(self, message: Mapping[str, Any]) -> None:
         if self._obedient and message["event"] == "interrupt":
@@ -175,11 +199,8 @@ class MemoryRoom:
         self.put(MessageReceived(sender, message))
 
     def lose(self, reason: str) -> None:
+        self._lost = True
         self.put(RoomLost(reason))
-        for played in list(self._unplayed):
-            if not played.done():
-                played.set_exception(RoomError(reason))
-                played.exception()
 
     @property
     def speech(self) -> bytes:
@@ -219,9 +240,14 @@ class MemoryRoom:
         self._noise_at = (self._noise_at + count) % (len(floor) - count)
         return mixed(pcm, floor[self._noise_at : self._noise_at + count])
 
-    def _finish(self, played: "asyncio.Future[None]") -> None:
-        if not played.done() and not self.frozen:
-            played.set_result(None)
+    def _finish(self, samples: int) -> None:
+        if self.frozen or self._lost:
+            return
+        self._in_flight -= 1
+        reported = self._buffer.has_played(samples)
+        self._hand_over(pad=not self._in_flight)
+        if self.on_played and reported:
+            self.on_played(self.played)
 
 
 @dataclass

@@ -19,7 +19,9 @@ async def main() -> None:
     room = DailyRoom(RoomOptions(24000, 24000))
     if sys.argv[1] == "second":
         pipecat()
-    await room.write(bytes(480))
+    room.append(bytes(480))
+    while room.played < 240:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
     await room.close()
 
 

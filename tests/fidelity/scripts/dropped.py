@@ -12,8 +12,7 @@ from pipecat_lemonslice.rooms.daily import DailyRoom
 
 async def speak_and_drop(*, close: bool) -> None:
     room = DailyRoom(RoomOptions(24000, 24000))
-    for _ in range(10):
-        room.write(bytes(960))
+    room.append(bytes(9600))
     if close:
         await room.close()
 

@@ -1,63 +1,105 @@
-"""Ten seconds of 20 ms writes, two in flight, on daily-python itself; prints what came of it as JSON."""
+"""The speech track of a Daily room on daily-python itself, unjoined; prints what came of it as JSON.
+
+The loop is blocked for 150 ms five times a second, asleep and computing in turn. Times are taken on the native thread.
+"""
 
 import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from itertools import accumulate, pairwise
+from typing import Any, cast
 
-from pipecat_lemonslice.rooms import RoomOptions
-from pipecat_lemonslice.rooms._native import SpeechSource
-from pipecat_lemonslice.rooms.daily import DailyRoom
+from pipecat_lemonslice.rooms._native import NativeTrack, initialize
 
-RATE, SECONDS = 24000, 10.0
-PCM = bytes(RATE // 50 * 2)
+RATE = 24000
 
 
-def longest_gap(played: list[float]) -> float:
-    """The longest silence between two writes, in seconds.
+class NativeThread:
+    """Stands where the way to the loop is, and stays on the native thread."""
 
-    A completion may be late because the machine is busy; only what all later ones are late by was silence.
-    """
-    late = [at - index * 0.020 for index, at in enumerate(played)]
-    shift = list(accumulate(reversed(late), min))[::-1]
-    return max(after - before for before, after in pairwise(shift))
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        function(*args)
 
 
-async def watch_loop(absences: list[float]) -> None:
-    """Note for how long the event loop was away: a machine that has no time for it proves nothing."""
+class Measured:
+    """A track, and when it was played how far."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[float, int]] = []
+        self.track = NativeTrack(RATE, cast("Any", NativeThread()), on_played=self._note, on_failed=sys.exit)
+
+    def _note(self) -> None:
+        self.reports.append((time.monotonic(), self.track.played))
+
+    async def played(self) -> None:
+        while self.track.played < self.track.appended:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    def longest_silence(self) -> float:
+        """The longest silence between two reports, in seconds.
+
+        A report may be late because the machine is busy; only what all later ones are late by was silence.
+        """
+        late = [at - position / RATE for at, position in self.reports]
+        shift = list(accumulate(reversed(late), min))[::-1]
+        return max(after - before for before, after in pairwise(shift))
+
+
+async def block_the_loop() -> None:
+    """Five times a second for 150 ms, as tools and image libraries do."""
+    asleep = False
     while True:
-        before = time.monotonic()
-        await asyncio.sleep(0.005)
-        absences.append(time.monotonic() - before - 0.005)
+        await asyncio.sleep(0.05)
+        asleep = not asleep
+        until = time.monotonic() + 0.15
+        if asleep:
+            time.sleep(0.15)  # noqa: ASYNC251
+        while time.monotonic() < until:
+            sum(range(1000))
 
 
 async def main() -> None:
-    played: list[float] = []
-    write = SpeechSource.write
+    initialize()
+    blocked = Measured()
+    begun = time.monotonic()
+    blocking = asyncio.create_task(block_the_loop())
+    blocked.track.append(bytes(5 * RATE * 2))
+    await blocked.played()
+    blocking.cancel()
 
-    def noted(self: SpeechSource, pcm: bytes, on_played: object) -> None:
-        def done() -> None:
-            played.append(time.monotonic())
-            on_played()  # type: ignore[operator]
+    short = Measured()
+    await asyncio.sleep(0.1)
+    first = time.monotonic()
+    short.track.append(bytes(960))
+    await short.played()
 
-        write(self, pcm, done)
+    tail = Measured()
+    for _ in range(3):
+        tail.track.append(bytes(round(0.169 * RATE) * 2))
+    await tail.played()
 
-    SpeechSource.write = noted  # type: ignore[method-assign]
-    room = DailyRoom(RoomOptions(RATE, RATE))  # not joined: a source paces all the same
-    absences: list[float] = []
-    watch = asyncio.create_task(watch_loop(absences))
-    started = time.monotonic()
-    in_flight = [room.write(PCM)]
-    for _ in range(round(SECONDS * 50) - 1):
-        in_flight.append(room.write(PCM))
-        await in_flight.pop(0)
-    await in_flight.pop()
-    result = {"total": played[-1] - started, "writes": len(played), "gap": longest_gap(played)}
-    result["starved"] = sum(absence for absence in absences if absence > 0.025)
-    sys.stdout.write(json.dumps(result))
-    watch.cancel()
-    await room.close()
+    cut = Measured()
+    cut.track.append(bytes(2 * RATE * 2))
+    await asyncio.sleep(0.5)
+    cut.track.clear()
+    left = cut.track.appended - cut.track.played
+    await cut.played()
+
+    json.dump(
+        {
+            "total": blocked.reports[-1][0] - begun,
+            "silence": blocked.longest_silence(),
+            "first": short.reports[0][0] - first,
+            "tail_silence": tail.longest_silence(),
+            "tail_played": tail.track.played / RATE,
+            "left": left / RATE,
+        },
+        sys.stdout,
+    )
+    for one in (blocked, short, tail, cut):
+        one.track.retire()
 
 
 asyncio.run(main())

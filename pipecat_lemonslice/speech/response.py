@@ -1,7 +1,7 @@
 """When a response is over: a pure state machine, without IO, clock or logging.
 
-Its law. A response starts with the first audio written after silence and ends exactly once. It never ends
-before its last byte has been played, nor while audio waits to be written. After the last byte it ends
+Its law. A response starts with the first audio appended after silence and ends exactly once. It never ends
+before its last byte has been played, nor while audio waits. After the last byte it ends
 
 - at once, when an explicit end has been reached behind that byte and the LLM's response is closed;
 - after ``done_timeout``, when the LLM's response is closed (or there never was one);
@@ -39,8 +39,8 @@ class DoneReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class AudioWritten:
-    """Audio has been handed over, to be played behind what was handed over before.
+class AudioAppended:
+    """Audio is appended to what is being played.
 
     Parameters:
         seconds: Its duration.
@@ -51,7 +51,7 @@ class AudioWritten:
 
 @dataclass(frozen=True, slots=True)
 class BacklogChanged:
-    """Whether audio waits to be written, or has been written and is not known to have been played.
+    """Whether audio waits to be appended, or has been appended and is not known to have been played.
 
     Parameters:
         waiting: True while there is any.
@@ -62,12 +62,12 @@ class BacklogChanged:
 
 @dataclass(frozen=True, slots=True)
 class AllPlayed:
-    """The room reports that the last byte written has just been played; nothing waits behind it."""
+    """The room reports that the last byte appended has just been played; nothing waits behind it."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopReached:
-    """An explicit end of speech (``TTSStoppedFrame``) has been reached in the queue."""
+    """All audio in front of an explicit end (``TTSStoppedFrame``) has been played, and there is none behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,12 @@ class Interrupted:
     Parameters:
         keeps_playing: True if what plays now may not be interrupted; the response goes on with it.
         plays_on: Seconds of audio that cannot be taken back any more.
+        dropped: Seconds of audio that were appended and will not be played.
     """
 
     keeps_playing: bool = False
     plays_on: float = 0.0
+    dropped: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,11 @@ class Aborted:
 
     Parameters:
         reason: ``AVATAR_LOST`` or ``ENDED``.
+        dropped: Seconds of audio that were appended and will not be played there.
     """
 
     reason: DoneReason
+    dropped: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,15 @@ class TimePassed:
 
 
 Fact = (
-    AudioWritten | BacklogChanged | AllPlayed | StopReached | LLMOpened | LLMClosed | Interrupted | Aborted | TimePassed
+    AudioAppended
+    | BacklogChanged
+    | AllPlayed
+    | StopReached
+    | LLMOpened
+    | LLMClosed
+    | Interrupted
+    | Aborted
+    | TimePassed
 )
 
 
@@ -132,7 +144,7 @@ class ResponseDone:
     Parameters:
         id: Its number.
         reason: Why.
-        audio_seconds: Duration of the audio written in it.
+        audio_seconds: Duration of the audio played in it.
     """
 
     id: int
@@ -180,7 +192,7 @@ class ResponseTracker:
 
     @property
     def played_until(self) -> float:
-        """When the last byte written so far has been played, or was."""
+        """When the last byte appended so far has been played, or was."""
         return self._played_until
 
     @property
@@ -204,8 +216,8 @@ class ResponseTracker:
 
     def _apply(self, fact: Fact, now: float) -> tuple[Decision, ...]:
         match fact:
-            case AudioWritten(seconds):
-                return self._write(seconds, now)
+            case AudioAppended(seconds):
+                return self._append(seconds, now)
             case BacklogChanged(waiting):
                 self._waiting = waiting
             case AllPlayed():
@@ -216,16 +228,18 @@ class ResponseTracker:
                 self._llm_open = True
             case LLMClosed():
                 self._llm_open = False
-            case Interrupted(keeps_playing, plays_on):
+            case Interrupted(keeps_playing, plays_on, dropped):
                 self._llm_open = False
-                return () if keeps_playing else self._cut(DoneReason.INTERRUPTED, now + plays_on)
-            case Aborted(reason):
-                return self._cut(reason, now)
+                if not keeps_playing:
+                    return self._cut(DoneReason.INTERRUPTED, now + plays_on, dropped)
+                self._seconds = max(0.0, self._seconds - dropped)
+            case Aborted(reason, dropped):
+                return self._cut(reason, now, dropped)
             case TimePassed():
                 pass
         return ()
 
-    def _write(self, seconds: float, now: float) -> tuple[Decision, ...]:
+    def _append(self, seconds: float, now: float) -> tuple[Decision, ...]:
         self._played_until = max(self._played_until, now) + seconds
         self._stop_reached = False
         if self._state is _State.SPEAKING:
@@ -243,8 +257,9 @@ class ResponseTracker:
             return 0.0, DoneReason.STOPPED
         return self._done_timeout, DoneReason.RESPONSE_DONE_TIMEOUT
 
-    def _cut(self, reason: DoneReason, audible_until: float) -> tuple[Decision, ...]:
+    def _cut(self, reason: DoneReason, audible_until: float, dropped: float) -> tuple[Decision, ...]:
         self._played_until = min(self._played_until, audible_until)
+        self._seconds = max(0.0, self._seconds - dropped)
         return self._finish(reason)
 
     def _settle(self, now: float) -> tuple[Decision, ...]:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipecat_lemonslice.response import (
+from pipecat_lemonslice.speech.response import (
     Aborted,
     AllPlayed,
-    AudioWritten,
+    AudioAppended,
     BacklogChanged,
     Decision,
     DoneReason,
@@ -54,7 +54,7 @@ class Run:
 
 def test_starts_with_the_first_audio_once() -> None:
     """The first audio after silence starts a response; more audio does not."""
-    run = Run().at(1.0, AudioWritten(0.25)).at(1.25, AudioWritten(0.25))
+    run = Run().at(1.0, AudioAppended(0.25)).at(1.25, AudioAppended(0.25))
     assert run.starts == [1.0]
     assert run.ends == []
 
@@ -68,39 +68,39 @@ def test_nothing_but_audio_starts_a_response() -> None:
 
 def test_ends_after_silence_counted_from_the_last_byte_played() -> None:
     """Ten seconds that arrive in one moment last ten seconds, then the timeout."""
-    run = Run().at(1.0, AudioWritten(10.0)).at(100.0)
+    run = Run().at(1.0, AudioAppended(10.0)).at(100.0)
     assert run.ends == [(11.5, "response_done_timeout")]
 
 
 def test_arrival_time_does_not_count() -> None:
     """Audio that is written while earlier audio still plays is played behind it."""
-    run = Run().at(0.0, AudioWritten(1.0)).at(0.25, AudioWritten(1.0)).at(9.0)
+    run = Run().at(0.0, AudioAppended(1.0)).at(0.25, AudioAppended(1.0)).at(9.0)
     assert run.ends == [(2.5, "response_done_timeout")]
 
 
 def test_a_pause_shorter_than_the_timeout_is_bridged() -> None:
     """Audio that comes within the timeout goes on with the same response."""
-    run = Run().at(0.0, AudioWritten(1.0)).at(1.25, AudioWritten(1.0)).at(9.0)
+    run = Run().at(0.0, AudioAppended(1.0)).at(1.25, AudioAppended(1.0)).at(9.0)
     assert run.starts == [0.0]
     assert run.ends == [(2.75, "response_done_timeout")]
 
 
 def test_audio_after_the_end_is_a_new_response() -> None:
     """A response that ended too early and goes on is a new one."""
-    run = Run().at(0.0, AudioWritten(1.0)).at(2.0, AudioWritten(1.0)).at(9.0)
+    run = Run().at(0.0, AudioAppended(1.0)).at(2.0, AudioAppended(1.0)).at(9.0)
     assert run.starts == [0.0, 2.0]
     assert [decision.id for _, decision in run.decided] == [1, 1, 2, 2]
 
 
 def test_a_stop_ends_it_when_the_last_byte_has_been_played() -> None:
     """An explicit end behind the last byte ends the response with that byte, not before."""
-    run = Run().at(0.0, AudioWritten(1.0), StopReached()).at(9.0)
+    run = Run().at(0.0, AudioAppended(1.0), StopReached()).at(9.0)
     assert run.ends == [(1.0, "stopped")]
 
 
 def test_a_late_stop_ends_it_there_and_then() -> None:
     """A stop that comes after the last byte was played ends the response at once."""
-    run = Run().at(0.0, AudioWritten(1.0)).at(1.25, StopReached())
+    run = Run().at(0.0, AudioAppended(1.0)).at(1.25, StopReached())
     assert run.ends == [(1.25, "stopped")]
 
 
@@ -109,7 +109,7 @@ def test_stop_and_llm_end_count_in_either_order(order: str) -> None:
     """The end of the LLM's response and of the speech end it together, whichever comes last."""
     facts: list[Fact] = [StopReached(), LLMClosed()]
     first, last = facts if order == "stop first" else reversed(facts)
-    run = Run().at(0.0, LLMOpened(), AudioWritten(1.0)).at(0.5, first).at(1.25, last)
+    run = Run().at(0.0, LLMOpened(), AudioAppended(1.0)).at(0.5, first).at(1.25, last)
     assert run.ends == [(1.25, "stopped")]
 
 
@@ -117,7 +117,7 @@ def test_a_stop_per_sentence_does_not_end_an_answer() -> None:
     """While the LLM is writing, stops after each sentence end nothing."""
     run = Run().at(0.0, LLMOpened())
     for start in (0.0, 2.0, 4.0):
-        run.at(start, AudioWritten(1.0)).at(start + 0.5, StopReached())
+        run.at(start, AudioAppended(1.0)).at(start + 0.5, StopReached())
     run.at(5.25, LLMClosed())
     assert run.starts == [0.0]
     assert run.ends == [(5.25, "stopped")]
@@ -125,86 +125,86 @@ def test_a_stop_per_sentence_does_not_end_an_answer() -> None:
 
 def test_an_open_llm_holds_it_at_most_so_long() -> None:
     """An LLM response that never ends holds a response open for the hold timeout, no longer."""
-    run = Run().at(0.0, LLMOpened(), AudioWritten(1.0)).at(9.0)
+    run = Run().at(0.0, LLMOpened(), AudioAppended(1.0)).at(9.0)
     assert run.ends == [(4.0, "response_hold_timeout")]
 
 
 def test_a_hold_shorter_than_the_timeout_counts_as_the_timeout() -> None:
     """Holding never ends a response earlier than not holding would."""
-    run = Run(done=0.5, hold=0.25).at(0.0, LLMOpened(), AudioWritten(1.0)).at(9.0)
+    run = Run(done=0.5, hold=0.25).at(0.0, LLMOpened(), AudioAppended(1.0)).at(9.0)
     assert run.ends == [(1.5, "response_hold_timeout")]
 
 
 def test_an_llm_that_ends_late_ends_it_at_once_if_it_is_due() -> None:
     """If the timeout has passed when the LLM closes, the response ends then."""
-    run = Run().at(0.0, LLMOpened(), AudioWritten(1.0)).at(2.0, LLMClosed())
+    run = Run().at(0.0, LLMOpened(), AudioAppended(1.0)).at(2.0, LLMClosed())
     assert run.ends == [(2.0, "response_done_timeout")]
 
 
 def test_a_stop_with_audio_behind_it_is_no_end() -> None:
     """A stop between two utterances does not end the response that goes on."""
-    run = Run().at(0.0, AudioWritten(1.0), StopReached(), BacklogChanged(True)).at(1.0, AudioWritten(1.0))
+    run = Run().at(0.0, AudioAppended(1.0), StopReached(), BacklogChanged(True)).at(1.0, AudioAppended(1.0))
     run.at(1.0, BacklogChanged(False)).at(9.0)
     assert run.ends == [(2.5, "response_done_timeout")]
 
 
 def test_audio_that_waits_keeps_it_open() -> None:
     """A response does not end while audio waits to be written, however late the writer is."""
-    run = Run().at(0.0, AudioWritten(1.0), BacklogChanged(True)).at(9.0)
+    run = Run().at(0.0, AudioAppended(1.0), BacklogChanged(True)).at(9.0)
     assert run.ends == []
     assert run.at(9.25, BacklogChanged(False)).ends == [(9.25, "response_done_timeout")]
 
 
 def test_a_room_that_plays_late_moves_the_end() -> None:
     """When the room says that all has been played, the timeout counts from there."""
-    run = Run().at(0.0, AudioWritten(1.0), BacklogChanged(True)).at(1.25, AllPlayed()).at(9.0)
+    run = Run().at(0.0, AudioAppended(1.0), BacklogChanged(True)).at(1.25, AllPlayed()).at(9.0)
     assert run.ends == [(1.75, "response_done_timeout")]
 
 
 def test_an_interruption_ends_it_there_and_then() -> None:
     """What was written does not play on for the tracker, and does not delay the next response."""
-    run = Run().at(0.0, AudioWritten(10.0)).at(1.0, Interrupted(plays_on=0.25))
+    run = Run().at(0.0, AudioAppended(10.0)).at(1.0, Interrupted(plays_on=0.25))
     assert run.ends == [(1.0, "interrupted")]
-    run.at(2.0, AudioWritten(1.0)).at(9.0)
+    run.at(2.0, AudioAppended(1.0)).at(9.0)
     assert run.ends[-1] == (3.5, "response_done_timeout")
 
 
 def test_an_interruption_closes_the_llm() -> None:
     """An interrupted LLM response holds nothing open any more."""
-    run = Run().at(0.0, LLMOpened(), Interrupted(), AudioWritten(1.0)).at(9.0)
+    run = Run().at(0.0, LLMOpened(), Interrupted(), AudioAppended(1.0)).at(9.0)
     assert run.ends == [(1.5, "response_done_timeout")]
 
 
 def test_what_may_not_be_interrupted_goes_on() -> None:
     """An interruption that spares what plays does not end the response."""
-    run = Run().at(0.0, AudioWritten(1.0)).at(0.5, Interrupted(keeps_playing=True)).at(9.0)
+    run = Run().at(0.0, AudioAppended(1.0)).at(0.5, Interrupted(keeps_playing=True)).at(9.0)
     assert run.ends == [(1.5, "response_done_timeout")]
 
 
 def test_losing_the_avatar_ends_it() -> None:
     """The response ends at once when the way to the listener is gone."""
-    run = Run().at(0.0, AudioWritten(5.0)).at(1.0, Aborted(DoneReason.AVATAR_LOST)).at(9.0)
+    run = Run().at(0.0, AudioAppended(5.0)).at(1.0, Aborted(DoneReason.AVATAR_LOST)).at(9.0)
     assert run.ends == [(1.0, "avatar_lost")]
 
 
 def test_a_late_timer_changes_nothing() -> None:
     """A deadline that has passed is settled before the next fact, which then begins something new."""
     tracker = ResponseTracker(done_timeout=0.5, hold_timeout=3.0)
-    tracker.handle(AudioWritten(1.0), 0.0)
-    late = tracker.handle(AudioWritten(1.0), 4.0)
+    tracker.handle(AudioAppended(1.0), 0.0)
+    late = tracker.handle(AudioAppended(1.0), 4.0)
     assert [type(decision) for decision in late] == [ResponseDone, ResponseStarted]
 
 
 def test_new_timeouts_apply_to_the_response_under_way() -> None:
     """Changing the timeouts moves the deadline that is pending."""
-    run = Run().at(0.0, AudioWritten(1.0))
+    run = Run().at(0.0, AudioAppended(1.0))
     run.tracker.configure(done_timeout=2.0, hold_timeout=3.0)
     assert run.at(9.0).ends == [(3.0, "response_done_timeout")]
 
 
 def test_audio_seconds_add_up() -> None:
     """The end tells how much audio the response had."""
-    run = Run().at(0.0, AudioWritten(1.25)).at(1.0, AudioWritten(0.5)).at(9.0)
+    run = Run().at(0.0, AudioAppended(1.25)).at(1.0, AudioAppended(0.5)).at(9.0)
     done = run.decided[-1][1]
     assert isinstance(done, ResponseDone)
     assert done.audio_seconds == 1.75
@@ -214,7 +214,7 @@ def test_audio_seconds_add_up() -> None:
 
 EIGHTHS = st.integers(min_value=0, max_value=24).map(lambda n: n / 8)
 FACTS = st.one_of(
-    st.integers(min_value=1, max_value=40).map(lambda n: AudioWritten(n / 8)),
+    st.integers(min_value=1, max_value=40).map(lambda n: AudioAppended(n / 8)),
     st.sampled_from([LLMOpened(), LLMClosed(), StopReached(), TimePassed()]),
     st.booleans().map(BacklogChanged),
     st.builds(Interrupted, st.booleans(), EIGHTHS),
@@ -240,7 +240,7 @@ class Model:
 
     def note(self, fact: Fact, now: float) -> None:
         match fact:
-            case AudioWritten(seconds):
+            case AudioAppended(seconds):
                 self.played_until = max(self.played_until, now) + seconds
                 self.speaking, self.stop = True, False
             case BacklogChanged(waiting):
@@ -295,7 +295,7 @@ def test_every_start_has_one_finish_and_none_is_early_or_late(
             match decision:
                 case ResponseStarted(id=started):
                     assert not open_id, "started inside a response"
-                    assert isinstance(fact, AudioWritten)
+                    assert isinstance(fact, AudioAppended)
                     open_id = started
                 case ResponseDone(id=ended, reason=reason):
                     assert ended == open_id, "finished what had not started"

@@ -1,6 +1,6 @@
-"""TTS contexts: which may still be heard, and when the words that are timed within them are due.
+"""TTS contexts: which of them were interrupted, and when the words that are timed within them are due.
 
-Pure: times and positions are arguments.
+Pure: times are arguments. A word is due when the audio of its context has been played as far as the word's place in it.
 """
 
 from collections.abc import Collection
@@ -12,7 +12,9 @@ from pipecat.frames.frames import (
     AggregatedTextFrame,
     AggregatedTextProgressFrame,
     Frame,
+    LLMFullResponseEndFrame,
     TTSAudioRawFrame,
+    TTSStoppedFrame,
     TTSTextFrame,
 )
 
@@ -24,8 +26,8 @@ MAX_WAITING_WORDS = 10_000
 """Words that wait for their audio. Further ones keep their place among the other frames instead, as if untimed."""
 
 
-class ContextGate:
-    """Knows which TTS audio belongs to something that was interrupted.
+class InterruptedContexts:
+    """Knows which TTS audio belongs to speech that was interrupted.
 
     Labelled audio is judged by its context id. Audio without one can only be told apart where the source announces
     its utterances: then, after an interruption, it waits for the next announcement.
@@ -58,7 +60,7 @@ class ContextGate:
         return context_id not in self._dead
 
     def interrupt(self, spared: Collection[str | None]) -> None:
-        """Close the gate for everything said so far.
+        """Refuse everything said so far from now on.
 
         Args:
             spared: Contexts with audio that may not be interrupted.
@@ -80,7 +82,7 @@ class _Progress:
     begun_ns: int
     """From when the TTS counts the times of its words."""
     spoken: float = 0.0
-    """Seconds of it on their way to a listener."""
+    """Seconds of it that have been played to the avatar, or passed on as TTS audio."""
     late_ns: int | None = None
     """By how much it is heard later than its TTS believes; None while the avatar speaks it, or nobody yet."""
 
@@ -92,8 +94,8 @@ class _TimedFrame:
     frame: Frame = field(compare=False)
 
 
-class WordClock:
-    """Releases frames that carry a presentation time when the audio that they belong to has been written.
+class WordTimer:
+    """Releases frames that carry a presentation time when the audio that they belong to has been played.
 
     A TTS stamps the words of a context from the arrival of its first audio on, or from its own last word if that is
     later. That is turned into a position within the context, so that speech that waited, or is spoken late, takes its
@@ -109,6 +111,16 @@ class WordClock:
         self._arrivals = 0
         self._last_word_ns = 0
         self._last_kept_word_ns = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any frame waits for its audio."""
+        return bool(self._waiting)
+
+    def remaining(self, context_id: str | None) -> float | None:
+        """Return how many seconds of a context have to be played until its next word is due; None if none waits."""
+        waiting, progress = self._waiting.get(context_id or ""), self._contexts.get(context_id or "")
+        return max(0.0, waiting[0].position - progress.spoken) if waiting and progress else None
 
     def arrived(self, frame: TTSAudioRawFrame | TTSTextFrame, now_ns: int) -> None:
         """Take note of audio or a word, when it comes.
@@ -127,7 +139,7 @@ class WordClock:
             self._last_kept_word_ns = self._last_kept_word_ns if frame.interruptible else frame.pts
 
     def late_ns(self, context_id: str | None) -> int:
-        """Return by how many nanoseconds a context that is heard as plain voice is later than its TTS believes."""
+        """Return by how many nanoseconds a context that is heard as TTS audio is later than its TTS believes."""
         progress = self._contexts.get(context_id or "")
         return (progress.late_ns or 0) if progress else 0
 
@@ -156,7 +168,7 @@ class WordClock:
         return True
 
     def due(self) -> list[Frame]:
-        """Return the frames whose audio has been written."""
+        """Return the frames whose audio has been played."""
         moved, self._moved = self._moved, set()
         taken: list[_TimedFrame] = []
         for context_id in moved:
@@ -167,20 +179,30 @@ class WordClock:
                 self._waiting.pop(context_id, None)
         return self._taken(taken)
 
-    def written(self, context_id: str | None, seconds: float) -> None:
-        """Take note of audio written to the avatar."""
+    def due_before(self, frame: Frame) -> list[Frame]:
+        """Return the frames that must not come later than this one."""
+        match frame:
+            case TTSStoppedFrame():
+                return self.finish(frame.context_id)
+            case LLMFullResponseEndFrame():
+                return self.overdue()
+            case _:
+                return []
+
+    def played(self, context_id: str | None, seconds: float) -> None:
+        """Take note of audio that was played to the avatar."""
         if progress := self._contexts.get(context_id or ""):
             progress.spoken += seconds
             progress.late_ns = None
             self._moved.add(context_id or "")
 
     def taken_back(self, context_id: str | None, seconds: float) -> None:
-        """Take note that so much of what was written, of this context or just before it, will be heard once more."""
+        """Take note that so much of what was played of this context will be heard once more."""
         if progress := self._contexts.get(context_id or ""):
             progress.spoken -= seconds
 
     def voiced(self, context_id: str | None, seconds: float, heard_from_ns: int) -> list[Frame]:
-        """Take note of audio that goes on as plain voice.
+        """Take note of audio that is passed on as TTS audio, to be heard without the avatar.
 
         Args:
             context_id: Its context.
@@ -210,6 +232,13 @@ class WordClock:
         """Return what still waits of a context, or of all of them for None."""
         contexts = list(self._waiting) if context_id is None else [context_id]
         return self._taken([timed for each in contexts for timed in self._waiting.pop(each, [])])
+
+    def restamp(self, frame: Frame, *, avatar: bool) -> None:
+        """Words of speech that waited are late by as much; at the avatar's pace they need no time of their own."""
+        if avatar:
+            frame.pts = None
+        elif frame.pts:
+            frame.pts += self.late_ns(getattr(frame, "context_id", None))
 
     def interrupt(self) -> None:
         """Drop what waits and may be dropped. The TTS counts its next words from what it keeps."""

@@ -3,7 +3,7 @@
 import pytest
 from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
 
-from pipecat_lemonslice.contexts import MAX_CONTEXTS, MAX_WAITING_WORDS, ContextGate, WordClock
+from pipecat_lemonslice.speech.words import MAX_CONTEXTS, MAX_WAITING_WORDS, InterruptedContexts, WordTimer
 
 SECOND = 1_000_000_000
 
@@ -27,14 +27,14 @@ def texts(frames: list) -> list[str]:
 
 def test_what_was_never_interrupted_is_admitted() -> None:
     """Any context, and none at all, may be heard."""
-    gate = ContextGate()
+    gate = InterruptedContexts()
     assert gate.admits("a")
     assert gate.admits(None)
 
 
 def test_an_interruption_closes_the_gate_for_what_was_alive() -> None:
     """Contexts seen or announced before are dead; new ones live; the spared live on."""
-    gate = ContextGate()
+    gate = InterruptedContexts()
     gate.announce("announced")
     gate.admits("heard")
     gate.admits("kept")
@@ -44,7 +44,7 @@ def test_an_interruption_closes_the_gate_for_what_was_alive() -> None:
 
 def test_announcing_a_dead_context_does_not_revive_it() -> None:
     """A late TTSStartedFrame of an interrupted context changes nothing."""
-    gate = ContextGate()
+    gate = InterruptedContexts()
     gate.admits("a")
     gate.interrupt(set())
     gate.announce("a")
@@ -53,7 +53,7 @@ def test_announcing_a_dead_context_does_not_revive_it() -> None:
 
 def test_unlabelled_audio_waits_for_an_announcement_only_where_there_are_any() -> None:
     """Without announcements nothing can be told apart, so all is heard; with them, the next one opens."""
-    silent_source, announcing = ContextGate(), ContextGate()
+    silent_source, announcing = InterruptedContexts(), InterruptedContexts()
     silent_source.announce(None, by_tts=False)
     silent_source.interrupt(set())
     assert silent_source.admits(None)
@@ -66,7 +66,7 @@ def test_unlabelled_audio_waits_for_an_announcement_only_where_there_are_any() -
 
 def test_the_gate_remembers_a_bounded_number_of_contexts() -> None:
     """The oldest are forgotten first, dead or alive."""
-    gate = ContextGate()
+    gate = InterruptedContexts()
     for number in range(3 * MAX_CONTEXTS):
         gate.admits(str(number))
         gate.interrupt(set())
@@ -79,8 +79,8 @@ def test_the_gate_remembers_a_bounded_number_of_contexts() -> None:
 # The words.
 
 
-def clock_with_audio(now: float = 100.0) -> WordClock:
-    clock = WordClock()
+def clock_with_audio(now: float = 100.0) -> WordTimer:
+    clock = WordTimer()
     clock.arrived(audio(), round(now * SECOND))
     return clock
 
@@ -89,11 +89,11 @@ def test_words_are_due_when_their_audio_has_been_written() -> None:
     """A word at half a second is due once half a second of its context has been written, not with time."""
     clock = clock_with_audio()
     assert clock.hold(word("x", 100.5))
-    clock.written("a", 0.49)
+    clock.played("a", 0.49)
     assert clock.due() == []
-    clock.written("b", 5.0)
+    clock.played("b", 5.0)
     assert clock.due() == []
-    clock.written("a", 0.02)
+    clock.played("a", 0.02)
     assert texts(clock.due()) == ["x"]
     assert clock.due() == []
 
@@ -103,7 +103,7 @@ def test_the_first_word_is_due_with_the_first_audio() -> None:
     clock = clock_with_audio()
     clock.hold(word("x", 100.0))
     assert clock.due() == []
-    clock.written("a", 0.02)
+    clock.played("a", 0.02)
     assert texts(clock.due()) == ["x"]
 
 
@@ -118,14 +118,14 @@ def test_what_cannot_be_timed_is_not_held(frame: TTSTextFrame) -> None:
 
 def test_words_that_come_before_their_audio_are_counted_from_then() -> None:
     """The TTS may push words that it had kept before the first audio; they belong to the same beginning."""
-    clock = WordClock()
+    clock = WordTimer()
     for frame in (word("x", 100.0), word("y", 100.5)):
         clock.arrived(frame, 100 * SECOND)
         assert clock.hold(frame)
     clock.arrived(audio(), 100 * SECOND)
-    clock.written("a", 0.02)
+    clock.played("a", 0.02)
     assert texts(clock.due()) == ["x"]
-    clock.written("a", 0.5)
+    clock.played("a", 0.5)
     assert texts(clock.due()) == ["y"]
 
 
@@ -137,7 +137,7 @@ def test_the_next_context_counts_from_the_last_word() -> None:
     late = word("y", 104.5, "b")
     clock.arrived(late, 101 * SECOND)
     clock.hold(late)
-    clock.written("b", 0.5)
+    clock.played("b", 0.5)
     assert texts(clock.due()) == ["y"]
 
 
@@ -149,9 +149,9 @@ def test_after_an_interruption_words_are_counted_from_now_on() -> None:
         clock.interrupt()
         clock.arrived(audio("b"), 101 * SECOND)
         clock.hold(word("y", begun + 0.5, "b"))
-        clock.written("b", 0.49)
+        clock.played("b", 0.49)
         assert clock.due() == []
-        clock.written("b", 0.02)
+        clock.played("b", 0.02)
         assert texts(clock.due()) == ["y"]
 
 
@@ -180,7 +180,7 @@ def test_overdue_is_what_waits_of_contexts_that_were_begun() -> None:
     clock.arrived(audio("b"), 100 * SECOND)
     clock.hold(word("x", 109.0))
     clock.hold(word("y", 109.0, "b"))
-    clock.written("a", 1.0)
+    clock.played("a", 1.0)
     assert texts(clock.overdue()) == ["x"]
 
 
@@ -193,7 +193,7 @@ def test_words_of_the_plain_voice_are_stamped_by_how_late_it_is() -> None:
     assert clock.voiced("a", 1.0, 120 * SECOND) == []
     assert clock.late_ns("a") == 8 * SECOND
     assert not clock.hold(word("y", 101.0))
-    clock.written("a", 1.0)
+    clock.played("a", 1.0)
     assert clock.late_ns("a") == 0
     clock.hold(word("z", 103.5))
     frames = clock.voiced("a", 1.0, 110 * SECOND)
@@ -204,7 +204,7 @@ def test_words_of_speech_that_is_heard_once_more_come_with_it() -> None:
     """What is taken back counts as not spoken, also where some of it belongs to the context before."""
     clock = clock_with_audio()
     clock.hold(word("x", 101.5))
-    clock.written("a", 1.0)
+    clock.played("a", 1.0)
     clock.taken_back("a", 1.25)
     clock.taken_back("unheard of", 1.0)
     frames = clock.voiced("a", 2.0, 104 * SECOND)
