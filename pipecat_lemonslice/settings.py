@@ -1,9 +1,9 @@
 """The service's settings: what can change while it runs, and what they make of a session request."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 from pipecat.services.settings import ServiceSettings
 from pipecat.utils.types import NOT_GIVEN, NotGiven
@@ -164,22 +164,29 @@ def timeouts(settings: ServiceSettings) -> Timeouts:
     )
 
 
-@dataclass(frozen=True)
-class SessionConfig:
-    """What a session is asked for, apart from the settings. Fields as in ``LemonSliceVideoService``."""
+Fallback = Literal["voice", "silent", "fatal"]
 
-    agent_id: str | None
-    agent_image_url: str | None = field(repr=False)
-    agent_image: PictureSource | None = field(repr=False)
-    idle_timeout: int
-    model: str | None
-    aspect_ratio: str | None
-    audio_sample_rate: int
-    daily_room_url: str | None = field(repr=False)
-    daily_token: str | None = field(repr=False)
-    recording: Mapping[str, Any] | None = field(repr=False)
-    extra: Mapping[str, Any] | None = field(repr=False)
-    session_response_done_timeout: float | None
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All that the constructor of the service was given and that cannot change. Fields as there."""
+
+    agent_id: str | None = None
+    agent_image_url: str | None = field(default=None, repr=False)
+    agent_image: PictureSource | None = field(default=None, repr=False)
+    idle_timeout: int = 60
+    model: str | None = None
+    aspect_ratio: str | None = None
+    audio_sample_rate: int = 24000
+    daily_room_url: str | None = field(default=None, repr=False)
+    daily_token: str | None = field(default=None, repr=False)
+    bot_token: str | None = field(default=None, repr=False)
+    avatar_name: str = "LemonSlice"
+    recording: Mapping[str, Any] | None = field(default=None, repr=False)
+    extra: Mapping[str, Any] | None = field(default=None, repr=False)
+    fallback: Fallback = "voice"
+    keep_alive: bool = True
+    session_response_done_timeout: float | None = None
 
     def request(self, settings: ServiceSettings, room: DailyProperties | None = None) -> CreateSessionRequest:
         """Return the request for a session.
@@ -216,28 +223,13 @@ class SessionConfig:
         Raises:
             ConfigurationError: Names the field and the remedy.
         """
+        self._check_types()
         given = settings.given_fields()
         own = (self.agent_id, self.agent_image_url, self.agent_image)
         pictures = (given["agent_image_url"], given["agent_image"])
         if sum(source is not None for source in (*own, *pictures)) > 1:
             raise ConfigurationError(
                 "agent_id, agent_image_url, agent_image: exactly one must be given, here or in settings"
-            )
-        if self.recording is not None and not isinstance(self.recording, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(
-                "recording must be a mapping of enable_recording and recordings_bucket, "
-                f"not of type {type(self.recording).__name__}."
-            )
-        if unknown := sorted(map(str, (self.recording or {}).keys() - {"enable_recording", "recordings_bucket"})):
-            raise ConfigurationError(
-                f"recording: {', '.join(unknown)} does not belong there; enable_recording and recordings_bucket do."
-            )
-        if self.session_response_done_timeout is not None and not (
-            _is_duration(self.session_response_done_timeout) and self.session_response_done_timeout > 0
-        ):
-            raise ConfigurationError(
-                "session_response_done_timeout must be a number of seconds above 0, or left out; "
-                f"not {self.session_response_done_timeout!r}."
             )
         self.request(settings)
         if self.audio_sample_rate % 100:
@@ -248,6 +240,35 @@ class SessionConfig:
         for picture in (self.agent_image, given["agent_image"]):
             if picture is not None:
                 check_picture(picture)
+
+    def _check_types(self) -> None:
+        """Refuse what the request would not: fields that are not part of it, and those that it knows by other names."""
+        given: dict[str, object] = vars(self)
+        if self.fallback not in ("voice", "silent", "fatal"):
+            raise ConfigurationError(f"fallback must be 'voice', 'silent' or 'fatal', not {self.fallback!r}")
+        if not isinstance(given["keep_alive"], bool):
+            raise ConfigurationError(
+                f"keep_alive must be True or False, not of type {type(given['keep_alive']).__name__}"
+            )
+        if not isinstance(given["avatar_name"], str) or not self.avatar_name.strip():
+            raise ConfigurationError("avatar_name must be the user name with which the avatar joins")
+        if self.bot_token is not None and (not isinstance(given["bot_token"], str) or not self.bot_token):
+            raise ConfigurationError("bot_token must be the bot's token for the room, a text, or left out")
+        recording = given["recording"]
+        if recording is not None and not isinstance(recording, Mapping):
+            raise ConfigurationError(
+                "recording must be a mapping of enable_recording and recordings_bucket, "
+                f"not of type {type(recording).__name__}."
+            )
+        if unknown := sorted(map(str, (self.recording or {}).keys() - {"enable_recording", "recordings_bucket"})):
+            raise ConfigurationError(
+                f"recording: {', '.join(unknown)} does not belong there; enable_recording and recordings_bucket do."
+            )
+        timeout = self.session_response_done_timeout
+        if timeout is not None and not (_is_duration(timeout) and timeout > 0):
+            raise ConfigurationError(
+                f"session_response_done_timeout must be a number of seconds above 0, or left out; not {timeout!r}."
+            )
 
     def properties(self, room_url: str | None, token: str | None) -> DailyProperties | None:
         """Return the part of the request that is about the room, None if there is nothing to say."""
@@ -282,6 +303,26 @@ def with_one_picture(delta: ServiceSettings) -> ServiceSettings:
     if given.get("agent_image_url") is not None:
         return dataclasses.replace(delta, agent_image=None)
     return delta
+
+
+BASE_KEYWORDS = frozenset({"name", "enable_direct_mode", "metrics"})
+"""Keywords of Pipecat's own base class that are passed on to it."""
+
+
+def check_keywords(given: Iterable[str]) -> None:
+    """Refuse settings that were given as keywords, and keywords that nobody takes.
+
+    Args:
+        given: Keywords that the service does not know.
+
+    Raises:
+        ConfigurationError: It is a setting; says where it belongs.
+        TypeError: There is no such keyword.
+    """
+    for name in sorted(set(given) - BASE_KEYWORDS):
+        if name in setting_names().split(", "):
+            raise ConfigurationError(f"{name} belongs in settings=LemonSliceVideoService.Settings({name}=…).")
+        raise TypeError(f"LemonSliceVideoService.__init__() got an unexpected keyword argument {name!r}")
 
 
 TOLD = ("agent_prompt", "agent_idle_prompt", "agent_image_url", "agent_image")

@@ -1,14 +1,16 @@
-"""The service that a bot puts between its TTS and its output transport: a router, nothing more.
+"""The service that a bot puts between its TTS and its output transport: its main path, from frame to avatar and back.
 
-Frames that are speech, or travel with it, go to the :class:`~pipecat_lemonslice.avatar.Avatar`; all others pass.
+Frames that are speech, or travel with it, go to the :class:`~pipecat_lemonslice.speech.output.SpeechOutput`; all others
+pass. What session, speech and media report meets in :meth:`LemonSliceVideoService.handle`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
+from loguru import logger
 from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
@@ -18,31 +20,46 @@ from pipecat.frames.frames import (
     ServiceUpdateSettingsFrame,
     StartFrame,
     SystemFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
     UserStartedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
-from pipecat.services.ai_service import AIService
 from pipecat.services.settings import ServiceSettings
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice._pipecat import output_behind
-from pipecat_lemonslice.announcer import EVENTS, Announcer
 from pipecat_lemonslice.api import LemonSliceApi, PictureSource, prepare_picture
-from pipecat_lemonslice.avatar import Avatar, AvatarOptions, Fallback
-from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.frames import AvatarKeepAliveFrame
-from pipecat_lemonslice.plan import AvatarPlan, check_keywords
-from pipecat_lemonslice.rooms import Room
+from pipecat_lemonslice.call import Call, Event, VoiceReturned
+from pipecat_lemonslice.errors import ConfigurationError, SessionError, origin
+from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarKeepAliveFrame
+from pipecat_lemonslice.reports import AvatarReports
+from pipecat_lemonslice.rooms import open_room
+from pipecat_lemonslice.session.events import (
+    AvatarJoined,
+    AvatarLost,
+    AvatarReady,
+    ControlFailed,
+    CreationDelayed,
+    ErrorReported,
+    SessionCreated,
+    SessionEnded,
+    SessionState,
+    StateChanged,
+)
+from pipecat_lemonslice.session.topology import JoinRoom, Relay, SharedTransport
 from pipecat_lemonslice.settings import (
+    Config,
+    Fallback,
     LemonSliceVideoSettings,
-    SessionConfig,
+    check_keywords,
     check_settings,
     default_settings,
     merged,
-    timeouts,
     with_one_picture,
 )
-from pipecat_lemonslice.venue import make_venue
+from pipecat_lemonslice.speech.output import WaitedInVain
+from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted
 
 if TYPE_CHECKING:
     from pipecat.transports.daily.transport import DailyTransport
@@ -51,7 +68,7 @@ END_SECONDS = 5.0
 """How long a session in a shared room may take to end before the transport leaves it."""
 
 
-class LemonSliceVideoService(AIService):
+class LemonSliceVideoService(AvatarReports):
     """A LemonSlice avatar that speaks what the TTS says. Place it between the TTS and the output transport.
 
     Creates a self-managed session, joins its room, sends the speech there at the speed at which it is heard, and
@@ -101,6 +118,8 @@ class LemonSliceVideoService(AIService):
         keep_alive: bool = True,
         session_response_done_timeout: float | None = None,
         settings: LemonSliceVideoSettings | None = None,
+        _api: LemonSliceApi | None = None,
+        _open_room: JoinRoom | None = None,
         **kwargs: Any,
     ) -> None:
         """Create the service; nothing is sent before the pipeline is set up.
@@ -138,15 +157,15 @@ class LemonSliceVideoService(AIService):
             ConfigurationError: Something cannot be meant; names the field and the remedy.
             TypeError: There is no such keyword.
         """
-        check_keywords(kwargs, fallback=fallback, keep_alive=keep_alive, avatar_name=avatar_name, bot_token=bot_token)
+        check_keywords(kwargs)
         complete = default_settings()
         if settings is not None:
             if not isinstance(settings, LemonSliceVideoSettings):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigurationError("settings must be LemonSliceVideoService.Settings(…).")
             check_settings(settings)
             complete.apply_update(settings)
-        super().__init__(settings=complete, **kwargs)  # pyright: ignore[reportUnknownMemberType]
-        config = SessionConfig(
+        super().__init__(complete, needs_avatar=fallback == "fatal", **kwargs)
+        config = Config(
             agent_id=agent_id,
             agent_image_url=agent_image_url,
             agent_image=agent_image,
@@ -156,23 +175,21 @@ class LemonSliceVideoService(AIService):
             audio_sample_rate=audio_sample_rate,
             daily_room_url=daily_room_url,
             daily_token=daily_token,
+            bot_token=bot_token,
+            avatar_name=avatar_name,
             recording=recording,
             extra=extra,
+            fallback=fallback,
+            keep_alive=keep_alive,
             session_response_done_timeout=session_response_done_timeout,
         )
-        self._venue = make_venue(
-            config, transport, avatar_name=avatar_name, bot_token=bot_token, plain_voice=fallback == "voice"
-        )
-        self._config = self._venue.config
+        own = Relay(config, _open_room or open_room)
+        self._topology = own if transport is None else SharedTransport(transport, config)
+        self._config = self._topology.config
         self._config.check(complete)
-        self._api = LemonSliceApi(api_key=api_key, api_url=api_url, session=session)
-        self._plan = AvatarPlan(self._venue, avatar_name, bot_token, fallback, keep_alive)
-        self._avatar: Avatar | None = None
+        self._api = _api or LemonSliceApi(api_key=api_key, api_url=api_url, session=session)
+        self._call: Call | None = None
         self._release: asyncio.Task[None] | None = None
-        handlers = cast("Callable[..., Awaitable[None]]", self._call_event_handler)  # pyright: ignore[reportUnknownMemberType]
-        self._announcer = Announcer(self, handlers)
-        for event in EVENTS:
-            self._register_event_handler(event)
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
         """Whether a participant of a shared room is the avatar and no person, for a bot's own event handlers.
@@ -183,38 +200,52 @@ class LemonSliceVideoService(AIService):
         Args:
             participant: As in the events of `DailyTransport`, or its id.
         """
-        return self._venue.is_avatar(participant)
+        return self._topology.is_avatar(participant)
 
-    def can_generate_metrics(self) -> bool:
-        """TTFB: from the first speech sent to the avatar to the first sound that came back."""
-        return True
+    # Lifecycle.
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         """Ask for the session, which is created while the pipeline starts."""
         await super().setup(setup)
-        self._avatar = Avatar(self, self._announcer, self._api, self._avatar_options())
+        self._call = Call(
+            self,
+            self._api,
+            self._topology,
+            settings=lambda: self._settings,
+            emit=self.emit,
+            pipeline_rate=setup.audio_out_sample_rate,
+        )
+        self._call.session.start()
 
     async def start(self, frame: StartFrame) -> None:
         """Begin to move speech and media."""
         await super().start(frame)
-        self._announcer.start()
-        self._venue.started()
-        if self._avatar:
-            self._avatar.start(output_behind(self))
+        self._topology.started()
+        self.begin_handling()
+        if call := self._call:
+            for run, what in call.begin(output_behind(self)):
+                call.tasks.append(self.create_task(self.supervise(run, what)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
     async def stop(self, frame: EndFrame) -> None:
         """Let the last words be heard; the session ends while the EndFrame goes on."""
         await super().stop(frame)
-        if self._avatar:
-            await self._avatar.finish()
-            # The transport of a shared room leaves it when the EndFrame gets there: the session ends before.
-            await (self._avatar.end(within=END_SECONDS) if self._venue.shared else self._avatar.stop())
+        if call := self._call:
+            try:
+                await call.finish()
+            except SessionError as error:
+                self.emit(ErrorReported(error))
+            await call.halt()
+            if self._topology.shared:
+                # The transport leaves its room when the EndFrame gets there: the session ends before.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(END_SECONDS):
+                        await call.session.close()
 
     async def cancel(self, frame: CancelFrame) -> None:
         """Fall silent, and begin to end the session."""
         await super().cancel(frame)
-        if self._avatar:
-            await self._avatar.stop()
+        if self._call:
+            await self._call.halt()
 
     async def cleanup(self) -> None:
         """Release everything; the session has ended when this returns. Whoever calls it, it happens once."""
@@ -229,60 +260,124 @@ class LemonSliceVideoService(AIService):
         """Release every part, the session first; one that fails does not keep the others."""
         async with AsyncExitStack() as parts:
             parts.push_async_callback(self._api.close)
-            parts.push_async_callback(self._announcer.close)
-            parts.push_async_callback(self._venue.close)
-            avatar, self._avatar = self._avatar, None
-            if avatar:
-                parts.push_async_callback(avatar.close)
+            parts.push_async_callback(self._end_handling)
+            parts.push_async_callback(self._topology.close)
+            if self._call:
+                parts.push_async_callback(self._call.session.close)
+                parts.push_async_callback(self._call.halt)
+
+    async def _end_handling(self) -> None:
+        await self.handle_the_rest()
+        self._call = None
+
+    # Frames.
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Route a frame: speech and what travels with it to the avatar, everything else on."""
-        if isinstance(frame, InterruptionFrame) and self._avatar:
-            self._avatar.interrupt()
+        call = self._call
+        if isinstance(frame, InterruptionFrame) and call:
+            self._interrupt(call)
         await super().process_frame(frame, direction)
         match frame:
             case ServiceUpdateSettingsFrame() if frame.service is self or isinstance(frame.delta, self.Settings):
                 await self.change_settings(frame.delta or self.Settings.from_mapping(frame.settings))
-            case UserStartedSpeakingFrame() if self._avatar:
-                self._avatar.wake()
-            case AvatarKeepAliveFrame() if self._avatar:
-                self._avatar.keep_alive()
+            case UserStartedSpeakingFrame() | TTSStartedFrame() | TTSAudioRawFrame() if call:
+                call.session.wake()
+            case AvatarKeepAliveFrame() if call:
+                call.controls.keep_alive()
             case _:
                 pass
-        if self._avatar and _travels_with_speech(frame, direction):
-            await self._avatar.put(frame)
+        if call and _travels_with_speech(frame, direction):
+            await call.speech.put(frame)
         else:
             await self.push_frame(frame, direction)
+
+    def _interrupt(self, call: Call) -> None:
+        """Drop what is being said; the avatar is told before anything else happens."""
+        try:
+            call.interrupt()
+        except Exception as error:  # the interruption must still reach the rest of the pipeline
+            self.fail("interrupting", error)
+
+    async def forward(self, frame: Frame) -> None:
+        """Pass on a frame whose place in the speech has come."""
+        match frame:
+            case TTSAudioRawFrame() if self._config.fallback == "silent":
+                return
+            case AvatarImageFrame(image_url=image_url, image=image) if self._call:
+                change = self.Settings(agent_image_url=image_url) if image_url else self.Settings(agent_image=image)
+                self._call.controls.add(lambda: self._change_image(change))
+            case AvatarActionFrame(action=action) if self._call:
+                self._call.controls.perform(action)
+            case _:
+                pass
+        await self.push_frame(frame)
+
+    async def _change_image(self, change: LemonSliceVideoSettings) -> None:
+        await self.change_settings(change)
+        if self._call:
+            await self._call.controls.tell_settings()
 
     async def change_settings(self, delta: ServiceSettings) -> None:
         """Check a change of settings, and apply it: to the session that exists now, and to all further ones."""
         delta = with_one_picture(delta)
         try:
             check_settings(delta)
-            self._config.request(merged(self._complete_settings(), delta))
+            self._config.request(merged(cast("LemonSliceVideoSettings", self._settings), delta))
             if picture := delta.given_fields().get("agent_image"):
                 await asyncio.to_thread(prepare_picture, picture)
         except ConfigurationError as error:
             await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
             return
         await self._update_settings(delta)
-        if self._avatar:
-            self._avatar.configure(timeouts(self._settings))
-            self._avatar.settings_changed()
+        if self._call:
+            self._call.configure()
 
-    def _complete_settings(self) -> LemonSliceVideoSettings:
-        return cast("LemonSliceVideoSettings", self._settings)
+    # Events.
 
-    def _avatar_options(self) -> AvatarOptions:
-        return self._plan.options(
-            lambda: self._settings,
-            open_room=self._open_room,
-            pipeline_rate=self.processor_setup.audio_out_sample_rate,
-            pipeline_time=self.get_clock().get_time,
-        )
+    async def handle(self, event: Event) -> None:
+        """Act on what session, speech and media report, and tell the pipeline, the bot and the page."""
+        call = self._call
+        if call is None:
+            return
+        match event:
+            case StateChanged(state, detail):
+                await self.tell_state(state, detail)
+                if state is SessionState.FAILED:
+                    call.controls.session_refused()
+                if state is SessionState.DORMANT and call.fall_asleep():
+                    await self.tell_handlers("on_avatar_disconnected", detail)
+            case CreationDelayed(reason, again_in):
+                call.delay = reason
+                if again_in >= call.speech.ready_timeout:
+                    call.lose_avatar(AvatarLost(reason), needed=self.needs_avatar)
+            case SessionCreated(session_id):
+                call.delay = ""
+                await self.tell_handlers("on_session_created", session_id)
+                call.controls.session_created()
+            case SessionEnded(session_id, cost):
+                await self.tell_handlers("on_session_ended", session_id, cost)
+            case AvatarJoined():
+                call.avatar_joined()
+                await self.tell_handlers("on_avatar_connected")
+            case AvatarReady(link):
+                call.avatar_ready(link)
+                await self.tell_handlers("on_avatar_ready")
+            case AvatarLost(reason):
+                if call.lose_avatar(event, needed=self.needs_avatar):
+                    await self.tell_handlers("on_avatar_disconnected", reason)
+            case ErrorReported():
+                await self.report(call, event)
+            case ControlFailed(reason):
+                await self.push_error(f"Control request failed: {reason}", category=ErrorCategory.APPLICATION)
+            case ResponseStarted() | VoiceReturned() | ResponseDone() | WaitedInVain():
+                await self.handle_response(call, event)
 
-    async def _open_room(self, url: str) -> Room:
-        return await self._plan.open_room(url, self.processor_setup.audio_out_sample_rate)
+    def fail(self, what: str, error: Exception) -> None:
+        """Something failed that nobody foresaw: it costs the session and never the call."""
+        logger.error(f"Failed unexpectedly while {what}: {origin(error)}. Please report this.")
+        if self._call:
+            self._call.session.give_up(f"unexpected {type(error).__name__} while {what}")
 
 
 def _travels_with_speech(frame: Frame, direction: FrameDirection) -> bool:

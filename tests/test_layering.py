@@ -16,17 +16,13 @@ ROOT = Path(pipecat_lemonslice.__file__).parent
 LAYERS = (
     "_pipecat",
     "errors messages frames",
-    "renewal last_will",
     "api",
-    "rooms",
-    "sound voice_watch attendance visit",
-    "lifecycle",
-    "session",
+    "settings rooms",
+    "media",
     "speech",
-    "settings media picture_gate still hearing announcer venue",
-    "relay picture_relay shared_voice",
-    "avatar",
-    "plan",
+    "session",
+    "call",
+    "reports",
     "video",
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
@@ -88,7 +84,7 @@ def test_nothing_imports_in_circles() -> None:
 
 def test_the_api_client_imports_one_way() -> None:
     """Images know no requests, and neither knows HTTP."""
-    modules = ("images", "models", "responses", "http", "client")
+    modules = ("images", "models", "responses", "exit_hook", "http", "client")
     for rank, name in enumerate(modules):
         names = [other.split(".") for other in imported(ROOT / "api" / f"{name}.py")]
         used = {parts[2] for parts in names if parts[:2] == ["pipecat_lemonslice", "api"]}
@@ -117,18 +113,17 @@ def test_daily_python_is_imported_in_the_rooms_alone() -> None:
 def test_the_pure_parts_import_no_io_and_no_clock() -> None:
     """Decisions are made from facts and times given as arguments."""
     for name in (
+        "media/playback",
+        "media/sound",
         "speech/response",
         "speech/words",
         "rooms/playout",
-        "media",
-        "sound",
-        "attendance",
+        "session/presence",
+        "session/renewal",
+        "session/events",
         "messages",
         "frames",
         "settings",
-        "renewal",
-        "voice_watch",
-        "hearing",
     ):
         assert {"asyncio", "time", "aiohttp", "threading"}.isdisjoint(imported(ROOT / f"{name}.py"))
 

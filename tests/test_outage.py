@@ -12,7 +12,7 @@ from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
 from pipecat_lemonslice.errors import RoomError
 from tests.faults.vendor import Break, Hang, Refuse, Spoil
 from tests.faults.vendor import Fault as Wire
-from tests.faults.world import LAG, World
+from tests.faults.world import JOIN_SECONDS, LAG, World
 from tests.support.virtual_time import run_virtual
 
 READY = 8.0
@@ -86,7 +86,7 @@ def test_a_failed_join_ends_the_waiting_of_speech(error: Exception) -> None:
             await world.end()
 
     run_virtual(scenario)
-    assert first_heard(world, 0) <= world.lemonslice.latency + world.service.join_latency + 1.0  # type: ignore[attr-defined]
+    assert first_heard(world, 0) <= world.lemonslice.latency + JOIN_SECONDS + 1.0  # type: ignore[attr-defined]
     assert world.lemonslice.running == []
 
 

@@ -81,7 +81,7 @@ def test_an_api_that_does_not_answer_at_all_is_left_to_plain_requests() -> None:
         return world.now - ended_at
 
     assert run_virtual(scenario) <= 12.5
-    assert world.lemonslice.wills == ["hastened"] * 2
+    assert world.lemonslice.exit_hooks == ["run"] * 2
 
 
 def test_the_old_room_is_left_before_the_next_one_is_joined() -> None:

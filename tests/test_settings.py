@@ -10,8 +10,8 @@ from pipecat.utils.types import NOT_GIVEN
 from pipecat_lemonslice.api import UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.settings import (
+    Config,
     LemonSliceVideoSettings,
-    SessionConfig,
     Timeouts,
     check_settings,
     control_events,
@@ -29,9 +29,8 @@ PNG = (
 )
 
 
-def config(**fields: Any) -> SessionConfig:
-    empty: dict[str, Any] = {field.name: None for field in dataclasses.fields(SessionConfig)}
-    return SessionConfig(**{**empty, "agent_id": "agent", "idle_timeout": 60, "audio_sample_rate": 24000, **fields})
+def config(**fields: Any) -> Config:
+    return Config(**{"agent_id": "agent", **fields})
 
 
 def changed(**fields: Any) -> LemonSliceVideoSettings:

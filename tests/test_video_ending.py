@@ -95,7 +95,7 @@ async def test_an_end_with_an_api_that_hangs_is_bounded() -> None:
     assert len(stage.up(ErrorFrame)) == 1
     assert vendor.closed
     assert stage.room.closed
-    assert vendor.wills == ["hastened"]
+    assert vendor.exit_hooks == ["run"]
 
 
 @virtual_time

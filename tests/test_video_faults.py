@@ -27,7 +27,7 @@ from pipecat_lemonslice.errors import (
     ConfigurationError,
     RoomError,
 )
-from pipecat_lemonslice.session import STEADY_SECONDS
+from pipecat_lemonslice.session.session import STEADY_SECONDS
 from tests.support.memory import MemoryRoom, MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time

@@ -23,8 +23,8 @@ from pipecat_lemonslice import (
     LemonSliceVideoService,
 )
 from pipecat_lemonslice.api import PoseTrigger, ResetIdleTimeout, UpdateAgentPrompt, UpdateImage
-from pipecat_lemonslice.avatar import MAX_ERRANDS
 from pipecat_lemonslice.errors import ApiStatusError
+from pipecat_lemonslice.session.control import MAX_REQUESTS
 from tests.support.memory import MemoryRoom, MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import virtual_time
@@ -152,11 +152,11 @@ async def test_orders_that_pile_up_are_refused() -> None:
     """As many as may wait are carried out in their order; that the rest is not is told once."""
     async with Stage(MemoryVendor(control_latency=1.0), keep_alive=False) as stage:
         await arrived(stage)
-        await stage.send(*(AvatarActionFrame(str(number)) for number in range(2 * MAX_ERRANDS)))
-        await stage.settle(MAX_ERRANDS + 10.0)
-        assert stage.vendor.controls == [PoseTrigger(str(number)) for number in range(MAX_ERRANDS)]
+        await stage.send(*(AvatarActionFrame(str(number)) for number in range(2 * MAX_REQUESTS)))
+        await stage.settle(MAX_REQUESTS + 10.0)
+        assert stage.vendor.controls == [PoseTrigger(str(number)) for number in range(MAX_REQUESTS)]
         [error] = stage.up(ErrorFrame)
-        assert f"{MAX_ERRANDS} requests wait" in error.error
+        assert f"{MAX_REQUESTS} requests wait" in error.error
         await stage.send(AvatarActionFrame("later"))
         await stage.settle(2.0)
         assert stage.vendor.controls[-1] == PoseTrigger("later")

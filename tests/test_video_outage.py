@@ -259,7 +259,7 @@ async def test_the_end_of_a_lost_session_does_not_delay_the_next_one() -> None:
             assert vendor.terminated == ["session-1"]
             await stage.end()
             await stage.settle(40.0)
-        assert len(vendor.terminated) + vendor.wills.count("hastened") == 2
+        assert len(vendor.terminated) + vendor.exit_hooks.count("run") == 2
 
 
 MAY_HAVE_ACTED: dict[str, Failure] = {

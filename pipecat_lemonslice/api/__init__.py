@@ -4,6 +4,7 @@ Owns what goes over HTTP, when it is repeated, and who gets the key. Knows nothi
 """
 
 from pipecat_lemonslice.api.client import LemonSliceApi
+from pipecat_lemonslice.api.exit_hook import ExitHook
 from pipecat_lemonslice.api.http import OnRetry
 from pipecat_lemonslice.api.images import PictureSource, PreparedPicture, check_picture, prepare_picture
 from pipecat_lemonslice.api.models import (
@@ -33,6 +34,7 @@ __all__ = [
     "CreateSessionRequest",
     "CreatedSession",
     "DailyProperties",
+    "ExitHook",
     "LemonSliceApi",
     "LiveKitProperties",
     "OnRetry",

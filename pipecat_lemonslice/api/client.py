@@ -21,6 +21,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from pipecat_lemonslice.api.exit_hook import ExitHook
 from pipecat_lemonslice.api.http import HttpClient, OnRetry, Request
 from pipecat_lemonslice.api.images import prepare_picture
 from pipecat_lemonslice.api.models import ControlEvent, CreateSessionRequest, Terminate, UpdateImage, control_payload
@@ -43,7 +44,6 @@ from pipecat_lemonslice.errors import (
     ConfigurationError,
     safe_line,
 )
-from pipecat_lemonslice.last_will import LastWill
 
 DEFAULT_API_URL = "https://lemonslice.com/api"
 
@@ -233,10 +233,10 @@ class LemonSliceApi:
             pass  # raised below, outside of this block, as the context of an error may hold secrets
         raise ApiTimeoutError(f"no success in {TERMINATE_SECONDS:g} s", True, "Terminating the session")
 
-    def last_will(self, session_id: str, *, control_url: str | None = None) -> LastWill:
-        """Provide for the end of a session in case no event loop is left to do it. Revoke it once it has ended."""
+    def exit_hook(self, session_id: str, *, control_url: str | None = None) -> ExitHook:
+        """Have a session terminated at exit if no event loop is left to do it. Cancel the hook once it has ended."""
         url = self._control_url(session_id, control_url)
-        return LastWill(url, self._http.headers(url), control_payload(Terminate()))
+        return ExitHook(url, self._http.headers(url), control_payload(Terminate()))
 
     async def _get(self, model: type[ModelT], operation: str, url: URL, **known: str) -> ModelT:
         response = await self._http.send(Request(operation, "GET", url, True))

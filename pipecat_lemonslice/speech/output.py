@@ -23,6 +23,7 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 
+from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.speech.response import (
     Aborted,
@@ -41,7 +42,7 @@ from pipecat_lemonslice.speech.response import (
     StopReached,
     TimePassed,
 )
-from pipecat_lemonslice.speech.track import ALL_HEARD, AvatarLink, Chunk, Heard, Played, SpeechTrack, duration
+from pipecat_lemonslice.speech.track import AvatarLink, Chunk, Played, SpeechTrack, duration
 from pipecat_lemonslice.speech.words import InterruptedContexts, WordTimer
 
 MAX_QUEUED_SECONDS = 1800.0
@@ -109,15 +110,13 @@ class SpeechPorts:
         forward: Passes a frame on, downstream.
         notify: Told of every decision, at once; must not block.
         pipeline_time: The pipeline clock in nanoseconds; words are timed by it.
-        avatar_sounds: Whether the avatar's voice is still being heard.
-        heard: How far the avatar has been heard, on the loop's clock.
+        playback: Knows how far the avatar has been heard.
     """
 
     forward: Callable[[Frame], Awaitable[None]]
     notify: Callable[[Notice], None]
     pipeline_time: Callable[[], int]
-    avatar_sounds: Callable[[], bool] = lambda: False
-    heard: Callable[[], Heard] = lambda: ALL_HEARD
+    playback: Playback
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,18 +180,6 @@ class SpeechOutput:
         released = self._track.seconds_of(self._released_speech())
         return self._queued_seconds + self._track.pending_seconds + released
 
-    @property
-    def sounding_since(self) -> float:
-        """When the first sound of the response was played to the avatar, on the loop's clock; now if none has been."""
-        self._track.catch_up()
-        return self._track.sounding_since
-
-    @property
-    def sounded_until(self) -> float:
-        """Until when the avatar was given sound to say, on the loop's clock; minus infinity if it owes nothing."""
-        self._track.catch_up()
-        return self._track.sounded_until
-
     def configure(self, *, done_timeout: float, hold_timeout: float, ready_timeout: float) -> None:
         """Change the timeouts, in seconds; the response under way follows them."""
         self.ready_timeout = ready_timeout
@@ -240,8 +227,8 @@ class SpeechOutput:
             Whether what was playing is cut off; False if it must be played to its end.
         """
         self._track.catch_up()
-        unheard = self._track.unheard(self._ports.heard())
-        sounding = bool(unheard) or self._ports.avatar_sounds()
+        unheard = self._track.unheard(self._ports.playback)
+        sounding = bool(unheard) or self._ports.playback.sounds(self._loop.time())
         self._drop_interruptible()
         rest = self._track.cut()
         playing = [*unheard, *self._track.unplayed()]
@@ -303,8 +290,8 @@ class SpeechOutput:
         """No avatar speaks until there is one again; what it was not heard saying is heard as TTS audio."""
         self._track.catch_up()
         link, dropped = self._track.link, self._track.pending_seconds
-        unheard, unplayed = self._track.unheard(self._ports.heard()), self._track.unplayed()
-        sounding = bool(unheard) or self._ports.avatar_sounds()
+        unheard, unplayed = self._track.unheard(self._ports.playback), self._track.unplayed()
+        sounding = bool(unheard) or self._ports.playback.sounds(self._loop.time())
         self._track.close()
         self._say_again(unheard, unplayed)
         cut: list[Decision] = []
@@ -516,14 +503,15 @@ class SpeechOutput:
             link = None
         match decision:
             case ResponseStarted():
-                self._track.begin()
                 if link:
+                    self._ports.playback.response_began(self._loop.time())
                     link.tell(SpeechEvent.RESPONSE_STARTED)
             case ResponseDone(reason=reason):
                 if link and reason in CUT:
                     link.tell(SpeechEvent.INTERRUPT)
                 if link:
                     link.tell(SpeechEvent.RESPONSE_FINISHED)
+                self._ports.playback.response_over(self._loop.time())
                 self.route = None
                 self._wake.set()
         self._ports.notify(decision)

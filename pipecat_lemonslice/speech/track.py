@@ -17,8 +17,9 @@ from pipecat.audio.resamplers.base_audio_resampler import BaseAudioResampler
 from pipecat.audio.resamplers.soxr_stream_resampler import SOXRStreamAudioResampler
 from pipecat.frames.frames import TTSAudioRawFrame
 
+from pipecat_lemonslice.media.playback import Playback
+from pipecat_lemonslice.media.sound import SoundDetector
 from pipecat_lemonslice.messages import SpeechEvent
-from pipecat_lemonslice.sound import SoundDetector
 
 SAMPLE_BYTES = 2
 
@@ -83,23 +84,6 @@ class AvatarLink(Protocol):
     def stalled(self) -> None:
         """Take note that the room has stopped playing."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """How far the avatar has been heard.
-
-    Attributes:
-        until: Speech that was played until then, on the loop's clock, has been heard.
-        paused: Whether the avatar has been silent for a moment.
-    """
-
-    until: float
-    paused: bool
-
-
-ALL_HEARD = Heard(inf, paused=False)
-"""Whatever was played has been heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +179,6 @@ class SpeechTrack:
         self._pending: deque[Chunk] = deque()
         self._position = 0
         self._past: deque[Played] = deque()
-        self._sounding_since: float | None = None
         self._detector = SoundDetector()
         self._sounded = False
         self._watchdog: asyncio.TimerHandle | None = None
@@ -243,16 +226,6 @@ class SpeechTrack:
         """Position up to which the speech is known to have been played, in samples."""
         return self._position
 
-    @property
-    def sounding_since(self) -> float:
-        """When the first sound of the response was played, on the loop's clock; now if none has been."""
-        return self._loop.time() if self._sounding_since is None else self._sounding_since
-
-    @property
-    def sounded_until(self) -> float:
-        """When the last sound was played that is still remembered, on the loop's clock; else minus infinity."""
-        return next((played.end for played in reversed(self._past) if played.sounds), -inf)
-
     def first(self, remaining: Callable[[str | None], float | None]) -> list[int]:
         """Return the first position on the track at which something is due, if there is any.
 
@@ -266,10 +239,6 @@ class SpeechTrack:
                 return [max(self._position, chunk.begin) + max(1, ceil(seconds * self.sample_rate))]
             seen.add(context_id)
         return []
-
-    def begin(self) -> None:
-        """A response begins."""
-        self._sounding_since = None
 
     async def feed(self, frame: TTSAudioRawFrame) -> list[Chunk]:
         """Append audio to the track, at its rate. What the converter held back of another context comes first.
@@ -316,7 +285,6 @@ class SpeechTrack:
         self._position = self.link.appended if self.link else 0
         self._pending.clear()
         self._past.clear()
-        self._sounding_since = None
 
     @property
     def plays_on(self) -> float:
@@ -337,16 +305,17 @@ class SpeechTrack:
         """Return what has been appended and is not known to have been played."""
         return [chunk.part(self._position, chunk.end) for chunk in self._pending]
 
-    def unheard(self, heard: Heard) -> list[Chunk]:
+    def unheard(self, playback: Playback) -> list[Chunk]:
         """Return what has been played, and has not been heard of the avatar yet.
 
         When unsure, assume less was heard: a repeated syllable is better than a lost one. An avatar that has fallen
         silent near the end of what it was given has said all of it.
         """
-        limit = max(heard.until, self._loop.time() - REMEMBERED_SECONDS)
+        now = self._loop.time()
+        limit = max(playback.heard_until(now), now - REMEMBERED_SECONDS)
         rest = [played for played in self._past if played.end > limit + 1e-6]
         gap = next((at for at in range(1, len(rest)) if rest[at].begin - rest[at - 1].end > GAP_SECONDS), len(rest))
-        if heard.paused and (gap < len(rest) or not self.busy):
+        if not playback.sounds(now) and (gap < len(rest) or not self.busy):
             sounded_until = max((played.end for played in rest[:gap] if played.sounds), default=-inf)
             rest = rest[gap:] if sounded_until <= limit + JITTER_SECONDS else rest
         if not self.busy and not any(played.sounds for played in rest):
@@ -388,8 +357,6 @@ class SpeechTrack:
             ended = now - self._seconds(position - piece.end)
             pieces.append(Played(piece, ended - self._seconds(piece.end - piece.begin), ended))
             link.was_played(at=pieces[-1].begin, sounds=pieces[-1].sounds)
-        if self._sounding_since is None:
-            self._sounding_since = next((piece.begin for piece in pieces if piece.sounds), None)
         self._past.extend(pieces)
         while self._past and self._past[0].end < now - REMEMBERED_SECONDS:
             self._past.popleft()

@@ -8,14 +8,12 @@ the way would do to an answer is done here. The face is a picture of six pixels,
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, cast
 from unittest.mock import patch
 
 from yarl import URL
 
-from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.api.http import HttpClient, Request
 from pipecat_lemonslice.api.responses import Response
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, face
@@ -24,12 +22,11 @@ from pipecat_lemonslice.emulator.faults import RefuseRooms, Reject
 from pipecat_lemonslice.emulator.record import Kind
 from pipecat_lemonslice.emulator.session import Session, Status
 from pipecat_lemonslice.errors import RoomError
-from pipecat_lemonslice.rooms import Room
+from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
 from pipecat_lemonslice.rooms.websocket import WebSocketRoom
 from tests.faults.vendor import AVATAR_TOKEN, BOT_TOKEN, KEY, Break, Fault, Hang, Refuse, Slow, Spoil, Vendor
-from tests.faults.world import LAG, World, WorldService
+from tests.faults.world import JOIN_SECONDS, LAG, World
 from tests.support.network import NetworkLoop
-from tests.support.stage import StagedService
 
 PORT = 8900
 PICTURES = 2.0
@@ -210,14 +207,6 @@ class EmulatedRoom:
         self._session.room.drop_connections()
 
 
-class EmulatedService(StagedService):
-    """The service; joining takes its time, and may be refused. What it joins is known to the world."""
-
-    async def _open_room(self, url: str) -> Room:
-        await asyncio.sleep(WorldService.join_latency)
-        return await cast("Any", self._opener)(url, lambda: LemonSliceVideoService._open_room(self, url))
-
-
 class EmulatedWorld(World):
     """A call over the emulator; see the module.
 
@@ -227,7 +216,6 @@ class EmulatedWorld(World):
     """
 
     loop = NetworkLoop
-    service_class = EmulatedService
 
     def __init__(self, *, join_delay: float = 1.5, lobby: bool = False, **kwargs: Any) -> None:
         self._lobby = lobby
@@ -264,13 +252,14 @@ class EmulatedWorld(World):
         finally:
             self._face.stop()
 
-    async def _open(self, url: str, join: Callable[[], Awaitable[WebSocketRoom]]) -> Room:  # type: ignore[override]
+    async def _open(self, url: str, options: RoomOptions) -> Room:
+        await asyncio.sleep(JOIN_SECONDS)
         refusal = self.join_refusals.popleft() if self.join_refusals else None
         if refusal is not None and not isinstance(refusal, RoomError):
             raise refusal
         if refusal is not None:
             self._emulated.emulator.arm(RefuseRooms(str(refusal)), times=1)
-        room = await join()
+        room = cast("WebSocketRoom", await open_room(url, options))
         self._enter(EmulatedRoom(room, self._emulated.session_in(url)))
         return room
 

@@ -85,7 +85,7 @@ def seen(world: World) -> Iterator[str]:
     yield from (repr(event) for event in world.events)
     for error in world.errors:
         yield from _all_of(error)
-    yield from (repr(part) for part in (world.service, world.service._avatar, world.service._config))
+    yield repr(world.service)
 
 
 def _all_of(frame: ErrorFrame) -> Iterator[str]:

@@ -18,7 +18,7 @@ from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.api.http import HttpClient, Request
 from pipecat_lemonslice.api.responses import Response
 from pipecat_lemonslice.errors import ApiConnectionError, ApiTimeoutError
-from tests.support.memory import MemoryWill
+from tests.support.memory import MemoryHook
 
 KEY = "lsk-S3CR3T-key-0123456789abcdef"
 BOT_TOKEN = "S3CR3T-token-of-the-bot"
@@ -117,7 +117,7 @@ class Vendor:
 
     def __init__(self) -> None:
         self.requests: list[Sent] = []
-        self.wills: list[str] = []
+        self.exit_hooks: list[str] = []
         self.control_url: str | None = None
         self.most_running = 0
         """How many sessions have run at the same time, at most."""
@@ -235,12 +235,12 @@ def event_of(request: Request) -> str:
 
 
 class MemoryApi(LemonSliceApi):
-    """The real client over the REST client of a world; its last wills are noted, not sent."""
+    """The real client over the REST client of a world; its exit hooks are noted, not sent."""
 
     def __init__(self, server: Vendor, rest: HttpClient) -> None:
         super().__init__(api_key=KEY, api_url=server.url)
         self._http = rest
         self._server = server
 
-    def last_will(self, session_id: str, *, control_url: str | None = None) -> Any:
-        return MemoryWill(cast("Any", self._server))
+    def exit_hook(self, session_id: str, *, control_url: str | None = None) -> Any:
+        return MemoryHook(cast("Any", self._server))

@@ -10,7 +10,7 @@ from loguru import logger
 from pipecat.frames.frames import EndFrame, ErrorFrame
 
 from pipecat_lemonslice.api.http import HttpClient
-from pipecat_lemonslice.rooms import Participant, ParticipantLeft, Room, VoiceReceived
+from pipecat_lemonslice.rooms import Participant, ParticipantLeft, Room, RoomOptions, VoiceReceived
 from tests.faults.hearing import (
     FIRST_CODE,
     LAST_CODE,
@@ -46,7 +46,7 @@ from tests.faults.vendor import (
     Vendor,
 )
 from tests.support.memory import AVATAR_ID, MemoryRoom
-from tests.support.stage import RATE, Stage, StagedService
+from tests.support.stage import RATE, Stage
 from tests.support.virtual_time import VirtualTimeLoop
 
 __all__ = [
@@ -79,7 +79,6 @@ __all__ = [
     "Vendor",
     "World",
     "WorldRoom",
-    "WorldService",
     "coded",
     "runs",
 ]
@@ -207,14 +206,8 @@ class Journal:
     strays: list[str] = field(default_factory=list)
 
 
-class WorldService(StagedService):
-    """The staged service; joining takes its time."""
-
-    join_latency = 0.5
-
-    async def _open_room(self, url: str) -> Room:
-        await asyncio.sleep(self.join_latency)
-        return await super()._open_room(url)
+JOIN_SECONDS = 0.5
+"""Seconds that joining a room takes."""
 
 
 class World(Stage):
@@ -227,7 +220,6 @@ class World(Stage):
     """Seconds of words of which the bot cannot know whether the avatar has been heard saying them."""
 
     lemonslice_class: type[MemoryLemonSlice] = MemoryLemonSlice
-    service_class: type[StagedService] = WorldService
     lemonslice: Vendor
     rooms: list[Any]
 
@@ -240,7 +232,6 @@ class World(Stage):
         self._codes = itertools.count(FIRST_CODE)
         self._heard: tuple[int, list[Sounding]] | None = None
         super().__init__(cast("Any", MemoryApi(self.lemonslice, rest)), **{**self._order(), **kwargs})
-        cast("Any", self.service).__class__ = self.service_class
         self._sinks = [self._listen_in()] if observed else []
 
     def _vendor(self) -> tuple[Vendor, HttpClient]:
@@ -322,7 +313,8 @@ class World(Stage):
         """Let avatars come only so long after the bot, or never."""
         self.coming = seconds
 
-    def _open(self, url: str) -> Room:
+    async def _open(self, url: str, options: RoomOptions) -> Room:
+        await asyncio.sleep(JOIN_SECONDS)
         if self.join_refusals:
             raise self.join_refusals.popleft()
         room = WorldRoom(**self._room_options)

@@ -13,6 +13,7 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
 )
 
+from pipecat_lemonslice.media.playback import SharedPlayback
 from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.speech.output import Notice, Route, SpeechOutput, SpeechPorts, WaitedInVain
 from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
@@ -61,11 +62,11 @@ class Output:
         self.started = self.loop.time()
         self.out: list[tuple[float, Frame]] = []
         self.notices: list[Notice] = []
-        self.sounds = False
+        self.playback = SharedPlayback()
         self.slow = 0.0
         self.link = Link()
         self.output = SpeechOutput(
-            SpeechPorts(self._forward, self.notices.append, lambda: round(self.loop.time() * 1e9), lambda: self.sounds),
+            SpeechPorts(self._forward, self.notices.append, lambda: round(self.loop.time() * 1e9), self.playback),
             sample_rate=RATE,
             done_timeout=0.5,
             hold_timeout=3.0,
@@ -259,7 +260,7 @@ async def test_an_avatar_that_is_still_heard_is_interrupted() -> None:
     """Although its response is over here; one that is silent is not told anything."""
     line = Output()
     line.output.interrupt()
-    line.sounds = True
+    line.playback.response_began(line.loop.time())
     line.output.interrupt()
     assert line.link.room.events == ["interrupt"]
     await line.stop()

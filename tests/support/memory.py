@@ -251,16 +251,16 @@ class MemoryRoom:
 
 
 @dataclass
-class MemoryWill:
-    """Stands in for a last will; counts itself at the vendor's."""
+class MemoryHook:
+    """Stands in for an exit hook; counts itself at the vendor's."""
 
     vendor: "MemoryVendor"
 
-    def revoke(self) -> None:
-        self.vendor.wills.append("revoked")
+    def cancel(self) -> None:
+        self.vendor.exit_hooks.append("cancelled")
 
-    def hasten(self) -> None:
-        self.vendor.wills.append("hastened")
+    def run_in_thread(self) -> None:
+        self.vendor.exit_hooks.append("run")
 
 
 @dataclass
@@ -280,7 +280,7 @@ class MemoryVendor:
     terminate_latency: float = 0.0
     control_latency: float = 0.0
     log: list[str] = field(default_factory=list)
-    wills: list[str] = field(default_factory=list)
+    exit_hooks: list[str] = field(default_factory=list)
     closed: bool = False
     reads_pictures: bool = False
     _ids: Any = field(default_factory=lambda: itertools.count(1))
@@ -305,8 +305,8 @@ class MemoryVendor:
         self.terminated.append(session_id)
         self.log.append(f"terminate {session_id}")
 
-    def last_will(self, session_id: str, *, control_url: str | None = None) -> "MemoryWill":
-        return MemoryWill(self)
+    def exit_hook(self, session_id: str, *, control_url: str | None = None) -> "MemoryHook":
+        return MemoryHook(self)
 
     async def control(
         self, session_id: str, event: ControlEvent, *, control_url: str | None = None, once: bool = False

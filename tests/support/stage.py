@@ -32,7 +32,7 @@ from pipecat.utils.asyncio.task_manager import TaskManager
 from pipecat.workers.runner import WorkerRunner
 
 from pipecat_lemonslice import LemonSliceVideoService
-from pipecat_lemonslice.rooms import Room
+from pipecat_lemonslice.rooms import Room, RoomOptions
 from tests.support.memory import MemoryRoom, MemoryVendor
 
 F = TypeVar("F", bound=Frame)
@@ -88,18 +88,6 @@ class End(FrameProcessor):
         await self.push_frame(frame, direction)
 
 
-class StagedService(LemonSliceVideoService):
-    """The service, its vendor and its rooms in memory."""
-
-    def __init__(self, vendor: MemoryVendor, open_room: Callable[[str], Room], **kwargs: Any) -> None:
-        super().__init__(api_key="test-key-0123", **{"agent_id": "agent", **kwargs})
-        self._api = cast("Any", vendor)
-        self._opener = open_room
-
-    async def _open_room(self, url: str) -> Room:
-        return self._opener(url)
-
-
 class Stage:
     """See the module."""
 
@@ -129,7 +117,9 @@ class Stage:
         self.join_refusals: deque[Exception] = deque()
         self._room_options = dict(room or {})
         self._rate = kwargs.get("audio_sample_rate", RATE)
-        self.service = StagedService(self.vendor, self._open, **kwargs)
+        self.service = LemonSliceVideoService(
+            **{"api_key": "test-key-0123", "agent_id": "agent", **self.seams(), **kwargs}
+        )
         self.source, self.sink = End(FrameDirection.UPSTREAM), End(FrameDirection.DOWNSTREAM)
         last = [output] if output else []
         self._inner = pipeline(self.service) if pipeline else (self.service, *behind, *last)
@@ -214,7 +204,11 @@ class Stage:
     def event_names(self) -> list[str]:
         return [event[0] for event in self.events]
 
-    def _open(self, url: str) -> Room:
+    def seams(self) -> dict[str, Any]:
+        """Arguments that put the vendor and the rooms of this stage in the place of the real ones."""
+        return {"_api": self.vendor, "_open_room": self._open}
+
+    async def _open(self, url: str, options: RoomOptions) -> Room:
         if self.join_refusals:
             raise self.join_refusals.popleft()
         room = MemoryRoom(self._rate, **self._room_options)

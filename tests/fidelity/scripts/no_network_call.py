@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 from pipecat.frames.frames import ErrorFrame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
@@ -16,11 +17,9 @@ from tests.support.stage import speech, tone
 from tests.support.waiting import until
 
 
-class Hasty(LemonSliceVideoService):
-    """Has less patience than the library's own 20 s."""
-
-    async def _open_room(self, url: str) -> Room:
-        return await open_room(url, RoomOptions(24000, 24000, timeout=1.0))
+async def hastily(url: str, options: RoomOptions) -> Room:
+    """Join with less patience than the library's own 20 s."""
+    return await open_room(url, replace(options, timeout=1.0))
 
 
 class NoRoom(Vendor):
@@ -30,7 +29,8 @@ class NoRoom(Vendor):
 
 async def main() -> None:
     async with NoRoom(cast("Any", None), avatar_after=None) as vendor:
-        service = Hasty(
+        service = LemonSliceVideoService(
+            _open_room=hastily,
             api_key="test-key-0123",
             api_url=vendor.url,
             agent_id="agent",

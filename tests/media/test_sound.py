@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipecat_lemonslice.sound import SoundDetector
+from pipecat_lemonslice.media.sound import SoundDetector
 from tests.support.noise import KINDS, mixed, noise
 from tests.support.stage import tone
 
@@ -163,14 +163,3 @@ def test_nothing_that_comes_raises(pcm: bytes, rate: int) -> None:
     detector = SoundDetector()
     for _ in range(3):
         detector.feed(pcm, rate)
-
-
-@settings(max_examples=40, deadline=None)
-@given(level=st.floats(-90.0, -50.0), kind=st.sampled_from(KINDS), above=st.floats(20.0, 45.0))
-def test_speech_well_above_any_floor_is_sound_and_the_floor_is_not(level: float, kind: str, above: float) -> None:
-    """Twenty decibels and more above it, unless it is too quiet to be heard at all."""
-    beneath = np.round(noise(kind, -50.0, RATE) * 10 ** ((level + 50.0) / 20)).astype("<i2").tobytes()
-    voice = min(-12.0, max(level + above, -50.0))
-    heard = hear(behind(bytes(2 * RATE * 2), vowel(1.0, voice), beneath))
-    assert not any(heard[55:100])
-    assert sum(heard[100:]) >= 30

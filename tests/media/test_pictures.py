@@ -1,4 +1,4 @@
-"""The agent's picture as a still: its shape, and when it is made anew."""
+"""The picture that is shown without an avatar: its shape, and when it is made anew."""
 
 from io import BytesIO
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.still import SIZES, StillPicture, fitted
+from pipecat_lemonslice.media.pictures import SIZES, FallbackImage, fitted
 
 
 def striped(width: int, height: int) -> Image.Image:
@@ -27,11 +27,11 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 async def test_it_has_the_shape_of_the_avatar(ratio: str | None, size: tuple[int, int]) -> None:
     """Of a broad picture, the middle."""
     picture = encoded(striped(3000, 500))
-    still = await StillPicture(lambda: picture, ratio).picture()
-    assert still is not None
-    assert (still.width, still.height) == size
-    assert len(still.rgb) == size[0] * size[1] * 3
-    seen = Image.frombytes("RGB", size, still.rgb).getpixel((1, size[1] // 2))
+    image = await FallbackImage(lambda: picture, ratio).picture()
+    assert image is not None
+    assert (image.width, image.height) == size
+    assert len(image.rgb) == size[0] * size[1] * 3
+    seen = Image.frombytes("RGB", size, image.rgb).getpixel((1, size[1] // 2))
     assert isinstance(seen, tuple)
     assert max(abs(a - b) for a, b in zip(seen, (0, 128, 0), strict=True)) < 8
 
@@ -45,20 +45,20 @@ def test_what_can_be_seen_through_is_black() -> None:
 async def test_it_is_made_once_and_anew_when_the_picture_changes() -> None:
     """The same bytes each time."""
     pictures = [encoded(striped(90, 90)), encoded(Image.new("RGB", (90, 90), "blue"))]
-    still = StillPicture(lambda: pictures[0], "1x1")
-    first, again = await still.picture(), await still.picture()
+    image = FallbackImage(lambda: pictures[0], "1x1")
+    first, again = await image.picture(), await image.picture()
     assert first is not None
     assert again is not None
     assert first.rgb is again.rgb
     pictures.pop(0)
-    other = await still.picture()
+    other = await image.picture()
     assert other is not None
     assert other.rgb != first.rgb
 
 
 async def test_without_a_picture_nothing_is_shown(tmp_path: Path) -> None:
     """None at hand, or a file that has gone since."""
-    assert await StillPicture(lambda: None, None).picture() is None
-    assert await StillPicture(lambda: tmp_path / "gone.png", None).picture() is None
+    assert await FallbackImage(lambda: None, None).picture() is None
+    assert await FallbackImage(lambda: tmp_path / "gone.png", None).picture() is None
     with pytest.raises(ConfigurationError):
         fitted(tmp_path / "gone.png", (16, 16))

@@ -14,7 +14,7 @@ from pipecat_lemonslice.errors import (
     RoomError,
     SessionError,
 )
-from pipecat_lemonslice.renewal import LONGEST_ASKED, LOST_SIGHT_SECONDS, PAUSES, pause_before_renewal
+from pipecat_lemonslice.session.renewal import LONGEST_ASKED, LOST_SIGHT_SECONDS, PAUSES, pause_before_renewal
 
 
 @pytest.mark.parametrize("status", [301, 307, 308, 400, 401, 402, 403, 404, 405, 410, 413, 415, 422, 451])

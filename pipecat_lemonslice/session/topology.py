@@ -1,12 +1,9 @@
-"""Where bot and avatar meet: in a room of the avatar's own, or in the room of the bot's transport.
-
-Owns what follows from that for the request of a session, for joining and for the rate of the speech.
-"""
+"""Where bot and avatar meet: in a room of the avatar's own, or in the room of the bot's transport."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from uuid import uuid4
 
 from pipecat.services.settings import ServiceSettings
@@ -14,14 +11,17 @@ from pipecat.services.settings import ServiceSettings
 from pipecat_lemonslice.api import CreateSessionRequest
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
-from pipecat_lemonslice.settings import SessionConfig
+from pipecat_lemonslice.settings import Config
 
 if TYPE_CHECKING:
     from pipecat.transports.daily.transport import DailyTransport
 
 
-class Venue(Protocol):
-    """The place of meeting, for as long as the service lives."""
+JoinRoom: TypeAlias = Callable[[str, RoomOptions], Awaitable[Room]]
+
+
+class Topology(Protocol):
+    """What follows from where they meet, for as long as the service lives."""
 
     @property
     def shared(self) -> bool:
@@ -29,7 +29,7 @@ class Venue(Protocol):
         ...
 
     @property
-    def config(self) -> SessionConfig:
+    def config(self) -> Config:
         """What sessions are asked for, with the room where it is known."""
         ...
 
@@ -41,7 +41,7 @@ class Venue(Protocol):
         """Return the request for the session that is about to be created."""
         ...
 
-    async def open_room(self, url: str, options: RoomOptions) -> Room:
+    async def open_room(self, url: str, pipeline_rate: int) -> Room:
         """Join the room of a session."""
         ...
 
@@ -58,14 +58,20 @@ class Venue(Protocol):
         ...
 
 
-class OwnRooms:
-    """Each session has a room of its own."""
+class Relay:
+    """Each session has a room of its own; the service brings the avatar's voice and picture to the user."""
 
     shared = False
 
-    def __init__(self, config: SessionConfig) -> None:
-        """Create a venue for what sessions are asked for."""
+    def __init__(self, config: Config, join: JoinRoom = open_room) -> None:
+        """Create it for what sessions are asked for.
+
+        Args:
+            config: What that is.
+            join: Joins a room.
+        """
         self.config = config
+        self._join = join
         self._asked_at = 0.0
 
     def speech_rate(self, pipeline_rate: int) -> int:
@@ -77,30 +83,29 @@ class OwnRooms:
         self._asked_at = asyncio.get_running_loop().time()
         return self.config.request(settings)
 
-    async def open_room(self, url: str, options: RoomOptions) -> Room:
-        """Join it. In a room that was given, people may have been before the avatar, under any name."""
+    async def open_room(self, url: str, pipeline_rate: int) -> Room:
+        """Join it. In a room that was there before, so may others have been, whatever their names."""
+        options = _options(self.config, self.speech_rate(pipeline_rate), pipeline_rate)
         since = self._asked_at if self.config.daily_room_url else None
-        return await open_room(url, replace(options, avatar_since=since))
+        return await self._join(url, replace(options, avatar_since=since))
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
         """Nobody in the transport's room is one."""
         return False
 
     def started(self) -> None:
-        """Of no consequence."""
+        """Nothing depends on it."""
 
     async def close(self) -> None:
         """There is nothing to release."""
 
 
-class SharedRoomVenue:
+class SharedTransport:
     """All sessions are in the room of the bot's own `DailyTransport`."""
 
     shared = True
 
-    def __init__(
-        self, transport: "DailyTransport", config: SessionConfig, *, avatar_name: str, plain_voice: bool
-    ) -> None:
+    def __init__(self, transport: "DailyTransport", config: Config) -> None:
         """Check the transport, and begin to follow it.
 
         Raises:
@@ -110,13 +115,14 @@ class SharedRoomVenue:
         from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 
         check_transport(transport)
-        check_params(transport, plain_voice=plain_voice)
+        check_params(transport, plain_voice=config.fallback == "voice")
+        if config.bot_token is not None:
+            raise ConfigurationError("bot_token: leave it out, the transport has a token of its own")
         if config.daily_room_url not in (None, transport.room_url):
             raise ConfigurationError("daily_room_url: leave it out, the avatar joins the room of the transport")
-        self._transport = transport
-        self._avatar_name = avatar_name
-        self._room = SharedDaily(transport, avatar_name)
         self.config = replace(config, daily_room_url=transport.room_url)
+        self._transport = transport
+        self._room = SharedDaily(transport, config.avatar_name)
 
     def speech_rate(self, pipeline_rate: int) -> int:
         """That of the transport's track; WebRTC makes of it what the avatar wants."""
@@ -136,13 +142,13 @@ class SharedRoomVenue:
         url, token, user_id = self._transport.room_url, self.config.daily_token, None
         if token is None:
             user_id = str(uuid4())
-            token = await mint_token(url, self._avatar_name, user_id)
+            token = await mint_token(url, self.config.avatar_name, user_id)
         await self._room.expect_avatar(user_id if token else None)
         return self.config.request(settings, room=self.config.properties(url, token))
 
-    async def open_room(self, url: str, options: RoomOptions) -> Room:
+    async def open_room(self, url: str, pipeline_rate: int) -> Room:
         """The transport joins it, whatever the session says."""
-        return await self._room.open_room(options)
+        return await self._room.open_room(_options(self.config, self.speech_rate(pipeline_rate), pipeline_rate))
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
         """This session's, or that of one before."""
@@ -157,21 +163,10 @@ class SharedRoomVenue:
         await self._room.close()
 
 
-def make_venue(
-    config: SessionConfig,
-    transport: "DailyTransport | None",
-    *,
-    avatar_name: str,
-    bot_token: str | None,
-    plain_voice: bool,
-) -> Venue:
-    """Return the place of meeting.
-
-    Raises:
-        ConfigurationError: The transport cannot carry an avatar, or keywords contradict each other.
-    """
-    if transport is None:
-        return OwnRooms(config)
-    if bot_token is not None:
-        raise ConfigurationError("bot_token: leave it out, the transport has a token of its own")
-    return SharedRoomVenue(transport, config, avatar_name=avatar_name, plain_voice=plain_voice)
+def _options(config: Config, speech_rate: int, pipeline_rate: int) -> RoomOptions:
+    return RoomOptions(
+        speech_sample_rate=speech_rate,
+        voice_sample_rate=pipeline_rate,
+        avatar_name=config.avatar_name,
+        token=config.bot_token,
+    )

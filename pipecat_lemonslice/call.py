@@ -1,0 +1,268 @@
+"""The parts of one call, put together, and what they know of each other: speech, media, session, control requests."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipecat.frames.frames import Frame
+from pipecat.services.settings import ServiceSettings
+from pipecat.transports.base_output import BaseOutputTransport
+
+from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi
+from pipecat_lemonslice.errors import SessionError
+from pipecat_lemonslice.media.pictures import FallbackImage
+from pipecat_lemonslice.media.playback import Playback, SharedPlayback
+from pipecat_lemonslice.media.relay import MediaRelay
+from pipecat_lemonslice.media.speaking import SpeakingFrames
+from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
+from pipecat_lemonslice.session.connection import ConnectionOptions, SessionOptions
+from pipecat_lemonslice.session.control import ControlRequests
+from pipecat_lemonslice.session.events import AvatarLost, SessionEvent
+from pipecat_lemonslice.session.presence import PresenceTimeouts
+from pipecat_lemonslice.session.session import AvatarSession
+from pipecat_lemonslice.session.topology import Topology
+from pipecat_lemonslice.settings import timeouts
+from pipecat_lemonslice.speech.output import Notice, Route, SpeechOutput, SpeechPorts
+from pipecat_lemonslice.speech.track import AvatarLink
+
+DRAIN_MARGIN = 5.0
+"""Seconds that the last words may take beyond their own length."""
+
+Run = Callable[[], Coroutine[None, None, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceReturned:
+    """The avatar's voice begins to sound after silence.
+
+    Attributes:
+        at: When, on the loop's clock.
+    """
+
+    at: float
+
+
+Event = SessionEvent | Notice | VoiceReturned
+
+
+class Host(Protocol):
+    """What a call needs of the frame processor that it is made by."""
+
+    async def push_frame(self, frame: Frame) -> None:
+        """Push a frame downstream."""
+        ...
+
+    async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
+        """Push a frame of a class both ways."""
+        ...
+
+    async def forward(self, frame: Frame) -> None:
+        """Pass on a frame whose place in the speech has come."""
+        ...
+
+    def pipeline_time(self) -> int:
+        """Return the pipeline clock in nanoseconds."""
+        ...
+
+
+class Call:
+    """See the module."""
+
+    def __init__(
+        self,
+        host: Host,
+        api: LemonSliceApi,
+        topology: Topology,
+        *,
+        settings: Callable[[], ServiceSettings],
+        emit: Callable[[Event], None],
+        pipeline_rate: int,
+    ) -> None:
+        """Put the parts together; nothing begins yet.
+
+        Args:
+            host: The frame processor that the call is made by.
+            api: Where sessions are created.
+            topology: Where bot and avatar meet.
+            settings: Gives the settings as they are now.
+            emit: Takes every event, in order; must not block.
+            pipeline_rate: Rate in Hz of what the output transport plays.
+        """
+        self.tasks: list[asyncio.Task[None]] = []
+        self.missing = ""
+        """Why speech is heard without the avatar; empty while it need not be."""
+        self.delay = ""
+        """Why the avatar is late; empty if that is not known."""
+        self.reported = ""
+        """What was reported last as an error."""
+        self.fallen_back = self.given_up = False
+        """Whether it has been told that there is no avatar, and whether the pipeline is being ended."""
+        self._host, self._topology, self._settings = host, topology, settings
+        given, config = timeouts(settings()), topology.config
+        self.playback = SharedPlayback() if topology.shared else Playback()
+        self.media = MediaRelay(host.push_frame, self.playback)
+        self.speaking = SpeakingFrames(host.broadcast_frame)
+        self.session = AvatarSession(
+            api,
+            SessionOptions(self._request, lambda url: topology.open_room(url, pipeline_rate), self._connection_options),
+            self.playback,
+            emit=emit,
+            show=self._feed,
+        )
+        self.controls = ControlRequests(self.session, settings, emit)
+        self.speech = SpeechOutput(
+            SpeechPorts(host.forward, emit, host.pipeline_time, self.playback),
+            sample_rate=topology.speech_rate(pipeline_rate),
+            done_timeout=given.response_done,
+            hold_timeout=given.response_hold,
+            ready_timeout=given.ready,
+        )
+        self._emit = emit
+        self._fallback_image = None
+        if not topology.shared and config.fallback == "voice":
+            self._fallback_image = FallbackImage(lambda: config.picture(settings()), config.aspect_ratio)
+
+    @property
+    def hears_avatar(self) -> bool:
+        """Whether the response under way is the avatar's, in a room where the bot hears it."""
+        return self.avatar_speaks and not self._topology.shared
+
+    @property
+    def avatar_speaks(self) -> bool:
+        """Whether the response under way is the avatar's."""
+        return self.speech.route is Route.AVATAR
+
+    def response_began(self) -> None:
+        """Have the pipeline told that the bot speaks, where its output transport has nothing to play."""
+        if self.avatar_speaks and self._topology.shared:
+            self.speaking.started()
+
+    async def _request(self) -> CreateSessionRequest:
+        self.controls.session_requested()
+        return await self._topology.request(self._settings())
+
+    def _connection_options(self) -> ConnectionOptions:
+        """Return how the avatar of the next session is watched, as the settings are now."""
+        given, config = timeouts(self._settings()), self._topology.config
+        idle_timeout = config.idle_timeout if config.idle_timeout > 0 else None
+        return ConnectionOptions(
+            config.avatar_name,
+            PresenceTimeouts(given.join, given.first_frame, given.frozen),
+            mute_timeout=None if self._topology.shared else given.mute,
+            idle_timeout=idle_timeout,
+            keep_alive_after=idle_timeout / 3 if config.keep_alive and idle_timeout else None,
+        )
+
+    def configure(self) -> None:
+        """Follow a change of settings."""
+        given = timeouts(self._settings())
+        self.speech.configure(
+            done_timeout=given.response_done, hold_timeout=given.response_hold, ready_timeout=given.ready
+        )
+        self.controls.send_settings()
+
+    def begin(self, output: BaseOutputTransport | None) -> list[tuple[Run, str]]:
+        """Return what runs from the start of the pipeline on, each with a name for people.
+
+        Args:
+            output: The output transport that shows the avatar's pictures; None where there is none to be found.
+        """
+        self.media.show_on(output)
+        return [
+            (self.speech.run, "moving speech"),
+            (self.media.run_voice, "moving the avatar's voice"),
+            (self.media.run_pictures, "moving the avatar's picture"),
+            (self.speaking.run, "telling when the bot speaks"),
+            (self.controls.run, "sending control requests"),
+        ]
+
+    def _feed(self, media: VoiceReceived | PictureReceived) -> None:
+        """Take the avatar's voice or picture in; before the pipeline has started it goes nowhere."""
+        if not self.tasks:
+            return
+        if isinstance(media, PictureReceived):
+            self.media.on_picture(media)
+        elif self.media.on_voice(media.pcm, media.sample_rate):
+            self._emit(VoiceReturned(asyncio.get_running_loop().time()))
+
+    def avatar_joined(self) -> None:
+        """Another avatar is there, or the same one anew."""
+        self.media.avatar_changed()
+
+    def avatar_ready(self, link: AvatarLink) -> None:
+        """The avatar speaks from the next response on."""
+        self.missing, self.fallen_back = "", False
+        self.speech.avatar_here(link)
+
+    def interrupt(self) -> None:
+        """Drop what is being said; the avatar is told first."""
+        if self.speech.interrupt():
+            self.media.interrupt()
+
+    def _avatar_gone(self) -> None:
+        self.speech.avatar_gone()
+        self.media.avatar_changed()
+
+    def lose_avatar(self, lost: AvatarLost, *, needed: bool) -> bool:
+        """The avatar cannot speak; what it was saying, and what waits for it, is heard without it, unless needed.
+
+        Args:
+            lost: Why, and whether for good.
+            needed: Whether the call is to end without it. Speech then waits for the next one as it did for the first.
+
+        Returns:
+            Whether it was there.
+        """
+        present, awaited = self.speech.has_avatar, needed and not lost.final
+        if awaited:
+            self.delay = lost.reason
+        else:
+            self.missing = lost.reason
+        if present or not awaited:
+            self._avatar_gone()
+        if present and awaited:
+            self.speech.avatar_coming()
+        return present
+
+    def fall_asleep(self) -> bool:
+        """There is no session until somebody speaks; returns whether the avatar was there."""
+        present = self.speech.has_avatar
+        self._avatar_gone()
+        self.missing, self.fallen_back = "", False
+        self.speech.avatar_coming()
+        if self.speech.unheard_seconds:
+            self.session.wake()
+        return present
+
+    async def show_fallback_image(self) -> None:
+        """Show the agent's picture while there is no avatar to be seen."""
+        picture = await self._fallback_image.picture() if self._fallback_image else None
+        if picture and not self.speech.has_avatar:
+            self.media.on_picture(picture)
+
+    async def finish(self) -> None:
+        """Let the last words be heard, in bounded time.
+
+        Raises:
+            SessionError: They were not, in that time.
+        """
+        limit = self.speech.unheard_seconds + self.speech.ready_timeout + DRAIN_MARGIN
+        try:
+            async with asyncio.timeout(limit):
+                await self.speech.drain()
+                await self.media.wait_until_finished()
+                if self.playback.unheard:
+                    self._avatar_gone()
+                await self.speech.drain()  # once more, for what an avatar left unsaid that is gone, or mute
+        except TimeoutError:
+            raise SessionError(f"the last words were not spoken within {limit:.1f} s") from None
+
+    async def halt(self) -> None:
+        """Move nothing any longer, and begin to end the session; idempotent."""
+        tasks, self.tasks = self.tasks, []
+        self.speech.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.session.begin_close()

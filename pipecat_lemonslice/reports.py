@@ -1,0 +1,274 @@
+"""The stream of events of a service, and what it tells the pipeline, the bot's event handlers and the page."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from loguru import logger
+from pipecat.frames.frames import EndWorkerFrame, Frame
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
+from pipecat.services.ai_service import AIService
+from pipecat.services.settings import ServiceSettings
+from pipecat.utils.errors import ErrorCategory
+
+from pipecat_lemonslice.call import Call, Event, VoiceReturned
+from pipecat_lemonslice.errors import LemonSliceError, SessionError
+from pipecat_lemonslice.frames import (
+    AvatarResponseDoneFrame,
+    AvatarResponseStartedFrame,
+    AvatarStatus,
+    AvatarStatusFrame,
+    response_message,
+    status_message,
+)
+from pipecat_lemonslice.session.events import ErrorReported, SessionState
+from pipecat_lemonslice.speech.output import Route, WaitedInVain
+from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
+
+MAX_EVENTS = 10_000
+"""Events that wait to be handled. More wait only where a processor keeps the pipeline from moving."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that handling the rest of them may take at the end."""
+
+FAILURE_PAUSE = 0.05
+"""Seconds before a part of the call that failed unexpectedly goes on, so that it cannot keep the processor busy."""
+
+EVENTS = (
+    "on_session_created",
+    "on_avatar_connected",
+    "on_avatar_ready",
+    "on_avatar_disconnected",
+    "on_response_started",
+    "on_response_done",
+    "on_fallback",
+    "on_session_ended",
+)
+
+
+STATUS_OF_STATE = {
+    SessionState.CREATING: AvatarStatus.CALLING,
+    SessionState.JOINING: AvatarStatus.JOINING,
+    SessionState.WAITING: AvatarStatus.JOINING,
+    SessionState.READY: AvatarStatus.HERE,
+    SessionState.DORMANT: AvatarStatus.DORMANT,
+    SessionState.LOST: AvatarStatus.LOST,
+    SessionState.FAILED: AvatarStatus.VOICE_ONLY,
+    SessionState.ENDED: AvatarStatus.ENDED,
+}
+
+
+class AvatarReports(AIService):
+    """A service that can tell of an avatar. See the module."""
+
+    def __init__(self, settings: ServiceSettings, *, needs_avatar: bool, **kwargs: Any) -> None:
+        """Create a service that has told nothing yet.
+
+        Args:
+            settings: Its settings.
+            needs_avatar: Whether the pipeline ends when there is no avatar.
+            **kwargs: For the base class.
+        """
+        super().__init__(settings=settings, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        self.needs_avatar = needs_avatar
+        self._waiting: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
+        self._handling: asyncio.Task[None] | None = None
+        self._status: tuple[AvatarStatus, str] | None = None
+        self._response = 0
+        self._started_at: float | None = None
+        for event in EVENTS:
+            self._register_event_handler(event)
+
+    # The stream.
+
+    def emit(self, event: Event) -> None:
+        """Add an event to the stream; never blocks."""
+        try:
+            self._waiting.put_nowait(event)
+        except asyncio.QueueFull:
+            logger.error("Event queue full, dropping avatar events. Is a processor blocking the pipeline?")
+
+    @abstractmethod
+    async def handle(self, event: Event) -> None:
+        """Act on an event."""
+
+    @abstractmethod
+    def fail(self, what: str, error: Exception) -> None:
+        """Something failed that nobody foresaw."""
+
+    def begin_handling(self) -> None:
+        """Begin to handle what has been added, and what will be."""
+        self._handling = asyncio.create_task(self.supervise(self._handle_all, "handling events"))
+
+    async def handle_the_rest(self) -> None:
+        """Handle what is left, in bounded time, and stop."""
+        handling, self._handling = self._handling, None
+        if handling:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await self._waiting.join()
+            handling.cancel()
+            await asyncio.gather(handling, return_exceptions=True)
+
+    async def supervise(self, run: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
+        """Run a part of the call until cancelled. A failure in it costs the session and never the call."""
+        while True:
+            try:
+                await run()
+            except Exception as error:
+                self.fail(what, error)
+                await asyncio.sleep(FAILURE_PAUSE)
+
+    async def _handle_all(self) -> None:
+        while True:
+            event = await self._waiting.get()
+            try:
+                await self.handle(event)
+            finally:
+                self._waiting.task_done()
+
+    # What is told.
+
+    def can_generate_metrics(self) -> bool:
+        """TTFB: from the first speech sent to the avatar to the first sound that came back."""
+        return True
+
+    def pipeline_time(self) -> int:
+        """Return the pipeline clock in nanoseconds."""
+        return self.get_clock().get_time()
+
+    async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
+        """Push a frame of a class both ways."""
+        await super().broadcast_frame(frame_cls, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+
+    async def tell_handlers(self, name: str, *args: Any) -> None:
+        """Call the bot's handlers of an event."""
+        await self._call_event_handler(name, *args)  # pyright: ignore[reportUnknownMemberType]
+
+    async def tell_page(self, data: Mapping[str, Any]) -> None:
+        """Send an RTVI server message."""
+        await self.push_frame(RTVIServerMessageFrame(data=data), FrameDirection.DOWNSTREAM)
+
+    async def tell_state(self, state: SessionState, detail: str) -> None:
+        """Tell where the session is in its life, as a person watching the call would put it."""
+        await self.tell_status(STATUS_OF_STATE[state], detail)
+
+    async def tell_status(self, status: AvatarStatus, detail: str) -> None:
+        """Tell where the avatar is; nothing is told twice."""
+        if self._status == (status, detail):
+            return
+        self._status = (status, detail)
+        await self.broadcast_frame(AvatarStatusFrame, status=status, detail=detail)
+        await self.tell_page(status_message(status, detail))
+
+    async def tell_error(self, error: LemonSliceError, *, useless: bool = False) -> None:
+        """Push one ErrorFrame. Its traceback stays here, as it leads through addresses and tokens.
+
+        Args:
+            error: What failed.
+            useless: Whether the service can do nothing more. Only then may its category be a permanent one: in
+                Pipecat that marks a service as unusable for good, and may end the call.
+        """
+        category = error.category
+        if category.is_permanent and not useless:
+            category = ErrorCategory.APPLICATION
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        await self.push_error(str(error), error, category=category)
+
+    async def tell_end(self, reason: str) -> None:
+        """End the pipeline."""
+        await asyncio.sleep(0)  # handlers of events run as tasks, which begin now
+        await self.push_frame(EndWorkerFrame(reason=reason), FrameDirection.UPSTREAM)
+
+    async def tell_started(self, response: int, *, heard_here: bool) -> None:
+        """Tell that a response has begun.
+
+        Args:
+            response: Its number.
+            heard_here: Whether the avatar speaks it, in a room where the bot hears it: only then can its first sound
+                be waited for.
+        """
+        self._response = response
+        self._started_at = asyncio.get_running_loop().time() if heard_here else None
+        if heard_here:
+            await self.start_ttfb_metrics()
+        await self.broadcast_frame(AvatarResponseStartedFrame)
+        await self.tell_page(response_message("started", response))
+        await self.tell_handlers("on_response_started")
+
+    async def tell_voice(self, at: float) -> None:
+        """Tell that the avatar's voice sounds after silence; that of a response answers its start."""
+        if self._started_at is None:
+            return
+        ttfb_ms, self._started_at = round((at - self._started_at) * 1000), None
+        await self.stop_ttfb_metrics()
+        await self.tell_page(response_message("voice", self._response, ttfb_ms=ttfb_ms))
+
+    async def tell_done(self, response: ResponseDone) -> None:
+        """Tell that a response is over. One that was cut off may never be heard."""
+        if response.reason in (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST):
+            self._started_at = None
+        reason, seconds = str(response.reason), round(response.audio_seconds, 3)
+        await self.broadcast_frame(AvatarResponseDoneFrame, reason=reason, audio_seconds=seconds)
+        await self.tell_page(response_message("done", response.id, reason=reason, audio_seconds=seconds))
+        await self.tell_handlers("on_response_done", reason, seconds)
+
+    # Speech and outages.
+
+    async def handle_response(
+        self, call: Call, event: ResponseStarted | VoiceReturned | ResponseDone | WaitedInVain
+    ) -> None:
+        """Act on what becomes of a response."""
+        match event:
+            case ResponseStarted(number):
+                call.response_began()
+                await self.tell_started(number, heard_here=call.hears_avatar)
+                if call.speech.route is Route.VOICE:
+                    await self._fall_back(call)
+            case VoiceReturned(at):
+                await self.tell_voice(at)
+            case ResponseDone():
+                call.speaking.stopped()
+                await self.tell_done(event)
+            case WaitedInVain(seconds):
+                await self._wait_no_longer(call, seconds)
+
+    async def _wait_no_longer(self, call: Call, seconds: float) -> None:
+        call.missing = call.missing or call.delay or f"the avatar was not ready within {seconds:g} s"
+        await self._fall_back(call)
+        if self.needs_avatar:
+            if call.missing != call.reported:
+                error = SessionError(f"no avatar after {seconds:g} s: {call.missing}")
+                await self.report(call, ErrorReported(error))
+            await self._give_up(call, call.missing)
+
+    async def _fall_back(self, call: Call) -> None:
+        """Tell that speech is heard without the avatar, and why: once until the avatar is there."""
+        if not call.missing or call.fallen_back:
+            return
+        call.fallen_back = True
+        await self.tell_status(AvatarStatus.VOICE_ONLY, call.missing)
+        await self.tell_handlers("on_fallback", call.missing)
+        call.controls.add(call.show_fallback_image)
+
+    async def report(self, call: Call, report: ErrorReported) -> None:
+        """Push one ErrorFrame; one for good ends a call that needs the avatar."""
+        call.reported = str(report.error)
+        useless = self.needs_avatar and report.final
+        await self.tell_error(report.error, useless=useless)
+        if useless:
+            await self._give_up(call, call.reported)
+
+    async def _give_up(self, call: Call, reason: str) -> None:
+        """End the pipeline, and create no further session."""
+        if call.given_up:
+            return
+        call.given_up = True
+        logger.error(f"The pipeline ends, because there is no avatar and fallback='fatal': {reason}")
+        call.missing = reason
+        await self._fall_back(call)
+        call.session.begin_close()
+        await self.tell_end(f"no avatar: {reason}")

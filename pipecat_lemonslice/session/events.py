@@ -1,0 +1,158 @@
+"""What a session reports, in order, to whoever owns it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pipecat_lemonslice.errors import LemonSliceError
+from pipecat_lemonslice.rooms import Participant
+from pipecat_lemonslice.speech.track import AvatarLink
+
+
+class SessionState(Enum):
+    """Where a session is in its life."""
+
+    CREATING = "creating"
+    """A session is being created."""
+
+    JOINING = "joining"
+    """It exists; its room is being joined."""
+
+    WAITING = "waiting"
+    """The bot is in the room; the avatar's first picture has not come."""
+
+    READY = "ready"
+    """The avatar can be seen, and speaks what it is given."""
+
+    DORMANT = "dormant"
+    """LemonSlice has ended a quiet session; a new one is created when somebody speaks."""
+
+    LOST = "lost"
+    """The avatar or the room has gone; a new session is created after a pause."""
+
+    ENDED = "ended"
+    """The call is over, and the session with it."""
+
+    FAILED = "failed"
+    """No session can be had; trying again would give the same answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The session has changed its state.
+
+    Attributes:
+        state: The new one.
+        detail: A sentence for people; may be empty.
+    """
+
+    state: SessionState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreationDelayed:
+    """An attempt to create a session has failed; the next one is made later.
+
+    Attributes:
+        reason: Why it failed.
+        again_in: Seconds until the next attempt.
+    """
+
+    reason: str
+    again_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCreated:
+    """A session exists, and costs.
+
+    Attributes:
+        session_id: The id that LemonSlice gave it.
+    """
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """A session is over.
+
+    Attributes:
+        session_id: Its id.
+        cost: Its cost in credits; None where unknown.
+    """
+
+    session_id: str
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReported:
+    """Something failed. Reported once for each outage, and once more if it is for good.
+
+    Attributes:
+        error: What.
+        final: Whether no further session is created.
+    """
+
+    error: LemonSliceError
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ControlFailed:
+    """A control request of the application failed.
+
+    Attributes:
+        reason: What the server, or whoever refused it, said.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarJoined:
+    """The avatar is in the room.
+
+    Attributes:
+        participant: The avatar.
+    """
+
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarReady:
+    """The avatar can be seen, so it may speak.
+
+    Attributes:
+        link: The way to it.
+    """
+
+    link: AvatarLink
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarLost:
+    """The avatar cannot speak, and will not do so soon.
+
+    Attributes:
+        reason: A sentence for people.
+        final: Whether no further session is created.
+    """
+
+    reason: str
+    final: bool = False
+
+
+SessionEvent = (
+    StateChanged
+    | CreationDelayed
+    | SessionCreated
+    | SessionEnded
+    | ErrorReported
+    | ControlFailed
+    | AvatarJoined
+    | AvatarReady
+    | AvatarLost
+)

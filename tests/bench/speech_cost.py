@@ -1,0 +1,142 @@
+"""What speech costs: processor time from the TTS frame to daily-python's own audio source.
+
+Of the whole process, the native thread included, for several sessions that speak at once; on sources that have joined
+no room, so nothing is encoded or sent. Beside it stands the share of the event loop's thread; the rest is daily-python
+and the completions that run on its threads. Nothing is asserted here.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
+
+import numpy as np
+from loguru import logger
+from pipecat.frames.frames import Frame, TTSAudioRawFrame
+
+from pipecat_lemonslice.messages import SpeechEvent
+from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, Crossing, NativeTrack, initialize
+from pipecat_lemonslice.speech.output import SpeechOutput, SpeechPorts
+
+RATE = 24000
+SESSIONS = (1, 8, 32)
+SECONDS = 8.0
+FRAME_SECONDS = 0.2
+"""Duration of a TTS frame; they come all at once, as from a TTS that is faster than speech."""
+
+RELEASE_SECONDS = SETTLE_SECONDS * 3
+"""Until the sources of one measurement have been released: silence costs something, too."""
+
+
+def babble(seconds: float) -> bytes:
+    """Return a sound that swells and fades as speech does."""
+    at = np.arange(round(seconds * RATE)) / RATE
+    return (np.sin(at * 1500) * 4000 * (1 + np.sin(at * 7))).astype("<i2").tobytes()
+
+
+@dataclass
+class Line:
+    """The way to one avatar: a native track, as a Daily room has it, without the room."""
+
+    track: NativeTrack = field(init=False)
+    on_played: Callable[[int], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.track = NativeTrack(RATE, Crossing(), on_played=self._has_played, on_failed=self._has_failed)
+
+    @property
+    def appended(self) -> int:
+        return self.track.appended
+
+    @property
+    def played(self) -> int:
+        return self.track.played
+
+    def append(self, pcm: bytes) -> None:
+        self.track.append(pcm)
+
+    def clear(self) -> int:
+        return self.track.clear()
+
+    def report_at(self, position: int) -> None:
+        self.track.report_at(position)
+
+    def listen(self, on_played: Callable[[int], None] | None) -> None:
+        self.on_played = on_played
+
+    def was_played(self, *, at: float, sounds: bool) -> None:
+        """Nobody looks for a mute avatar here."""
+
+    def tell(self, event: SpeechEvent) -> None:
+        """There is no avatar to be told."""
+
+    def stalled(self) -> None:
+        raise RuntimeError("daily-python has stopped playing")
+
+    def _has_failed(self, reason: str) -> None:
+        raise RuntimeError(reason)
+
+    def _has_played(self) -> None:
+        if self.on_played:
+            self.on_played(self.played)
+
+
+async def speak(line: Line, pcm: bytes) -> None:
+    """Give speech to the output as the service does, frame by frame, and wait until it has been played."""
+
+    async def forward(frame: Frame) -> None:
+        pass
+
+    ports = SpeechPorts(forward, lambda notice: None, time.monotonic_ns)
+    output = SpeechOutput(ports, sample_rate=RATE, done_timeout=0.5, hold_timeout=3.0, ready_timeout=8.0)
+    output.avatar_here(line)
+    moving = asyncio.create_task(output.run())
+    size = 2 * round(FRAME_SECONDS * RATE)
+    for number in range(ceil(len(pcm) / size)):
+        piece = pcm[number * size : (number + 1) * size]
+        await output.put(TTSAudioRawFrame(piece, RATE, 1, context_id="answer"))
+    await output.drain()
+    output.close()
+    moving.cancel()
+
+
+async def cost(sessions: int, seconds: float) -> tuple[float, float]:
+    """Have sessions speak at once.
+
+    Returns:
+        Processor time in milliseconds for a second of speech of one session: of all threads, and of the loop's.
+    """
+    lines, pcm = [Line() for _ in range(sessions)], babble(seconds)
+    process, thread = time.process_time(), time.thread_time()
+    await asyncio.gather(*(speak(line, pcm) for line in lines))
+    process, thread = time.process_time() - process, time.thread_time() - thread
+    for line in lines:
+        line.track.retire()
+    await asyncio.sleep(RELEASE_SECONDS)
+    return process * 1000 / seconds / sessions, thread * 1000 / seconds / sessions
+
+
+async def measure() -> None:
+    """Measure and print each number of sessions."""
+    initialize()
+    await cost(1, 0.5)  # what is imported and made once
+    for sessions in SESSIONS:
+        whole, loop = await cost(sessions, SECONDS)
+        print(f"speech, {sessions} session(s): {whole:.1f} ms of processor time for a second of each, ", end="")
+        print(f"{loop:.1f} of them on the event loop")
+
+
+def run() -> None:
+    """Measure, without log lines."""
+    logger.disable("pipecat")
+    logger.disable("pipecat_lemonslice")
+    try:
+        asyncio.run(measure())
+    finally:
+        logger.enable("pipecat")
+        logger.enable("pipecat_lemonslice")
+
+
+if __name__ == "__main__":
+    run()
