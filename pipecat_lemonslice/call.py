@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pipecat.clocks.base_clock import BaseClock
 from pipecat.frames.frames import Frame
 from pipecat.services.settings import ServiceSettings
 from pipecat.transports.base_output import BaseOutputTransport
@@ -23,7 +24,9 @@ from pipecat_lemonslice.session.presence import PresenceTimeouts
 from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.session.topology import Topology
 from pipecat_lemonslice.settings import timeouts
-from pipecat_lemonslice.speech.output import Notice, Route, SpeechOutput, SpeechPorts
+from pipecat_lemonslice.speech.output import SpeechOutput
+from pipecat_lemonslice.speech.ports import Notice, SpeechPorts
+from pipecat_lemonslice.speech.route import Route
 from pipecat_lemonslice.speech.track import AvatarLink
 
 DRAIN_MARGIN = 5.0
@@ -61,8 +64,8 @@ class Host(Protocol):
         """Pass on a frame whose place in the speech has come."""
         ...
 
-    def pipeline_time(self) -> int:
-        """Return the pipeline clock in nanoseconds."""
+    def get_clock(self) -> BaseClock:
+        """Return the pipeline clock."""
         ...
 
 
@@ -112,7 +115,7 @@ class Call:
         )
         self.controls = ControlRequests(self.session, settings, emit)
         self.speech = SpeechOutput(
-            SpeechPorts(host.forward, emit, host.pipeline_time, self.playback),
+            SpeechPorts(host.forward, emit, host.get_clock().get_time, self.playback),
             sample_rate=topology.speech_rate(pipeline_rate),
             done_timeout=given.response_done,
             hold_timeout=given.response_hold,

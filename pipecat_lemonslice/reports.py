@@ -25,8 +25,8 @@ from pipecat_lemonslice.frames import (
     status_message,
 )
 from pipecat_lemonslice.session.events import ErrorReported, SessionState
-from pipecat_lemonslice.speech.output import Route, WaitedInVain
 from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
+from pipecat_lemonslice.speech.route import Route, WaitedInVain
 
 MAX_EVENTS = 10_000
 """Events that wait to be handled. More wait only where a processor keeps the pipeline from moving."""
@@ -135,10 +135,6 @@ class AvatarReports(AIService):
     def can_generate_metrics(self) -> bool:
         """TTFB: from the first speech sent to the avatar to the first sound that came back."""
         return True
-
-    def pipeline_time(self) -> int:
-        """Return the pipeline clock in nanoseconds."""
-        return self.get_clock().get_time()
 
     async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
         """Push a frame of a class both ways."""

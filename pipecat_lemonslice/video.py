@@ -58,8 +58,8 @@ from pipecat_lemonslice.settings import (
     merged,
     with_one_picture,
 )
-from pipecat_lemonslice.speech.output import WaitedInVain
 from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted
+from pipecat_lemonslice.speech.route import WaitedInVain
 
 if TYPE_CHECKING:
     from pipecat.transports.daily.transport import DailyTransport

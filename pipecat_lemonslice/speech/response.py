@@ -50,17 +50,6 @@ class AudioAppended:
 
 
 @dataclass(frozen=True, slots=True)
-class BacklogChanged:
-    """Whether audio waits to be appended, or has been appended and is not known to have been played.
-
-    Parameters:
-        waiting: True while there is any.
-    """
-
-    waiting: bool
-
-
-@dataclass(frozen=True, slots=True)
 class AllPlayed:
     """The room reports that the last byte appended has just been played; nothing waits behind it."""
 
@@ -113,17 +102,7 @@ class TimePassed:
     """Nothing happened but time."""
 
 
-Fact = (
-    AudioAppended
-    | BacklogChanged
-    | AllPlayed
-    | StopReached
-    | LLMOpened
-    | LLMClosed
-    | Interrupted
-    | Aborted
-    | TimePassed
-)
+Fact = AudioAppended | AllPlayed | StopReached | LLMOpened | LLMClosed | Interrupted | Aborted | TimePassed
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,26 +181,26 @@ class ResponseTracker:
             return None
         return self._played_until + self._patience()[0]
 
-    def handle(self, fact: Fact, now: float) -> tuple[Decision, ...]:
+    def handle(self, fact: Fact, now: float, *, waiting: bool = False) -> tuple[Decision, ...]:
         """Take a fact in and return what follows from it.
 
         Args:
             fact: What happened.
             now: When.
+            waiting: Whether audio waits to be appended, or has been appended and is not known to have been played.
 
         Returns:
             Decisions, in order.
         """
+        self._waiting = waiting
         return (*self._settle(now), *self._apply(fact, now), *self._settle(now))
 
     def _apply(self, fact: Fact, now: float) -> tuple[Decision, ...]:
         match fact:
             case AudioAppended(seconds):
                 return self._append(seconds, now)
-            case BacklogChanged(waiting):
-                self._waiting = waiting
             case AllPlayed():
-                self._waiting, self._played_until = False, now
+                self._played_until = now
             case StopReached():
                 self._stop_reached = True
             case LLMOpened():

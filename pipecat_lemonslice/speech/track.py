@@ -11,17 +11,12 @@ from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Protocol
 
-import numpy as np
-from loguru import logger
-from pipecat.audio.resamplers.base_audio_resampler import BaseAudioResampler
-from pipecat.audio.resamplers.soxr_stream_resampler import SOXRStreamAudioResampler
 from pipecat.frames.frames import TTSAudioRawFrame
 
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.media.sound import SoundDetector
 from pipecat_lemonslice.messages import SpeechEvent
-
-SAMPLE_BYTES = 2
+from pipecat_lemonslice.speech.audio import SAMPLE_BYTES, AudioConverter, audio_format
 
 PIECE_SECONDS = 0.02
 """What has been played is examined and remembered in pieces of this length."""
@@ -138,6 +133,25 @@ class Chunk:
         return Chunk(start, pcm, self.origin, sounds)
 
 
+def joined(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """Return chunks of which no two neighbours have the same origin."""
+    whole: list[list[Chunk]] = []
+    for chunk in chunks:
+        if whole and whole[-1][-1].origin == chunk.origin:
+            whole[-1].append(chunk)
+        else:
+            whole.append([chunk])
+    return [
+        Chunk(
+            parts[0].begin,
+            b"".join([part.pcm for part in parts]),
+            parts[0].origin,
+            tuple(sound for part in parts for sound in part.sounds),
+        )
+        for parts in whole
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Played:
     """A piece that has been played.
@@ -201,15 +215,16 @@ class SpeechTrack:
         """Whether the converter holds samples back."""
         return self._converter.holds_audio
 
+    def ends_with(self, context_id: str | None) -> bool:
+        """Whether samples are held back that nothing of their context follows when that one has stopped."""
+        if self._origin is None or not self.holds_tail:
+            return False
+        return context_id is None or context_id == self._origin.context_id
+
     @property
     def busy(self) -> bool:
         """Whether there is speech that has not been played."""
         return bool(self._pending) or self.holds_tail
-
-    @property
-    def origin(self) -> Origin | None:
-        """Where the speech comes from that was appended last; None between responses."""
-        return self._origin
 
     def report_at(self, position: int) -> None:
         """Have :attr:`on_played` called as soon as a position has been played; else it may be 100 ms later."""
@@ -320,7 +335,7 @@ class SpeechTrack:
             rest = rest[gap:] if sounded_until <= limit + JITTER_SECONDS else rest
         if not self.busy and not any(played.sounds for played in rest):
             return []
-        return [played.chunk for played in rest]
+        return joined(played.chunk for played in rest)
 
     def seconds_of(self, chunks: Iterable[Chunk]) -> float:
         """Return the duration of chunks."""
@@ -374,87 +389,3 @@ class SpeechTrack:
 
     def _seconds(self, samples: int) -> float:
         return samples / self.sample_rate
-
-
-def audio_format(frame: TTSAudioRawFrame, default_rate: int) -> tuple[int, int]:
-    """Return rate and channels of a frame; what it does not say is guessed, so that it is heard at all."""
-    if frame.sample_rate <= 0 or frame.num_channels <= 0:
-        logger.debug(f"{frame} does not say its format; it is read as mono at {default_rate} Hz")
-    return frame.sample_rate if frame.sample_rate > 0 else default_rate, max(1, frame.num_channels)
-
-
-def duration(frame: TTSAudioRawFrame, default_rate: int) -> float:
-    """Return the duration of a frame's audio in seconds."""
-    rate = frame.sample_rate if frame.sample_rate > 0 else default_rate
-    return len(frame.audio) / (SAMPLE_BYTES * max(1, frame.num_channels) * rate)
-
-
-class AudioConverter:
-    """Turns a stream of 16-bit PCM in any format into mono at one rate; whole samples, nothing lost on the way.
-
-    Bytes that are no whole sample yet wait for the rest. A change of format ends one stream and begins another: what
-    the resampler still holds of the first comes out before the second.
-    """
-
-    def __init__(self, sample_rate: int) -> None:
-        """Create a converter.
-
-        Args:
-            sample_rate: Rate of what comes out, in Hz.
-        """
-        self._out_rate = sample_rate
-        self._rate, self._channels = sample_rate, 1
-        self._resampler: BaseAudioResampler | None = None
-        self._carry = b""
-
-    @property
-    def holds_audio(self) -> bool:
-        """Whether :meth:`flush` may have something to give."""
-        return bool(self._carry) or self._resampler is not None
-
-    async def feed(self, pcm: bytes, rate: int, channels: int) -> bytes:
-        """Convert what comes next.
-
-        Args:
-            pcm: Interleaved 16-bit little-endian samples; any number of bytes.
-            rate: Its rate in Hz.
-            channels: Its channels.
-
-        Returns:
-            Mono samples that are ready; the resampler may keep some back.
-        """
-        tail = b""
-        if (rate, channels) != (self._rate, self._channels):
-            tail = await self.flush()
-            self._rate, self._channels = rate, channels
-        pcm = self._carry + pcm
-        whole = len(pcm) - len(pcm) % (SAMPLE_BYTES * channels)
-        self._carry = pcm[whole:]
-        return tail + await self._resample(_mix_down(pcm[:whole], channels))
-
-    async def flush(self) -> bytes:
-        """End the stream and return everything held back; half a sample is completed with zeros."""
-        missing = -len(self._carry) % (SAMPLE_BYTES * self._channels)
-        pcm = await self._resample(_mix_down(self._carry + bytes(missing), self._channels))
-        if self._resampler:
-            pcm += await self._resampler.flush()
-        self.reset()
-        return pcm
-
-    def reset(self) -> None:
-        """Forget everything held back."""
-        self._resampler, self._carry = None, b""
-
-    async def _resample(self, mono: bytes) -> bytes:
-        if not mono or self._rate == self._out_rate:
-            return mono
-        if self._resampler is None:
-            self._resampler = SOXRStreamAudioResampler(clear_after_secs=None)
-        return await self._resampler.resample(mono, self._rate, self._out_rate)
-
-
-def _mix_down(pcm: bytes, channels: int) -> bytes:
-    if channels == 1 or not pcm:
-        return pcm
-    samples = np.frombuffer(pcm, dtype="<i2").reshape(-1, channels)
-    return np.rint(samples.mean(axis=1)).astype("<i2").tobytes()

@@ -13,7 +13,9 @@ from pipecat.frames.frames import (
     AggregatedTextProgressFrame,
     Frame,
     LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
     TTSAudioRawFrame,
+    TTSStartedFrame,
     TTSStoppedFrame,
     TTSTextFrame,
 )
@@ -51,6 +53,21 @@ class InterruptedContexts:
             self._muted = False
         else:
             self._note(context_id)
+
+    def admit(self, frame: Frame) -> bool:
+        """Take note of a frame that comes; returns False if it belongs to what was interrupted, or is empty."""
+        match frame:
+            case LLMFullResponseStartFrame():
+                self.announce(None, by_tts=False)
+            case TTSStartedFrame():
+                self.announce(frame.context_id)
+            case TTSAudioRawFrame() if not frame.audio:
+                return False
+            case TTSAudioRawFrame() | TTSTextFrame():
+                return not frame.interruptible or self.admits(frame.context_id)
+            case _:
+                pass
+        return True
 
     def admits(self, context_id: str | None) -> bool:
         """Whether what belongs to this context may still be heard."""
@@ -105,21 +122,18 @@ class WordTimer:
     def __init__(self) -> None:
         self._contexts: dict[str, _Progress] = {}
         # A heap for each context, so that a word costs the same however many wait.
-        self._waiting: dict[str, list[_TimedFrame]] = {}
-        self._moved: set[str] = set()
+        self.waiting: dict[str, list[_TimedFrame]] = {}
+        """The frames that wait for their audio, by context."""
+        self.moved: set[str] = set()
+        """Contexts of which a frame may have become due."""
         self._count = 0
         self._arrivals = 0
         self._last_word_ns = 0
         self._last_kept_word_ns = 0
 
-    @property
-    def waiting(self) -> bool:
-        """Whether any frame waits for its audio."""
-        return bool(self._waiting)
-
     def remaining(self, context_id: str | None) -> float | None:
         """Return how many seconds of a context have to be played until its next word is due; None if none waits."""
-        waiting, progress = self._waiting.get(context_id or ""), self._contexts.get(context_id or "")
+        waiting, progress = self.waiting.get(context_id or ""), self._contexts.get(context_id or "")
         return max(0.0, waiting[0].position - progress.spoken) if waiting and progress else None
 
     def arrived(self, frame: TTSAudioRawFrame | TTSTextFrame, now_ns: int) -> None:
@@ -133,7 +147,7 @@ class WordTimer:
         if context_id is not None and context_id not in self._contexts:
             self._contexts[context_id] = _Progress(max(now_ns, self._last_word_ns))
             _shorten(self._contexts)
-            self._moved |= self._waiting.keys() - self._contexts.keys()
+            self.moved |= self.waiting.keys() - self._contexts.keys()
         if isinstance(frame, TTSTextFrame) and frame.pts:
             self._last_word_ns = frame.pts
             self._last_kept_word_ns = self._last_kept_word_ns if frame.interruptible else frame.pts
@@ -163,20 +177,20 @@ class WordTimer:
         position = (frame.pts - progress.begun_ns) / 1e9
         self._arrivals += 1
         self._count += 1
-        heappush(self._waiting.setdefault(context_id, []), _TimedFrame(position, self._arrivals, frame))
-        self._moved.add(context_id)
+        heappush(self.waiting.setdefault(context_id, []), _TimedFrame(position, self._arrivals, frame))
+        self.moved.add(context_id)
         return True
 
     def due(self) -> list[Frame]:
         """Return the frames whose audio has been played."""
-        moved, self._moved = self._moved, set()
+        moved, self.moved = self.moved, set()
         taken: list[_TimedFrame] = []
         for context_id in moved:
-            progress, waiting = self._contexts.get(context_id), self._waiting.get(context_id, [])
+            progress, waiting = self._contexts.get(context_id), self.waiting.get(context_id, [])
             while waiting and (progress is None or 0.0 < progress.spoken >= waiting[0].position):
                 taken.append(heappop(waiting))
             if not waiting:
-                self._waiting.pop(context_id, None)
+                self.waiting.pop(context_id, None)
         return self._taken(taken)
 
     def due_before(self, frame: Frame) -> list[Frame]:
@@ -194,7 +208,7 @@ class WordTimer:
         if progress := self._contexts.get(context_id or ""):
             progress.spoken += seconds
             progress.late_ns = None
-            self._moved.add(context_id or "")
+            self.moved.add(context_id or "")
 
     def taken_back(self, context_id: str | None, seconds: float) -> None:
         """Take note that so much of what was played of this context will be heard once more."""
@@ -225,13 +239,13 @@ class WordTimer:
 
     def overdue(self) -> list[Frame]:
         """Return what waits for audio that does not seem to come: of contexts that have been spoken in part."""
-        spoken = (known for known in self._waiting if (progress := self._contexts.get(known)) and progress.spoken > 0)
-        return self._taken([timed for context_id in list(spoken) for timed in self._waiting.pop(context_id)])
+        spoken = (known for known in self.waiting if (progress := self._contexts.get(known)) and progress.spoken > 0)
+        return self._taken([timed for context_id in list(spoken) for timed in self.waiting.pop(context_id)])
 
     def finish(self, context_id: str | None) -> list[Frame]:
         """Return what still waits of a context, or of all of them for None."""
-        contexts = list(self._waiting) if context_id is None else [context_id]
-        return self._taken([timed for each in contexts for timed in self._waiting.pop(each, [])])
+        contexts = list(self.waiting) if context_id is None else [context_id]
+        return self._taken([timed for each in contexts for timed in self.waiting.pop(each, [])])
 
     def restamp(self, frame: Frame, *, avatar: bool) -> None:
         """Words of speech that waited are late by as much; at the avatar's pace they need no time of their own."""
@@ -243,10 +257,10 @@ class WordTimer:
     def interrupt(self) -> None:
         """Drop what waits and may be dropped. The TTS counts its next words from what it keeps."""
         self._last_word_ns = self._last_kept_word_ns
-        for context_id, waiting in list(self._waiting.items()):
+        for context_id, waiting in list(self.waiting.items()):
             # A sorted list is a heap.
-            self._waiting[context_id] = sorted(timed for timed in waiting if not timed.frame.interruptible)
-        self._count = sum(map(len, self._waiting.values()))
+            self.waiting[context_id] = sorted(timed for timed in waiting if not timed.frame.interruptible)
+        self._count = sum(map(len, self.waiting.values()))
 
     def _taken(self, taken: list[_TimedFrame]) -> list[Frame]:
         """Return frames in the order in which they came; they wait no more."""

@@ -15,8 +15,10 @@ from pipecat.frames.frames import (
 
 from pipecat_lemonslice.media.playback import SharedPlayback
 from pipecat_lemonslice.messages import SpeechEvent
-from pipecat_lemonslice.speech.output import Notice, Route, SpeechOutput, SpeechPorts, WaitedInVain
+from pipecat_lemonslice.speech.output import SpeechOutput
+from pipecat_lemonslice.speech.ports import Notice, SpeechPorts
 from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
+from pipecat_lemonslice.speech.route import Route, WaitedInVain
 from tests.support.memory import MemoryRoom
 from tests.support.stage import RATE, speech, tone
 from tests.support.virtual_time import virtual_time

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,6 @@ from pipecat_lemonslice.speech.response import (
     Aborted,
     AllPlayed,
     AudioAppended,
-    BacklogChanged,
     Decision,
     DoneReason,
     Fact,
@@ -26,18 +26,33 @@ from pipecat_lemonslice.speech.response import (
 )
 
 
+@dataclass(frozen=True)
+class BacklogChanged:
+    """Whether audio waits, which the tracker is told with each fact."""
+
+    waiting: bool
+
+
 class Run:
     """A tracker that is given facts at times, and woken at its deadlines as the real shell does."""
 
     def __init__(self, done: float = 0.5, hold: float = 3.0) -> None:
         self.tracker = ResponseTracker(done_timeout=done, hold_timeout=hold)
         self.decided: list[tuple[float, Decision]] = []
+        self.waiting = False
 
-    def at(self, now: float, *facts: Fact) -> "Run":
+    def at(self, now: float, *facts: Fact | BacklogChanged) -> "Run":
         while (deadline := self.tracker.deadline) is not None and deadline <= now:
-            self._take(deadline, self.tracker.handle(TimePassed(), deadline))
+            self._take(deadline, self.tracker.handle(TimePassed(), deadline, waiting=self.waiting))
         for fact in facts:
-            self._take(now, self.tracker.handle(fact, now))
+            match fact:
+                case BacklogChanged(waiting):
+                    self.waiting, fact = waiting, TimePassed()
+                case AllPlayed():
+                    self.waiting = False
+                case _:
+                    pass
+            self._take(now, self.tracker.handle(fact, now, waiting=self.waiting))
         return self
 
     def _take(self, now: float, decisions: Iterable[Decision]) -> None:
@@ -243,8 +258,6 @@ class Model:
             case AudioAppended(seconds):
                 self.played_until = max(self.played_until, now) + seconds
                 self.speaking, self.stop = True, False
-            case BacklogChanged(waiting):
-                self.waiting = waiting
             case LLMOpened():
                 self.llm = True
             case LLMClosed():
@@ -272,17 +285,19 @@ class Model:
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(EIGHTHS, FACTS), max_size=60), TIMEOUTS, TIMEOUTS)
 def test_every_start_has_one_finish_and_none_is_early_or_late(
-    steps: list[tuple[float, Fact]], done: float, hold: float
+    steps: list[tuple[float, Fact | BacklogChanged]], done: float, hold: float
 ) -> None:
     """Whatever happens: starts and finishes alternate; no finish is inside audio, before its threshold or late."""
     tracker, model, now, open_id = ResponseTracker(done_timeout=done, hold_timeout=hold), Model(done, hold), 0.0, 0
     for pause, fact in [*steps, (1.0, BacklogChanged(False)), (1000.0, TimePassed())]:
         now += pause
+        deadline = tracker.deadline
+        assert (math.inf if deadline is None else deadline) == model.due()
+        if isinstance(fact, BacklogChanged):
+            model.waiting, fact = fact.waiting, TimePassed()
         due = model.due()
         expected_settled = model.speaking and due <= now
-        deadline = tracker.deadline
-        assert (math.inf if deadline is None else deadline) == due
-        decisions = tracker.handle(fact, now)
+        decisions = tracker.handle(fact, now, waiting=model.waiting)
         if expected_settled:
             first = decisions[0]
             assert isinstance(first, ResponseDone)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipecat_lemonslice.speech.track import AudioConverter
+from pipecat_lemonslice.speech.audio import AudioConverter
 from tests.support.stage import tone
 
 

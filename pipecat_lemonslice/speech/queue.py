@@ -1,0 +1,153 @@
+"""The frames that wait: for an avatar, for audio in front of them to be played, or for their turn.
+
+Owns their order and how much they are. Knows positions on the track, and nothing of who plays it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import cast
+
+from pipecat.frames.frames import Frame, TTSAudioRawFrame
+
+from pipecat_lemonslice.speech.audio import duration
+from pipecat_lemonslice.speech.track import Chunk, joined
+
+MAX_QUEUED_SECONDS = 1800.0
+"""Speech that may wait. Beyond it the pipeline is held back until some has been spoken; nothing is dropped."""
+
+MAX_QUEUED_FRAMES = 100_000
+"""Frames that may wait, of any kind; likewise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drained:
+    """A mark in the queue: everything before it has been heard."""
+
+    done: "asyncio.Future[None]"
+
+    def release(self) -> None:
+        """Let whoever waits for it go on."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class SpeechQueue:
+    """See the module. What is behind audio comes first, then what was taken off the track, then what has come."""
+
+    def __init__(self, sample_rate: int) -> None:
+        """Create an empty queue.
+
+        Args:
+            sample_rate: What audio that does not say its rate is taken to have, in Hz.
+        """
+        self.behind: deque[tuple[int, Frame]] = deque()
+        """Frames behind audio on the track, each with the position that has to be played first."""
+        self.released: list[Chunk | Frame] | None = None
+        """What was taken off the track, to be put in front of what waits; None if nothing was."""
+        self.audio_frames = 0
+        self.seconds = 0.0
+        """Duration of the audio frames that wait."""
+        self.items: deque[Frame | Drained] = deque()
+        """What has come and waits for its turn."""
+        self._rate = sample_rate
+
+    @property
+    def holds_audio(self) -> bool:
+        """Whether any audio waits."""
+        return self.audio_frames > 0 or bool(self.released)
+
+    @property
+    def released_speech(self) -> list[Chunk]:
+        """The speech that was taken off the track."""
+        return [item for item in self.released or () if isinstance(item, Chunk)]
+
+    @property
+    def contexts(self) -> set[str | None]:
+        """The TTS contexts of all audio that waits."""
+        waiting = {item.context_id for item in self.items if isinstance(item, TTSAudioRawFrame)}
+        return waiting | {chunk.origin.context_id for chunk in self.released_speech}
+
+    def full(self, further_seconds: float) -> bool:
+        """Whether no more may wait.
+
+        Args:
+            further_seconds: Speech that waits elsewhere.
+        """
+        return self.seconds + further_seconds > MAX_QUEUED_SECONDS or len(self.items) >= MAX_QUEUED_FRAMES
+
+    def put(self, item: Frame | Drained) -> None:
+        """Add something at the end; a frame that cannot be read raises, and does not enter."""
+        self._count(item, 1)
+        self.items.append(item)
+
+    def pop(self) -> float:
+        """Remove what comes next; returns how many seconds of audio that was."""
+        return self._count(self.items.popleft(), -1)
+
+    def drop(self, head: Frame | Drained | None) -> None:
+        """Remove what comes next, if it still does, without looking into it: it cannot be read."""
+        if head is not None and self.items and self.items[0] is head:
+            self.items.popleft()
+            self._recount()
+
+    def drop_interruptible(self) -> None:
+        """Remove every frame, and all speech that was taken off the track, that an interruption ends."""
+        self.items = deque(item for item in self.items if isinstance(item, Drained) or not item.interruptible)
+        self.behind = deque((at, frame) for at, frame in self.behind if not frame.interruptible)
+        if self.released is not None:
+            origins = [(item.origin if isinstance(item, Chunk) else item, item) for item in self.released]
+            self.released = [item for origin, item in origins if not origin.interruptible]
+        self._recount()
+
+    def release(self, speech: Iterable[Chunk]) -> None:
+        """Take speech off the track, with the frames that stand in it; it goes in front of everything that waits."""
+        items: list[Chunk | Frame] = []
+        for chunk in speech:
+            while self.behind and self.behind[0][0] <= chunk.begin:
+                items.append(self.behind.popleft()[1])
+            items.append(chunk)
+        items += [frame for _, frame in self.behind]
+        self.behind.clear()
+        if items:
+            self.released = [*items, *(self.released or ())]
+
+    def release_tail(self, speech: list[Chunk]) -> None:
+        """Add what follows the speech that was taken off the track."""
+        if speech:
+            self.released = [*(self.released or ()), *speech]
+
+    def requeue(self) -> None:
+        """Put what was taken off the track in front of everything that waits."""
+        items, self.released = self.released or [], None
+        frames: list[Frame] = []
+        for speech, same in groupby(items, key=lambda item: isinstance(item, Chunk)):
+            if speech:
+                chunks = joined(cast("Iterable[Chunk]", same))
+                frames += [chunk.origin.frame(chunk.pcm, self._rate) for chunk in chunks]
+            else:
+                frames += cast("Iterable[Frame]", same)
+        self.items.extendleft(reversed(frames))
+        self._recount()
+
+    def close(self) -> None:
+        """Let everybody go who waits for the end; nothing is played any longer."""
+        for item in self.items:
+            if isinstance(item, Drained):
+                item.release()
+
+    def _count(self, item: Frame | Drained, sign: int) -> float:
+        """Keep the totals, so that nothing has to look through the queue; returns the item's seconds of audio."""
+        if not isinstance(item, TTSAudioRawFrame):
+            return 0.0
+        seconds = duration(item, self._rate)
+        self.seconds += sign * seconds
+        self.audio_frames += sign
+        return seconds
+
+    def _recount(self) -> None:
+        self.audio_frames, self.seconds = 0, 0.0
+        for item in self.items:
+            self._count(item, 1)
