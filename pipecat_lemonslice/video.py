@@ -7,6 +7,7 @@ pass. What session, speech and media report meets in :meth:`LemonSliceVideoServi
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
@@ -157,6 +158,7 @@ class LemonSliceVideoService(AvatarReports):
             ConfigurationError: Something cannot be meant; names the field and the remedy.
             TypeError: There is no such keyword.
         """
+        given = locals()
         check_keywords(kwargs)
         complete = default_settings()
         if settings is not None:
@@ -165,24 +167,7 @@ class LemonSliceVideoService(AvatarReports):
             check_settings(settings)
             complete.apply_update(settings)
         super().__init__(complete, needs_avatar=fallback == "fatal", **kwargs)
-        config = Config(
-            agent_id=agent_id,
-            agent_image_url=agent_image_url,
-            agent_image=agent_image,
-            idle_timeout=idle_timeout,
-            model=model,
-            aspect_ratio=aspect_ratio,
-            audio_sample_rate=audio_sample_rate,
-            daily_room_url=daily_room_url,
-            daily_token=daily_token,
-            bot_token=bot_token,
-            avatar_name=avatar_name,
-            recording=recording,
-            extra=extra,
-            fallback=fallback,
-            keep_alive=keep_alive,
-            session_response_done_timeout=session_response_done_timeout,
-        )
+        config = Config(**{field.name: given[field.name] for field in fields(Config)})
         own = Relay(config, _open_room or open_room)
         self._topology = own if transport is None else SharedTransport(transport, config)
         self._config = self._topology.config
