@@ -1,6 +1,6 @@
-"""Which participants of a room that people share with the bot are avatars. Pure: facts in, answers out.
+"""Which participants of a room that people share with the bot are avatars. Pure: no IO.
 
-Its law. A participant with a user id that was minted for an avatar is an avatar. While nobody has such an id, the
+The law: a participant with a user id that was minted for an avatar is an avatar. While nobody has such an id, the
 avatar is the participant who joins under its name after the session was asked for. All others are people, under any
 name, also those who take the avatar's name later.
 """
@@ -17,7 +17,7 @@ MAX_REMEMBERED = 1000
 
 
 class Avatars:
-    """See the module. Entries are those of Daily's participants."""
+    """Knows the avatars among the participants. Entries are those of Daily's participants."""
 
     def __init__(self, name: str) -> None:
         """Begin with nobody.
@@ -45,7 +45,7 @@ class Avatars:
             _forget_oldest(self._minted)
 
     def meet(self, entry: Mapping[str, Any]) -> list[str]:
-        """Somebody has joined; returns the ids of those who had been taken for avatars and are people after all."""
+        """Add a participant; returns the ids of participants that were wrongly taken for avatars."""
         who = self.recognize(entry)
         minted = _user_id(entry) in self._minted
         named = who.claim is AvatarClaim.NAME and who.name == self._name
@@ -59,16 +59,16 @@ class Avatars:
         return mistaken
 
     def recognize(self, entry: Mapping[str, Any]) -> Participant:
-        """Return a participant with what speaks for it being the avatar of the session asked for last."""
+        """Return a participant with its claim to be the avatar of the newest session."""
         who = read_participant(entry)
         return replace(who, claim=self._claim(who.id, _user_id(entry)))
 
     def knows(self, participant_id: str) -> bool:
-        """Whether a participant that has been met is an avatar, of this session or of one before."""
+        """Whether a participant that has joined is an avatar, of this session or of an earlier one."""
         return self._met.get(participant_id, AvatarClaim.NONE) is not AvatarClaim.NONE
 
     def includes(self, entry: Mapping[str, Any]) -> bool:
-        """Likewise; of one who has not been met yet, whether it will be."""
+        """Whether a participant is an avatar, or will be one once it has joined."""
         who = self.recognize(entry)
         if who.id in self._met:
             return self.knows(who.id)

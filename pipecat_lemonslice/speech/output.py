@@ -1,6 +1,6 @@
 """The one ordered output of the bot's speech: what waits, where each response is heard, when it is over.
 
-Its laws. Frames leave in the order in which they came. A frame behind audio leaves when that audio has been played, a
+The laws: frames leave in the order in which they came. A frame behind audio leaves when that audio has been played, a
 word with a time of its own when the audio that it is timed by has been. A response keeps the route on which it began:
 to the avatar, or as TTS audio downstream. When the avatar is lost in mid-response, what it was not heard saying goes on
 as TTS audio. Nothing is dropped but what an interruption drops.
@@ -30,9 +30,7 @@ from pipecat_lemonslice.speech.response import (
     AllPlayed,
     AudioAppended,
     BacklogChanged,
-    Decision,
     DoneReason,
-    Fact,
     Interrupted,
     LLMClosed,
     LLMOpened,
@@ -41,6 +39,8 @@ from pipecat_lemonslice.speech.response import (
     ResponseTracker,
     StopReached,
     TimePassed,
+    TrackerInput,
+    TrackerOutput,
 )
 from pipecat_lemonslice.speech.track import AvatarLink, Chunk, Played, SpeechTrack, duration
 from pipecat_lemonslice.speech.words import InterruptedContexts, WordTimer
@@ -54,10 +54,10 @@ MAX_QUEUED_FRAMES = 100_000
 FRAMES_PER_TURN = 32
 """Frames after which others have their turn on the event loop: forwarding a frame need not wait for anything."""
 
-TAIL_SECONDS = 0.06
+REMAINDER_SECONDS = 0.06
 """What the resampler holds back is flushed when no more than this is left to play, so that no hole comes before it."""
 
-TAIL_GRACE = 0.04
+REMAINDER_GRACE = 0.04
 """Seconds without new audio before that: a TTS that paces itself sends a frame every 20 ms."""
 
 LEFT_BEHIND = 0.0401
@@ -99,7 +99,7 @@ class WaitedInVain:
     seconds: float
 
 
-Notice = Decision | WaitedInVain
+OutputEvent = TrackerOutput | WaitedInVain
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,13 @@ class SpeechPorts:
 
     Attributes:
         forward: Passes a frame on, downstream.
-        notify: Told of every decision, at once; must not block.
+        notify: Told of every output, at once; must not block.
         pipeline_time: The pipeline clock in nanoseconds; words are timed by it.
         playback: Knows how far the avatar has been heard.
     """
 
     forward: Callable[[Frame], Awaitable[None]]
-    notify: Callable[[Notice], None]
+    notify: Callable[[OutputEvent], None]
     pipeline_time: Callable[[], int]
     playback: Playback
 
@@ -130,7 +130,7 @@ _Item = Frame | _Drained
 
 
 class SpeechOutput:
-    """See the module. Frames come in with :meth:`put` and leave through the ports; :meth:`run` moves them."""
+    """The ordered output. Frames come in with :meth:`put` and leave through the ports; :meth:`run` moves them."""
 
     def __init__(
         self, ports: SpeechPorts, *, sample_rate: int, done_timeout: float, hold_timeout: float, ready_timeout: float
@@ -187,7 +187,7 @@ class SpeechOutput:
         self._note(TimePassed())
         self._wake.set()
 
-    # What comes in.
+    # Inputs.
 
     async def put(self, frame: Frame) -> None:
         """Take a frame in; waits only while as much waits as may."""
@@ -221,7 +221,7 @@ class SpeechOutput:
         self._wake.set()
 
     def interrupt(self) -> bool:
-        """Drop what is not wanted any more, at once; what may not be interrupted stays.
+        """Drop what waits, at once, except uninterruptible frames.
 
         Returns:
             Whether what was playing is cut off; False if it must be played to its end.
@@ -294,7 +294,7 @@ class SpeechOutput:
         sounding = bool(unheard) or self._ports.playback.sounds(self._loop.time())
         self._track.close()
         self._say_again(unheard, unplayed)
-        cut: list[Decision] = []
+        cut: list[TrackerOutput] = []
         if self.route is Route.AVATAR:
             cut = self._note(Aborted(DoneReason.AVATAR_LOST, dropped), link=link)
             self.route = None
@@ -414,7 +414,7 @@ class SpeechOutput:
 
     async def _requeue(self) -> None:
         """Put what the avatar was not heard saying in front of everything that waits."""
-        self._hold_released(await self._track.take_tail())
+        self._hold_released(await self._track.take_remainder())
         items, self._released = self._released or [], None
         frames: list[Frame] = []
         parts: list[Chunk] = []
@@ -431,7 +431,7 @@ class SpeechOutput:
         self._note()
 
     async def _drain_to(self, mark: _Drained) -> float | None:
-        if self._track.holds_tail:
+        if self._track.holds_remainder:
             await self._flush()
         elif self._track.busy or self._behind:
             return inf
@@ -447,9 +447,9 @@ class SpeechOutput:
         """With nothing to do: have what the resampler holds back follow before the rest has been played."""
         if self.route is None and await self._forward(self._words.overdue()):
             return None
-        if not self._track.holds_tail or self._track.pending_seconds > TAIL_SECONDS:
+        if not self._track.holds_remainder or self._track.pending_seconds > REMAINDER_SECONDS:
             return inf
-        flush_at = self._track.fed_at + TAIL_GRACE
+        flush_at = self._track.fed_at + REMAINDER_GRACE
         if self._loop.time() < flush_at:
             return flush_at
         await self._flush()
@@ -458,13 +458,13 @@ class SpeechOutput:
     def _next_position(self) -> int:
         """Return the next position on the track at which something is to be done; 0 if there is none."""
         positions = [self._behind[0][0]] if self._behind else []
-        if self._track.holds_tail and self._track.link:
-            positions.append(self._track.link.appended - round(TAIL_SECONDS * self._rate))
+        if self._track.holds_remainder and self._track.link:
+            positions.append(self._track.link.appended - round(REMAINDER_SECONDS * self._rate))
         if self._words.waiting:
             positions += self._track.first(self._words.remaining)
         return min((at for at in positions if at > self._track.position), default=0)
 
-    # Small steps.
+    # Helpers.
 
     def _has_played(self, pieces: Iterable[Played]) -> None:
         for piece in pieces:
@@ -472,36 +472,36 @@ class SpeechOutput:
         if not self._audio_waits():
             self._note(AllPlayed())
         self._space.set()
-        if self._behind or self._queue or self._words.waiting or self._track.holds_tail:
+        if self._behind or self._queue or self._words.waiting or self._track.holds_remainder:
             self._wake.set()
 
     def _audio_waits(self) -> bool:
         return self._track.busy or self._queued_audio > 0 or bool(self._released)
 
-    def _note(self, *facts: Fact, link: AvatarLink | None = None) -> list[Decision]:
+    def _note(self, *inputs: TrackerInput, link: AvatarLink | None = None) -> list[TrackerOutput]:
         """Tell the tracker what happened, with what waits now; returns what it decided.
 
         Args:
-            facts: What happened.
+            inputs: What happened.
             link: The way to an avatar that has just been lost.
         """
-        decisions: list[Decision] = []
-        for fact in (*facts, BacklogChanged(self._audio_waits())):
-            for decision in self._tracker.handle(fact, self._loop.time()):
-                decisions.append(decision)
-                self._decide(decision, link or self._track.link)
+        outputs: list[TrackerOutput] = []
+        for what in (*inputs, BacklogChanged(self._audio_waits())):
+            for output in self._tracker.handle(what, self._loop.time()):
+                outputs.append(output)
+                self._decide(output, link or self._track.link)
         if self._timer:
             self._timer.cancel()
         if (deadline := self._tracker.deadline) is not None:
             # A timer may fire a hair early, and a deadline may have passed: both settle at the next turn.
             self._timer = self._loop.call_at(max(deadline, self._loop.time()), self._note, TimePassed())
-        return decisions
+        return outputs
 
-    def _decide(self, decision: Decision, link: AvatarLink | None) -> None:
+    def _decide(self, output: TrackerOutput, link: AvatarLink | None) -> None:
         """The avatar is told of responses that it speaks, and of no others; an interruption comes before the end."""
         if self.route is not Route.AVATAR:
             link = None
-        match decision:
+        match output:
             case ResponseStarted():
                 if link:
                     self._ports.playback.response_began(self._loop.time())
@@ -514,11 +514,11 @@ class SpeechOutput:
                 self._ports.playback.response_over(self._loop.time())
                 self.route = None
                 self._wake.set()
-        self._ports.notify(decision)
+        self._ports.notify(output)
 
     def _ends_utterance(self, frame: TTSStoppedFrame) -> bool:
         origin = self._track.origin
-        if origin is None or not self._track.holds_tail or self.route is not Route.AVATAR:
+        if origin is None or not self._track.holds_remainder or self.route is not Route.AVATAR:
             return False
         return frame.context_id is None or frame.context_id == origin.context_id
 
@@ -584,5 +584,5 @@ class SpeechOutput:
                 timer.cancel()
 
 
-def _tells_cut(decisions: Iterable[Decision]) -> bool:
-    return any(isinstance(decision, ResponseDone) and decision.reason in CUT for decision in decisions)
+def _tells_cut(outputs: Iterable[TrackerOutput]) -> bool:
+    return any(isinstance(output, ResponseDone) and output.reason in CUT for output in outputs)

@@ -15,7 +15,7 @@ from pipecat.frames.frames import (
 
 from pipecat_lemonslice.media.playback import SharedPlayback
 from pipecat_lemonslice.messages import SpeechEvent
-from pipecat_lemonslice.speech.output import Notice, Route, SpeechOutput, SpeechPorts, WaitedInVain
+from pipecat_lemonslice.speech.output import OutputEvent, Route, SpeechOutput, SpeechPorts, WaitedInVain
 from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
 from tests.support.memory import MemoryRoom
 from tests.support.stage import RATE, speech, tone
@@ -61,7 +61,7 @@ class Output:
         self.loop = asyncio.get_running_loop()
         self.started = self.loop.time()
         self.out: list[tuple[float, Frame]] = []
-        self.notices: list[Notice] = []
+        self.notices: list[OutputEvent] = []
         self.playback = SharedPlayback()
         self.slow = 0.0
         self.link = Link()

@@ -12,9 +12,7 @@ from pipecat_lemonslice.speech.response import (
     AllPlayed,
     AudioAppended,
     BacklogChanged,
-    Decision,
     DoneReason,
-    Fact,
     Interrupted,
     LLMClosed,
     LLMOpened,
@@ -23,25 +21,27 @@ from pipecat_lemonslice.speech.response import (
     ResponseTracker,
     StopReached,
     TimePassed,
+    TrackerInput,
+    TrackerOutput,
 )
 
 
 class Run:
-    """A tracker that is given facts at times, and woken at its deadlines as the real shell does."""
+    """A tracker that is given inputs at times, and woken at its deadlines as the real shell does."""
 
     def __init__(self, done: float = 0.5, hold: float = 3.0) -> None:
         self.tracker = ResponseTracker(done_timeout=done, hold_timeout=hold)
-        self.decided: list[tuple[float, Decision]] = []
+        self.decided: list[tuple[float, TrackerOutput]] = []
 
-    def at(self, now: float, *facts: Fact) -> "Run":
+    def at(self, now: float, *inputs: TrackerInput) -> "Run":
         while (deadline := self.tracker.deadline) is not None and deadline <= now:
             self._take(deadline, self.tracker.handle(TimePassed(), deadline))
-        for fact in facts:
-            self._take(now, self.tracker.handle(fact, now))
+        for what in inputs:
+            self._take(now, self.tracker.handle(what, now))
         return self
 
-    def _take(self, now: float, decisions: Iterable[Decision]) -> None:
-        self.decided.extend((now, decision) for decision in decisions)
+    def _take(self, now: float, outputs: Iterable[TrackerOutput]) -> None:
+        self.decided.extend((now, decision) for decision in outputs)
 
     @property
     def starts(self) -> list[float]:
@@ -107,8 +107,8 @@ def test_a_late_stop_ends_it_there_and_then() -> None:
 @pytest.mark.parametrize("order", ["stop first", "llm first"])
 def test_stop_and_llm_end_count_in_either_order(order: str) -> None:
     """The end of the LLM's response and of the speech end it together, whichever comes last."""
-    facts: list[Fact] = [StopReached(), LLMClosed()]
-    first, last = facts if order == "stop first" else reversed(facts)
+    inputs: list[TrackerInput] = [StopReached(), LLMClosed()]
+    first, last = inputs if order == "stop first" else reversed(inputs)
     run = Run().at(0.0, LLMOpened(), AudioAppended(1.0)).at(0.5, first).at(1.25, last)
     assert run.ends == [(1.25, "stopped")]
 
@@ -188,7 +188,7 @@ def test_losing_the_avatar_ends_it() -> None:
 
 
 def test_a_late_timer_changes_nothing() -> None:
-    """A deadline that has passed is settled before the next fact, which then begins something new."""
+    """A deadline that has passed is settled before the next what, which then begins something new."""
     tracker = ResponseTracker(done_timeout=0.5, hold_timeout=3.0)
     tracker.handle(AudioAppended(1.0), 0.0)
     late = tracker.handle(AudioAppended(1.0), 4.0)
@@ -213,7 +213,7 @@ def test_audio_seconds_add_up() -> None:
 # By property.
 
 EIGHTHS = st.integers(min_value=0, max_value=24).map(lambda n: n / 8)
-FACTS = st.one_of(
+INPUTS = st.one_of(
     st.integers(min_value=1, max_value=40).map(lambda n: AudioAppended(n / 8)),
     st.sampled_from([LLMOpened(), LLMClosed(), StopReached(), TimePassed()]),
     st.booleans().map(BacklogChanged),
@@ -238,8 +238,8 @@ class Model:
             return self.played_until + max(self.done, self.hold)
         return self.played_until + (0.0 if self.stop else self.done)
 
-    def note(self, fact: Fact, now: float) -> None:
-        match fact:
+    def note(self, what: TrackerInput, now: float) -> None:
+        match what:
             case AudioAppended(seconds):
                 self.played_until = max(self.played_until, now) + seconds
                 self.speaking, self.stop = True, False
@@ -270,32 +270,32 @@ class Model:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.tuples(EIGHTHS, FACTS), max_size=60), TIMEOUTS, TIMEOUTS)
+@given(st.lists(st.tuples(EIGHTHS, INPUTS), max_size=60), TIMEOUTS, TIMEOUTS)
 def test_every_start_has_one_finish_and_none_is_early_or_late(
-    steps: list[tuple[float, Fact]], done: float, hold: float
+    steps: list[tuple[float, TrackerInput]], done: float, hold: float
 ) -> None:
     """Whatever happens: starts and finishes alternate; no finish is inside audio, before its threshold or late."""
     tracker, model, now, open_id = ResponseTracker(done_timeout=done, hold_timeout=hold), Model(done, hold), 0.0, 0
-    for pause, fact in [*steps, (1.0, BacklogChanged(False)), (1000.0, TimePassed())]:
+    for pause, what in [*steps, (1.0, BacklogChanged(False)), (1000.0, TimePassed())]:
         now += pause
         due = model.due()
         expected_settled = model.speaking and due <= now
         deadline = tracker.deadline
         assert (math.inf if deadline is None else deadline) == due
-        decisions = tracker.handle(fact, now)
+        outputs = tracker.handle(what, now)
         if expected_settled:
-            first = decisions[0]
+            first = outputs[0]
             assert isinstance(first, ResponseDone)
             assert first.id == open_id
             assert first.reason not in (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST)
             model.silence()
-            open_id, decisions = 0, decisions[1:]
-        model.note(fact, now)
-        for decision in decisions:
+            open_id, outputs = 0, outputs[1:]
+        model.note(what, now)
+        for decision in outputs:
             match decision:
                 case ResponseStarted(id=started):
                     assert not open_id, "started inside a response"
-                    assert isinstance(fact, AudioAppended)
+                    assert isinstance(what, AudioAppended)
                     open_id = started
                 case ResponseDone(id=ended, reason=reason):
                     assert ended == open_id, "finished what had not started"
@@ -308,15 +308,15 @@ def test_every_start_has_one_finish_and_none_is_early_or_late(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(EIGHTHS, FACTS), max_size=40))
-def test_the_same_facts_give_the_same_decisions(steps: list[tuple[float, Fact]]) -> None:
-    """The tracker depends on nothing but its facts and their times."""
+@given(st.lists(st.tuples(EIGHTHS, INPUTS), max_size=40))
+def test_the_same_inputs_give_the_same_outputs(steps: list[tuple[float, TrackerInput]]) -> None:
+    """The tracker depends on nothing but its inputs and their times."""
 
-    def decide() -> list[tuple[float, Decision]]:
+    def decide() -> list[tuple[float, TrackerOutput]]:
         run, now = Run(), 0.0
-        for pause, fact in steps:
+        for pause, what in steps:
             now += pause
-            run.at(now, fact)
+            run.at(now, what)
         return run.decided
 
     assert decide() == decide()
