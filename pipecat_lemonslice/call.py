@@ -225,7 +225,7 @@ class Call:
             self.speech.avatar_coming()
         return present
 
-    def fall_asleep(self) -> bool:
+    def go_dormant(self) -> bool:
         """Stop using the avatar until somebody speaks; returns whether it was there."""
         present = self.speech.has_avatar
         self._avatar_gone()

@@ -345,7 +345,7 @@ class LemonSliceVideoService(AvatarReports):
                 await self.tell_state(state, detail)
                 if state is SessionState.FAILED:
                     call.controls.session_refused()
-                if state is SessionState.DORMANT and call.fall_asleep():
+                if state is SessionState.DORMANT and call.go_dormant():
                     await self.tell_handlers("on_avatar_disconnected", detail)
             case CreationDelayed(reason, again_in):
                 call.delay = reason

@@ -29,8 +29,8 @@ class Avatars:
         self._minted: dict[str, None] = {}
         self._user_id: str | None = None
         self._before: frozenset[str] | None = None
-        self._carried = False
-        self._met: dict[str, AvatarClaim] = {}
+        self._any_id_seen = False
+        self._claims: dict[str, AvatarClaim] = {}
 
     def expect(self, user_id: str | None, present: Collection[str]) -> None:
         """A session is about to be asked for.
@@ -44,18 +44,18 @@ class Avatars:
             self._minted[user_id] = None
             _forget_oldest(self._minted)
 
-    def meet(self, entry: Mapping[str, Any]) -> list[str]:
+    def add(self, entry: Mapping[str, Any]) -> list[str]:
         """Add a participant; returns the ids of participants that were wrongly taken for avatars."""
         who = self.recognize(entry)
         minted = _user_id(entry) in self._minted
         named = who.claim is AvatarClaim.NAME and who.name == self._name
-        self._met[who.id] = AvatarClaim.ID if minted else AvatarClaim.NAME if named else AvatarClaim.NONE
-        _forget_oldest(self._met)
-        if not minted or self._carried:
+        self._claims[who.id] = AvatarClaim.ID if minted else AvatarClaim.NAME if named else AvatarClaim.NONE
+        _forget_oldest(self._claims)
+        if not minted or self._any_id_seen:
             return []
-        self._carried = True
-        mistaken = [known for known, claim in self._met.items() if claim is AvatarClaim.NAME]
-        self._met.update(dict.fromkeys(mistaken, AvatarClaim.NONE))
+        self._any_id_seen = True
+        mistaken = [known for known, claim in self._claims.items() if claim is AvatarClaim.NAME]
+        self._claims.update(dict.fromkeys(mistaken, AvatarClaim.NONE))
         return mistaken
 
     def recognize(self, entry: Mapping[str, Any]) -> Participant:
@@ -65,20 +65,20 @@ class Avatars:
 
     def knows(self, participant_id: str) -> bool:
         """Whether a participant that has joined is an avatar, of this session or of an earlier one."""
-        return self._met.get(participant_id, AvatarClaim.NONE) is not AvatarClaim.NONE
+        return self._claims.get(participant_id, AvatarClaim.NONE) is not AvatarClaim.NONE
 
     def includes(self, entry: Mapping[str, Any]) -> bool:
         """Whether a participant is an avatar, or will be one once it has joined."""
         who = self.recognize(entry)
-        if who.id in self._met:
+        if who.id in self._claims:
             return self.knows(who.id)
         return _user_id(entry) in self._minted or (who.claim is AvatarClaim.NAME and who.name == self._name)
 
     def _claim(self, participant_id: str, user_id: str) -> AvatarClaim:
         if user_id in self._minted:
             return AvatarClaim.ID if user_id == self._user_id else AvatarClaim.NONE
-        person = self._met.get(participant_id) is AvatarClaim.NONE
-        if person or self._carried or self._before is None or participant_id in self._before:
+        person = self._claims.get(participant_id) is AvatarClaim.NONE
+        if person or self._any_id_seen or self._before is None or participant_id in self._before:
             return AvatarClaim.NONE
         return AvatarClaim.NAME
 

@@ -102,7 +102,7 @@ class SharedDaily:
         Raises:
             RoomError: The transport has not joined, or has left the room.
         """
-        await self._inside(JOIN_SECONDS)
+        await self._joined(JOIN_SECONDS)
         self._avatars.expect(user_id, self._people.keys())
 
     async def open_room(self, options: RoomOptions) -> SharedRoom:
@@ -111,7 +111,7 @@ class SharedDaily:
         Raises:
             RoomError: The transport has not joined, or has left the room.
         """
-        await self._inside(options.timeout)
+        await self._joined(options.timeout)
         try:
             async with asyncio.timeout(options.timeout):
                 await self._register()
@@ -164,7 +164,7 @@ class SharedDaily:
 
     # Helpers.
 
-    async def _inside(self, seconds: float) -> None:
+    async def _joined(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while self._presence is _Presence.OUTSIDE:
@@ -216,11 +216,11 @@ class SharedDaily:
         if self._room:
             self._room.note(event)
 
-    def _meet(self, entry: Entry) -> None:
+    def _add(self, entry: Entry) -> None:
         participant_id = str(entry["id"])
         new = participant_id not in self._people
         self._people[participant_id] = entry
-        for mistaken in self._avatars.meet(entry) if new else ():
+        for mistaken in self._avatars.add(entry) if new else ():
             self._hear(mistaken)
         if self._avatars.knows(participant_id) and (new or _subscribed(entry, "microphone")):
             self.silence(participant_id)
@@ -236,7 +236,7 @@ class SharedDaily:
         present = cast("dict[str, Entry]", dict(data or {}).get("participants", {}))
         for key, entry in present.items():
             if key != "local":
-                self._meet(entry)
+                self._add(entry)
         self._changed.set()
 
     def _on_error(self, _transport: DailyTransport, error: Any) -> None:
@@ -253,11 +253,11 @@ class SharedDaily:
             self._on_left(transport)
 
     def _on_participant_joined(self, _transport: DailyTransport, participant: Entry) -> None:
-        self._meet(participant)
+        self._add(participant)
 
     def _on_participant_updated(self, _transport: DailyTransport, participant: Entry) -> None:
         if participant["id"] in self._people:
-            self._meet(participant)
+            self._add(participant)
 
     def _on_participant_left(self, _transport: DailyTransport, participant: Entry, reason: str) -> None:
         who = read_participant(participant)

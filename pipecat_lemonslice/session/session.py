@@ -120,7 +120,7 @@ class AvatarSession:
 
     def start(self) -> None:
         """Ask for the session; returns at once."""
-        self._owner = asyncio.create_task(self._own(), name="lemonslice-session")
+        self._owner = asyncio.create_task(self._run_sessions(), name="lemonslice-session")
 
     def begin_close(self) -> None:
         """Begin to terminate the session and to leave its room; idempotent."""
@@ -166,9 +166,9 @@ class AvatarSession:
 
     # The owner.
 
-    async def _own(self) -> None:
+    async def _run_sessions(self) -> None:
         try:
-            while (pause := await self._live()) is not None:
+            while (pause := await self._run_session()) is not None:
                 if self._state is SessionState.DORMANT:
                     await self._woken.wait()
                 else:
@@ -177,7 +177,7 @@ class AvatarSession:
             # Also when a loop that ends cancels everything, without a call of close().
             await asyncio.shield(self._spawn(self._release()))
 
-    async def _live(self) -> float | None:
+    async def _run_session(self) -> float | None:
         """Run one session; returns the pause before the next one, None if there is to be none."""
         try:
             self._to(SessionState.CREATING, "once more" if self._failures else "")
@@ -185,10 +185,10 @@ class AvatarSession:
             self._to(SessionState.JOINING, "joining the avatar's room")
             self._room = await self._join(created)
             self._to(SessionState.WAITING, "waiting for the avatar's first picture")
-            await self._attend(self._room, created)
+            await self._follow_avatar(self._room, created)
             pause: float | None = 0.0
         except IdleSessionError as error:
-            pause = self._fall_asleep(error)
+            pause = self._go_dormant(error)
         except LemonSliceError as error:
             pause = self._fail(error)
         except Exception as error:
@@ -235,7 +235,7 @@ class AvatarSession:
             await asyncio.wait({self._leaving})
         return await self._options.open_room(created.room_url)
 
-    async def _attend(self, room: Room, created: CreatedSession) -> None:
+    async def _follow_avatar(self, room: Room, created: CreatedSession) -> None:
         """Follow the avatar until this session ends.
 
         Raises:
@@ -295,7 +295,7 @@ class AvatarSession:
             self._emit(ErrorReported(error, final=pause is None))
         return pause
 
-    def _fall_asleep(self, error: IdleSessionError) -> float:
+    def _go_dormant(self, error: IdleSessionError) -> float:
         """Go dormant until somebody speaks: silence costs nothing. This is not a failure."""
         logger.info(f"{error}. The next session is created when somebody speaks.")
         self._failures, self._ready_at = 0, None

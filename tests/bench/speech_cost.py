@@ -15,6 +15,7 @@ import numpy as np
 from loguru import logger
 from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
+from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, LoopBridge, NativeTrack, initialize
 from pipecat_lemonslice.speech.output import SpeechOutput, SpeechPorts
@@ -88,7 +89,7 @@ async def speak(line: Line, pcm: bytes) -> None:
     async def forward(frame: Frame) -> None:
         pass
 
-    ports = SpeechPorts(forward, lambda notice: None, time.monotonic_ns)
+    ports = SpeechPorts(forward, lambda event: None, time.monotonic_ns, Playback())
     output = SpeechOutput(ports, sample_rate=RATE, done_timeout=0.5, hold_timeout=3.0, ready_timeout=8.0)
     output.avatar_here(line)
     moving = asyncio.create_task(output.run())
