@@ -69,7 +69,7 @@ def browser_params(aspect: str = "2x3") -> TransportParams:
     """Return what is sent to the browser, and what is taken from it.
 
     Args:
-        aspect: Shape of the avatar's picture, one of `SIZES`.
+        aspect: Shape of the avatar's picture, one of ``SIZES``.
     """
     width, height = SIZES[aspect]
     return TransportParams(
@@ -131,7 +131,7 @@ def make_avatar(api_url: str, aspect: str = "2x3") -> LemonSliceVideoService:
 
     Args:
         api_url: Address of LemonSlice's API, or of the emulator's.
-        aspect: Shape of its picture, one of `SIZES`.
+        aspect: Shape of its picture, one of ``SIZES``.
     """
     return LemonSliceVideoService(
         api_url=api_url,
@@ -145,7 +145,7 @@ def avatar_problems(aspect: str) -> list[str]:
     """What is wrong with the LemonSlice or emulator that is named, or missing for one of our own.
 
     Args:
-        aspect: Shape of the avatar's picture, one of `SIZES`.
+        aspect: Shape of the avatar's picture, one of ``SIZES``.
     """
     url = os.getenv("LEMONSLICE_API_URL")
     if not url:

@@ -20,7 +20,7 @@ KEYS = ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "CARTESIA_API_KEY")
 class Services:
     """What hears, thinks and speaks.
 
-    Parameters:
+    Attributes:
         stt: Speech to text.
         llm: The language model.
         tts: Text to speech.

@@ -25,7 +25,7 @@ from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.session.topology import Topology
 from pipecat_lemonslice.settings import timeouts
 from pipecat_lemonslice.speech.output import SpeechOutput
-from pipecat_lemonslice.speech.ports import Notice, SpeechPorts
+from pipecat_lemonslice.speech.ports import OutputEvent, SpeechPorts
 from pipecat_lemonslice.speech.route import Route
 from pipecat_lemonslice.speech.track import AvatarLink
 
@@ -46,7 +46,7 @@ class VoiceReturned:
     at: float
 
 
-Event = SessionEvent | Notice | VoiceReturned
+Event = SessionEvent | OutputEvent | VoiceReturned
 
 
 class Host(Protocol):
@@ -70,7 +70,7 @@ class Host(Protocol):
 
 
 class Call:
-    """See the module."""
+    """One call: owns speech, media, session and control requests from setup to cleanup."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class Call:
         ]
 
     def _feed(self, media: VoiceReceived | PictureReceived) -> None:
-        """Take the avatar's voice or picture in; before the pipeline has started it goes nowhere."""
+        """Take the avatar's voice or picture in; dropped until the pipeline has started."""
         if not self.tasks:
             return
         if isinstance(media, PictureReceived):
@@ -190,7 +190,7 @@ class Call:
             self._emit(VoiceReturned(asyncio.get_running_loop().time()))
 
     def avatar_joined(self) -> None:
-        """Another avatar is there, or the same one anew."""
+        """Forget what was measured: the avatar is another one, or has joined again."""
         self.media.avatar_changed()
 
     def avatar_ready(self, link: AvatarLink) -> None:
@@ -228,8 +228,8 @@ class Call:
             self.speech.avatar_coming()
         return present
 
-    def fall_asleep(self) -> bool:
-        """There is no session until somebody speaks; returns whether the avatar was there."""
+    def go_dormant(self) -> bool:
+        """Stop using the avatar until somebody speaks; returns whether it was there."""
         present = self.speech.has_avatar
         self._avatar_gone()
         self.missing, self.fallen_back = "", False
@@ -257,12 +257,12 @@ class Call:
                 await self.media.wait_until_finished()
                 if self.playback.unheard:
                     self._avatar_gone()
-                await self.speech.drain()  # once more, for what an avatar left unsaid that is gone, or mute
+                await self.speech.drain()  # again, for what a lost or mute avatar left unsaid
         except TimeoutError:
             raise SessionError(f"the last words were not spoken within {limit:.1f} s") from None
 
     async def halt(self) -> None:
-        """Move nothing any longer, and begin to end the session; idempotent."""
+        """Stop moving speech and media, and begin to end the session; idempotent."""
         tasks, self.tasks = self.tasks, []
         self.speech.close()
         for task in tasks:

@@ -10,9 +10,9 @@
     ├── RoomError              a room could not be joined, or was lost
     └── SessionError           a session failed, or ended before its time
 
-Every error has a `category`, Pipecat's answer to "why". Whether a request may be repeated is not a property
-of the error alone: see `api.http.retry_delay`. No key, token, user info or query of a URL is in any message,
-argument, cause or context: errors are made from text that went through `redact`, and raised where no
+Every error has a ``category``, Pipecat's answer to "why". Whether a request may be repeated is not a property
+of the error alone: see ``api.http.retry_delay``. No key, token, user info or query of a URL is in any message,
+argument, cause or context: errors are made from text that went through ``redact``, and raised where no
 foreign exception is being handled.
 """
 
@@ -49,7 +49,7 @@ _LONGEST_TEXT = 4000
 
 
 def redact(text: str, *secrets: str | None) -> str:
-    """Take out of `text` what must not be seen: `secrets` themselves, and what looks like one.
+    """Take out of ``text`` what must not be seen: ``secrets`` themselves, and what looks like one.
 
     Args:
         text: Anything that may be logged, raised or sent to a client.
@@ -62,7 +62,7 @@ def redact(text: str, *secrets: str | None) -> str:
 
 
 def mask(text: str, *secrets: str | None) -> str:
-    """Take only `secrets` out of `text`, as they are and as they stand in a URL."""
+    """Take only ``secrets`` out of ``text``, as they are and as they stand in a URL."""
     for secret in secrets:
         if secret and len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, REDACTED).replace(quote(secret, safe=""), REDACTED)
@@ -70,7 +70,7 @@ def mask(text: str, *secrets: str | None) -> str:
 
 
 def origin(error: BaseException) -> str:
-    """Say of an error that nobody foresaw what it is and where it comes from; no message, no values of variables."""
+    """Return type and place of an unexpected error, without its message and without values of variables."""
     places = traceback.extract_tb(error.__traceback__)
     way = " <- ".join(f"{place.name} ({os.path.basename(place.filename)}:{place.lineno})" for place in reversed(places))
     return f"{type(error).__name__} in {way or 'an unknown place'}"
@@ -83,7 +83,7 @@ def _bare_url(match: re.Match[str]) -> str:
 
 
 def safe_line(text: str, *secrets: str | None, limit: int = 200) -> str:
-    """One printable line of at most `limit` characters, redacted: what may be shown of foreign text."""
+    """One printable line of at most ``limit`` characters, redacted: what may be shown of foreign text."""
     # The known secrets go first, so that no cut leaves a part of one.
     text = redact(mask(text, *secrets)[:_LONGEST_TEXT])
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
@@ -149,7 +149,9 @@ class ApiStatusError(ApiError):
         operation: What was tried, as the subject of a sentence.
     """
 
-    def __init__(self, status: int, detail: str, retry_after: float | None = None, operation: str = "The request"):
+    def __init__(
+        self, status: int, detail: str, retry_after: float | None = None, operation: str = "The request"
+    ) -> None:
         self.status = status
         self.detail = safe_line(detail)
         self.retry_after = retry_after
@@ -190,7 +192,7 @@ class ApiConnectionError(ApiError):
         operation: What was tried, as the subject of a sentence.
     """
 
-    def __init__(self, reason: str, sent: bool, operation: str = "The request"):
+    def __init__(self, reason: str, sent: bool, operation: str = "The request") -> None:
         self.reason = safe_line(reason)
         self.sent = sent
         self.operation = operation
@@ -218,7 +220,7 @@ class ApiResponseError(ApiError):
         operation: What was tried, as the subject of a sentence.
     """
 
-    def __init__(self, problem: str, operation: str = "The request"):
+    def __init__(self, problem: str, operation: str = "The request") -> None:
         self.problem = safe_line(problem, limit=400)
         self.operation = operation
         super().__init__(self.problem, operation)
@@ -240,7 +242,7 @@ class _CallError(LemonSliceError):
 
     _usual = ErrorCategory.UNKNOWN
 
-    def __init__(self, message: str, category: ErrorCategory | None = None):
+    def __init__(self, message: str, category: ErrorCategory | None = None) -> None:
         self._category = category or self._usual
         super().__init__(redact(message), self._category)
 

@@ -30,7 +30,7 @@ class AvatarStatus(StrEnum):
     """The avatar's picture has arrived; it speaks from the next response on."""
 
     VOICE_ONLY = "voice_only"
-    """There is no avatar, and the bot's plain voice is heard instead."""
+    """There is no avatar; the bot is heard without it."""
 
     DORMANT = "dormant"
     """The session has ended because nobody spoke. A new one is created when somebody does."""
@@ -46,7 +46,7 @@ class AvatarStatus(StrEnum):
 class AvatarStatusFrame(SystemFrame):
     """Tells where the avatar is. Sent by the service, both ways, whenever that changes.
 
-    Parameters:
+    Attributes:
         status: The new status.
         detail: A sentence for people; may be empty.
     """
@@ -67,7 +67,7 @@ class AvatarResponseStartedFrame(SystemFrame):
 class AvatarResponseDoneFrame(SystemFrame):
     """A response is complete. Sent by the service, both ways, once for every started one.
 
-    Parameters:
+    Attributes:
         reason: Why it ended: ``stopped``, ``response_done_timeout``, ``response_hold_timeout``,
             ``interrupted``, ``avatar_lost`` or ``ended``.
         audio_seconds: Duration of the speech written, in seconds with three decimals.
@@ -84,7 +84,7 @@ class AvatarResponseDoneFrame(SystemFrame):
 class AvatarImageFrame(ControlFrame):
     """Changes the avatar's picture once the speech before it has been spoken. Sent by a bot.
 
-    Parameters:
+    Attributes:
         image_url: Address of the new picture; the vendor fetches it.
         image: The new picture itself (PIL image, bytes of a PNG or JPEG, or a path). Exactly one of
             the two is given.
@@ -120,7 +120,7 @@ class AvatarActionFrame(ControlFrame):
     The name is given as ``name`` and kept as ``action``: every frame has a ``name`` of its own, such as
     ``AvatarActionFrame#3``.
 
-    Parameters:
+    Attributes:
         name: The action (``pose-trigger``), as defined for the agent at LemonSlice.
         action: The same, once the frame has been made.
     """

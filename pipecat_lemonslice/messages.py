@@ -1,7 +1,7 @@
 """App messages of the avatar's room: what the bot says to the avatar, and what the avatar says.
 
 In self-managed sessions the avatar's messages are hints: the first picture and the participants are the truth.
-Source: the vendor's API reference for hosted rooms. What is not known here is passed over.
+Source: the vendor's API reference for hosted rooms. Unknown messages are ignored.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class IdleTimeout:
 class AvatarTrouble:
     """The avatar reports an error; when fatal, it will not go on.
 
-    Parameters:
+    Attributes:
         kind: The message's own type, such as ``daily_error``.
         detail: The vendor's words; may be empty.
         fatal: Whether the session is over.
@@ -55,9 +55,9 @@ class ImageChanged:
 
 @dataclass(frozen=True, slots=True)
 class UnknownMessage:
-    """A message of a type that is not known here; of no consequence.
+    """A message of an unknown type. It is ignored.
 
-    Parameters:
+    Attributes:
         kind: Its type, shortened, for a log line.
     """
 

@@ -62,7 +62,7 @@ STATUS_OF_STATE = {
 
 
 class AvatarReports(AIService):
-    """A service that can tell of an avatar. See the module."""
+    """Base of the service: queues events, and reports them as frames, event handler calls and RTVI messages."""
 
     def __init__(self, settings: ServiceSettings, *, needs_avatar: bool, **kwargs: Any) -> None:
         """Create a service that has told nothing yet.
@@ -97,7 +97,7 @@ class AvatarReports(AIService):
 
     @abstractmethod
     def fail(self, what: str, error: Exception) -> None:
-        """Something failed that nobody foresaw."""
+        """Handle an unexpected failure."""
 
     def begin_handling(self) -> None:
         """Begin to handle what has been added, and what will be."""
@@ -149,7 +149,7 @@ class AvatarReports(AIService):
         await self.push_frame(RTVIServerMessageFrame(data=data), FrameDirection.DOWNSTREAM)
 
     async def tell_state(self, state: SessionState, detail: str) -> None:
-        """Tell where the session is in its life, as a person watching the call would put it."""
+        """Tell the status that follows from the session's state."""
         await self.tell_status(STATUS_OF_STATE[state], detail)
 
     async def tell_status(self, status: AvatarStatus, detail: str) -> None:
@@ -196,7 +196,7 @@ class AvatarReports(AIService):
         await self.tell_handlers("on_response_started")
 
     async def tell_voice(self, at: float) -> None:
-        """Tell that the avatar's voice sounds after silence; that of a response answers its start."""
+        """Tell that the avatar's voice begins after silence; the first time in a response ends its TTFB."""
         if self._started_at is None:
             return
         ttfb_ms, self._started_at = round((at - self._started_at) * 1000), None
@@ -204,7 +204,7 @@ class AvatarReports(AIService):
         await self.tell_page(response_message("voice", self._response, ttfb_ms=ttfb_ms))
 
     async def tell_done(self, response: ResponseDone) -> None:
-        """Tell that a response is over. One that was cut off may never be heard."""
+        """Tell that a response is over. After an interruption or a loss its voice is no longer waited for."""
         if response.reason in (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST):
             self._started_at = None
         reason, seconds = str(response.reason), round(response.audio_seconds, 3)

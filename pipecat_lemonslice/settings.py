@@ -29,7 +29,7 @@ def _not_given() -> Any:
 class LemonSliceVideoSettings(ServiceSettings):
     """What can change while the service runs, with a ``ServiceUpdateSettingsFrame``.
 
-    Parameters:
+    Attributes:
         agent_prompt: The avatar's demeanour while it speaks; None for the vendor's default.
         agent_idle_prompt: Its demeanour while it is idle; None for the vendor's default.
         agent_image_url: Address of its picture.
@@ -118,7 +118,7 @@ def default_settings() -> LemonSliceVideoSettings:
 
 
 def check_settings(settings: ServiceSettings) -> None:
-    """Refuse settings that cannot be meant.
+    """Refuse invalid settings.
 
     Args:
         settings: Complete settings, or a change to some.
@@ -214,11 +214,11 @@ class Config:
         )
 
     def picture(self, settings: ServiceSettings) -> PictureSource | None:
-        """Return the picture of the avatar, where it is at hand and not only its address."""
+        """Return the picture of the avatar; None if only its address is known."""
         return self._source(settings.given_fields()).get("agent_image")
 
     def check(self, settings: ServiceSettings) -> None:
-        """Refuse what cannot be meant, before anything is started.
+        """Refuse invalid values, before anything is started.
 
         Raises:
             ConfigurationError: Names the field and the remedy.
@@ -325,27 +325,27 @@ def check_keywords(given: Iterable[str]) -> None:
         raise TypeError(f"LemonSliceVideoService.__init__() got an unexpected keyword argument {name!r}")
 
 
-TOLD = ("agent_prompt", "agent_idle_prompt", "agent_image_url", "agent_image")
-"""Settings that LemonSlice knows, and is told when they change."""
+SESSION_SETTINGS = ("agent_prompt", "agent_idle_prompt", "agent_image_url", "agent_image")
+"""Settings that are part of a session; a running one is told when they change."""
 
 
-def told_settings(settings: ServiceSettings) -> dict[str, Any]:
-    """Return what a session that is asked for now is told."""
+def session_settings(settings: ServiceSettings) -> dict[str, Any]:
+    """Return the settings that are part of a session created now."""
     given = settings.given_fields()
-    return {name: given[name] for name in TOLD}
+    return {name: given[name] for name in SESSION_SETTINGS}
 
 
 def control_events(settings: ServiceSettings, told: Mapping[str, Any]) -> list[ControlEvent]:
-    """Return what a running session is to be told after a change of settings.
+    """Return the control events that bring a running session up to date.
 
     Args:
         settings: The settings now.
-        told: What it has been told; see :func:`told_settings`.
+        told: What it has been told; see :func:`session_settings`.
     """
     # A picture may be a Pillow image, which compares its pixels.
     now = {
         name: value
-        for name, value in told_settings(settings).items()
+        for name, value in session_settings(settings).items()
         if value is not None and value is not told[name] and (name == "agent_image" or value != told[name])
     }
     events: list[ControlEvent] = []

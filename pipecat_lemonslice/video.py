@@ -73,7 +73,7 @@ class LemonSliceVideoService(AvatarReports):
     """A LemonSlice avatar that speaks what the TTS says. Place it between the TTS and the output transport.
 
     Creates a self-managed session, joins its room, sends the speech there at the speed at which it is heard, and
-    brings the avatar's voice and picture downstream. While there is no avatar, the plain voice is heard. The service
+    brings the avatar's voice and picture downstream. While there is no avatar, the TTS audio is heard. The service
     decides by itself when a response has ended, also when the TTS never says so.
 
     Event handlers available:
@@ -131,7 +131,7 @@ class LemonSliceVideoService(AvatarReports):
             agent_id: The avatar, by the id of an agent. Exactly one of this and the next two is given.
             agent_image_url: The avatar, by the address of a picture.
             agent_image: The avatar, by a picture (PIL image, bytes of a PNG or JPEG, or a path). It is also shown as
-                a still while the plain voice is heard; a picture known by its address only is not.
+                the fallback image while there is no avatar; a picture given by its address is not.
             idle_timeout: Seconds without speech after which LemonSlice ends the session; negative for never.
             model: ``flash``, ``lite`` or ``pro``; None for the default model.
             aspect_ratio: ``2x3``, ``1x1`` or ``9x16``; None for ``2x3``.
@@ -155,7 +155,7 @@ class LemonSliceVideoService(AvatarReports):
             **kwargs: ``name``, ``enable_direct_mode`` and ``metrics`` of the base class.
 
         Raises:
-            ConfigurationError: Something cannot be meant; names the field and the remedy.
+            ConfigurationError: A value is invalid; names the field and the remedy.
             TypeError: There is no such keyword.
         """
         given = locals()
@@ -183,7 +183,7 @@ class LemonSliceVideoService(AvatarReports):
         does, it joined under the avatar's name after its session was asked for. A former session's avatar is one, too.
 
         Args:
-            participant: As in the events of `DailyTransport`, or its id.
+            participant: As in the events of ``DailyTransport``, or its id.
         """
         return self._topology.is_avatar(participant)
 
@@ -227,13 +227,13 @@ class LemonSliceVideoService(AvatarReports):
                         await call.session.close()
 
     async def cancel(self, frame: CancelFrame) -> None:
-        """Fall silent, and begin to end the session."""
+        """Stop speech and media, and begin to end the session."""
         await super().cancel(frame)
         if self._call:
             await self._call.halt()
 
     async def cleanup(self) -> None:
-        """Release everything; the session has ended when this returns. Whoever calls it, it happens once."""
+        """Release everything, once; the session has ended when this returns."""
         if self._release is None:
             self._release = asyncio.create_task(self._release_all(), name="lemonslice-release")
         try:
@@ -330,7 +330,7 @@ class LemonSliceVideoService(AvatarReports):
                 await self.tell_state(state, detail)
                 if state is SessionState.FAILED:
                     call.controls.session_refused()
-                if state is SessionState.DORMANT and call.fall_asleep():
+                if state is SessionState.DORMANT and call.go_dormant():
                     await self.tell_handlers("on_avatar_disconnected", detail)
             case CreationDelayed(reason, again_in):
                 call.delay = reason
@@ -359,7 +359,7 @@ class LemonSliceVideoService(AvatarReports):
                 await self.handle_response(call, event)
 
     def fail(self, what: str, error: Exception) -> None:
-        """Something failed that nobody foresaw: it costs the session and never the call."""
+        """Handle an unexpected failure: it costs the session and never the call."""
         logger.error(f"Failed unexpectedly while {what}: {origin(error)}. Please report this.")
         if self._call:
             self._call.session.give_up(f"unexpected {type(error).__name__} while {what}")

@@ -17,8 +17,8 @@ from pipecat_lemonslice.settings import (
     control_events,
     default_settings,
     merged,
+    session_settings,
     timeouts,
-    told_settings,
     with_one_picture,
 )
 
@@ -116,14 +116,14 @@ def test_other_changes_leave_the_picture_alone() -> None:
 
 def test_what_a_running_session_is_told() -> None:
     """Only what differs from what it was told before and has a value."""
-    nothing = told_settings(default_settings())
+    nothing = session_settings(default_settings())
     settings = changed(agent_prompt="a", agent_idle_prompt="b", agent_image_url=URL, ready_timeout=1.0)
     assert control_events(settings, nothing) == [
         UpdateAgentPrompt("a"),
         UpdateIdlePrompt("b"),
         UpdateImage(image_url=URL),
     ]
-    assert control_events(settings, told_settings(settings)) == []
+    assert control_events(settings, session_settings(settings)) == []
     assert control_events(changed(agent_prompt=None), {**nothing, "agent_prompt": "a"}) == []
 
 

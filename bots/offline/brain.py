@@ -37,7 +37,7 @@ class ScriptedBrainService(LLMService):
 
         Args:
             token_seconds: Seconds between two words.
-            **kwargs: Those of `LLMService`.
+            **kwargs: Those of ``LLMService``.
         """
         super().__init__(settings=_settings(), **kwargs)
         self._token_seconds = token_seconds

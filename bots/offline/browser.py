@@ -28,7 +28,7 @@ class BoundedOutput(SmallWebRTCOutputTransport):
 
 
 class BrowserTransport(SmallWebRTCTransport):
-    """A `SmallWebRTCTransport` whose delay cannot grow."""
+    """A ``SmallWebRTCTransport`` whose delay cannot grow."""
 
     def output(self) -> SmallWebRTCOutputTransport:
         """Return the output, the same one each time."""

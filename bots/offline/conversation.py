@@ -60,7 +60,7 @@ def answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
     """Return the answer to a conversation.
 
     Args:
-        messages: What was said and heard, oldest first, each with `role` and `content`.
+        messages: What was said and heard, oldest first, each with ``role`` and ``content``.
     """
     said = [_text(message) for message in messages if message.get("role") == "user"]
     heard = [_text(message) for message in messages if message.get("role") == "assistant"]

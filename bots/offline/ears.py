@@ -19,7 +19,7 @@ LATENCY_SECONDS = 0.6
 
 
 class PocketsphinxSTTService(SegmentedSTTService):
-    """Hears phrases. What is none of them is reported as `not_understood`, so that the bot can say so."""
+    """Hears phrases. What is none of them is reported as ``not_understood``, so that the bot can say so."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class PocketsphinxSTTService(SegmentedSTTService):
             phrases: What can be understood: lower-case words without punctuation.
             not_understood: Text to report for speech that is none of the phrases.
             pronunciations: For words that the dictionary lacks.
-            **kwargs: Those of `SegmentedSTTService`.
+            **kwargs: Those of ``SegmentedSTTService``.
 
         Raises:
             UnknownWordsError: Phrases contain words without a pronunciation.

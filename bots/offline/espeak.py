@@ -34,7 +34,7 @@ class EspeakError(RuntimeError):
 class Voice:
     """How to speak.
 
-    Parameters:
+    Attributes:
         name: A voice of espeak-ng, with a variant after a plus sign.
         rate: Words per minute, 80 to 450.
         pitch: Base pitch, 0 to 99.
@@ -49,7 +49,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Samples:
-    """Speech as it is made: mono, 16-bit little endian, at `Engine.sample_rate`."""
+    """Speech as it is made: mono, 16-bit little endian, at ``Engine.sample_rate``."""
 
     pcm: bytes
 
@@ -58,7 +58,7 @@ class Samples:
 class WordBegins:
     """A word of the text begins.
 
-    Parameters:
+    Attributes:
         position: Index of its first character in the text.
         seconds: When, counted from the beginning of the speech.
     """
@@ -183,7 +183,7 @@ async def stream(text: str, voice: Voice) -> AsyncGenerator[Event, None]:
         voice: How to say it.
 
     Raises:
-        EspeakError: As `Engine.speak`.
+        EspeakError: As ``Engine.speak``.
     """
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[Event | None] = asyncio.Queue()

@@ -16,7 +16,7 @@ _MIDDLE = 184
 class Face:
     """What a portrait looks like. All colours are CSS colours.
 
-    Parameters:
+    Attributes:
         backdrop: Behind everything.
         halo: The disc behind the head.
         skin: Face and neck.

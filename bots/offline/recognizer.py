@@ -97,7 +97,7 @@ class Recognizer:
         """Return what was said.
 
         Args:
-            pcm: Mono, 16-bit little endian at `SAMPLE_RATE`.
+            pcm: Mono, 16-bit little endian at ``SAMPLE_RATE``.
         """
         speech = prepared(np.frombuffer(pcm, dtype="<i2"))
         if speech is None:

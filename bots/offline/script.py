@@ -1,6 +1,6 @@
 """The script of the brain: what can be asked, in which words, and the answers.
 
-All answers can be spoken: letters, plain punctuation, no markup. Who decides between them is `conversation`.
+All answers can be spoken: letters, plain punctuation, no markup. Who decides between them is ``conversation``.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ Step = Say | Act | ChangePicture | HangUp
 class Topic:
     """Something that can be asked.
 
-    Parameters:
+    Attributes:
         phrases: How it is asked; the ears know these, word for word.
         steps: The answer.
         hints: Words that give the topic away in a typed line; each entry is a set that must be complete.

@@ -31,9 +31,9 @@ def _not_given() -> Any:
 
 @dataclass
 class EspeakTTSSettings(TTSSettings):
-    """Settings of `EspeakTTSService`; `voice` is a name such as `en-us+f3`.
+    """Settings of ``EspeakTTSService``; ``voice`` is a name such as ``en-us+f3``.
 
-    Parameters:
+    Attributes:
         rate: Words per minute.
         pitch: Base pitch, 0 to 99.
         pitch_range: Liveliness of the pitch, 0 to 99.
@@ -61,11 +61,11 @@ class EspeakTTSService(TTSService):
         """Load the engine.
 
         Args:
-            stop_events: When `TTSStoppedFrame` is sent: at the end of a turn, after each sentence, or never.
+            stop_events: When ``TTSStoppedFrame`` is sent: at the end of a turn, after each sentence, or never.
             pause_between_sentences: Seconds without audio between two sentences of a turn, counted from
                 when the first has been heard. 0 sends all as soon as it is made.
             settings: Voice, rate and pitch.
-            **kwargs: Those of `TTSService`.
+            **kwargs: Those of ``TTSService``.
 
         Raises:
             EspeakError: The engine cannot be loaded.
@@ -104,7 +104,7 @@ class EspeakTTSService(TTSService):
             context_id: The audio context that it belongs to.
 
         Yields:
-            Its audio in chunks of `CHUNK_SECONDS`; an ErrorFrame when the engine refuses.
+            Its audio in chunks of ``CHUNK_SECONDS``; an ErrorFrame when the engine refuses.
         """
         if self._context.id != context_id:
             self._context = _Context(context_id)

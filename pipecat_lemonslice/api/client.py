@@ -1,6 +1,6 @@
 """The client of LemonSlice's REST API.
 
-Owns what each endpoint is called and what its response is read as; how requests travel is in `http`.
+Owns what each endpoint is called and what its response is read as; how requests travel is in ``http``.
 
     async with LemonSliceApi() as api:
         session = await api.create_session(CreateSessionRequest(agent_id="…"))
@@ -48,7 +48,7 @@ from pipecat_lemonslice.errors import (
 DEFAULT_API_URL = "https://lemonslice.com/api"
 
 TERMINATE_SECONDS = 30.0
-"""How long `LemonSliceApi.terminate` lasts at most, with all its attempts."""
+"""How long ``LemonSliceApi.terminate`` lasts at most, with all its attempts."""
 
 _MAX_PAGE = 100
 
@@ -203,13 +203,13 @@ class LemonSliceApi:
         await self._post(replace(request, timeout=5.0, budget=0.0) if once else request)
 
     async def terminate(self, session_id: str, *, control_url: str | None = None) -> None:
-        """End a session, in `TERMINATE_SECONDS` at most. One that has ended already is fine.
+        """End a session, in ``TERMINATE_SECONDS`` at most. One that has ended already is fine.
 
         A control URL that is not the API's own is tried first; if it fails, the API's own is tried.
 
         Args:
             session_id: The session.
-            control_url: As in `control`.
+            control_url: As in ``control``.
 
         Raises:
             ApiError: The session may still be running.

@@ -1,8 +1,8 @@
-"""What ends sessions when no event loop can do it any longer: plain, blocking requests, each sent once.
+"""Ends sessions when no event loop is left to do it: plain, blocking requests, each sent once.
 
-A loop that is closed, or that cancels everything, takes the orderly way with it; the session would go on and cost until
-its idle timeout. These requests are sent at the latest when the interpreter exits. Nothing helps against ``kill -9``,
-nor against a signal that nobody handles: taking an application's signals is not for a library.
+Without a running loop the client cannot terminate a session, which would cost until its idle timeout. These requests
+are sent when the interpreter exits, at the latest. Nothing helps against ``kill -9``, nor against a signal that nobody
+handles: taking an application's signals is not for a library.
 """
 
 import atexit
@@ -50,12 +50,12 @@ class ExitHook:
         return "ExitHook(…)"
 
     def cancel(self) -> None:
-        """Forget it: what it was for has been done."""
+        """Cancel the request: the session has ended."""
         _registered.pop(id(self), None)
 
     def run_in_thread(self) -> None:
         """Send it now, in a thread that the interpreter waits for."""
-        with suppress(RuntimeError):  # no thread can be started any longer: it is sent at exit, then
+        with suppress(RuntimeError):  # no thread can be started now: it is sent at exit
             threading.Thread(target=self.run, name="lemonslice-exit-hook").start()
 
     def run(self) -> None:
@@ -81,5 +81,5 @@ def run_all() -> None:
 
 atexit.register(run_all)
 if hasattr(os, "register_at_fork"):
-    # What a process has registered is not for its children to send.
+    # Child processes must not send what their parent has registered.
     os.register_at_fork(after_in_child=_registered.clear)

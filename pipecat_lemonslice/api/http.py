@@ -131,7 +131,7 @@ class HttpClient:
         self.secrets = tuple(dict.fromkeys((*self.secrets, *secrets)))
 
     async def send(self, request: Request, on_retry: OnRetry | None = None) -> Response:
-        """Send a request, again and again while `retry_delay` says so and ``request.budget`` lasts.
+        """Send a request, again and again while ``retry_delay`` says so and ``request.budget`` lasts.
 
         A running attempt is never cut off for the budget, because the server may have acted on it.
 

@@ -1,4 +1,4 @@
-"""What of the avatar's pictures goes downstream: how many, in which size, and which one while there is no avatar."""
+"""The avatar's pictures on their way downstream: how many, in which size, and the image while there is no avatar."""
 
 import asyncio
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class VideoThrottle:
 
     @property
     def kept(self) -> int:
-        """Pictures that somebody still has."""
+        """Pictures that are still referenced."""
         return len(self._living)
 
     def sent(self, frame: OutputImageRawFrame, now: float) -> None:
@@ -124,7 +124,7 @@ class FallbackImage:
         if self._made is None or self._made[0] is not source:
             try:
                 self._made = source, await asyncio.to_thread(fitted, source, self._size)
-            except ConfigurationError as error:  # a file that has gone since
+            except ConfigurationError as error:  # the file has been removed meanwhile
                 logger.debug(f"The agent's picture cannot be shown: {error}")
                 return None
         return PictureReceived(self._made[1], *self._size)

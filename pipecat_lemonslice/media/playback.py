@@ -67,7 +67,7 @@ class _Voice(Enum):
 
 
 class Playback:
-    """Measures one avatar after the other; see the module.
+    """Measures one avatar after the other.
 
     Attributes:
         mute_timeout: Seconds in which the avatar must be heard after sound was played to it; None for any time.
@@ -84,10 +84,10 @@ class Playback:
         self.mute_timeout: float | None = None
         self.avatar_changed()
 
-    # What it is told.
+    # Inputs.
 
     def avatar_changed(self) -> None:
-        """The avatar has gone, or another one has come: nothing that was measured is true of it."""
+        """Forget what was measured: the avatar has left, or is another one."""
         self._detector = SoundDetector()
         self._voice = _Voice.UNASKED
         self._lag: float | None = None
@@ -110,7 +110,7 @@ class Playback:
         """All of the response has been played; it is heard for one lag longer."""
         if self._lag is None and self._earlier_played_at is None:
             self._earlier_played_at = self._first_played_at
-        self._tail_until = now + (self._lag or 0.0)
+        self._lag_until = now + (self._lag or 0.0)
 
     def interrupted(self, now: float) -> None:
         """The avatar was told to stop, and what was played is not to be heard."""
@@ -166,7 +166,7 @@ class Playback:
         self._measure(now)
         return Sound.FIRST
 
-    # What it answers.
+    # Answers.
 
     @property
     def lag(self) -> float | None:
@@ -207,13 +207,13 @@ class Playback:
         """Whether the avatar is mute."""
         return self.mute_deadline is not None and now >= self.mute_deadline
 
-    # Small steps.
+    # Helpers.
 
     def _measure(self, heard_at: float) -> None:
         """Measure the lag by a first sound, if it is the first of a response."""
         if self._earlier_played_at is not None:
             self._lag, self._earlier_played_at = heard_at - self._earlier_played_at, None
-        elif self._lag_due and heard_at >= self._tail_until:
+        elif self._lag_due and heard_at >= self._lag_until:
             if self._first_played_at is None:  # it may have been played and not been told of yet
                 self._first_heard_at = heard_at
             elif self._first_played_at < heard_at:
@@ -237,7 +237,7 @@ class Playback:
         """When a sound was heard that may be its first."""
         self._earlier_played_at: float | None = None
         """When the first sound was played of a response that was over before any lag was known."""
-        self._tail_until = -inf
+        self._lag_until = -inf
         """Until when the response before may be heard."""
         self._played_at = -inf
         """When sound was played last."""
@@ -255,7 +255,7 @@ class SharedPlayback(Playback):
     """Time in which the avatar is taken to say its last words."""
 
     def avatar_changed(self) -> None:
-        """The avatar has gone, or another one has come."""
+        """Forget the response: the avatar has left, or is another one."""
         super().avatar_changed()
         self._responding = False
         self._over_at = -inf
@@ -269,7 +269,7 @@ class SharedPlayback(Playback):
         self._responding, self._over_at = False, now
 
     def interrupted(self, now: float) -> None:
-        """The avatar was told to stop, and is not heard any more."""
+        """The avatar was told to stop, and is no longer heard."""
         self._over_at = -inf
 
     def played(self, at: float, *, sounds: bool) -> None:

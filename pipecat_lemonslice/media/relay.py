@@ -36,9 +36,9 @@ MAX_LEAD_SECONDS = 0.12
 """How far the voice may run ahead of real time before silence in it is left out: a stall must not delay it for good."""
 
 MAX_WAITING_PIECES = 750
-"""Half a minute of voice that nobody downstream takes. The oldest then makes way."""
+"""Half a minute of voice that nobody downstream takes. The oldest is then dropped."""
 
-MAX_TAIL_SECONDS = 3.0
+MAX_LAG_SECONDS = 3.0
 """The most that the avatar's voice may lag behind the speech it was given at the end of a call."""
 
 RETRY_SECONDS = 0.02
@@ -197,15 +197,15 @@ class MediaRelay:
         self._voice.clear()
 
     def avatar_changed(self) -> None:
-        """The avatar has gone, or another one has come: what the old one still says is not passed on."""
+        """Drop what the old avatar still says: it has left, or is another one."""
         self._playback.avatar_changed()
         self._gate.clear(self._loop.time())
         self._voice.clear()
 
     async def wait_until_finished(self) -> None:
         """Wait until the avatar has said all that was played to it, in bounded time."""
-        give_up_at = self._loop.time() + MAX_TAIL_SECONDS
-        await asyncio.sleep(min(self._playback.lag or 0.0, MAX_TAIL_SECONDS))
+        give_up_at = self._loop.time() + MAX_LAG_SECONDS
+        await asyncio.sleep(min(self._playback.lag or 0.0, MAX_LAG_SECONDS))
         while (now := self._loop.time()) < give_up_at:
             seconds = self._playback.speaks_for(now)
             if not seconds:

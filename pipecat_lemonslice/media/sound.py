@@ -1,10 +1,10 @@
 """What is sound and what is silence on an audio track. Pure: samples in, an answer out.
 
-Its law. A track is never wholly still: its noise floor may lie anywhere up to -50 dBFS. So sound is what rises above
+The law: a track is never wholly silent, its noise floor may lie anywhere up to -50 dBFS. So sound is what rises above
 the track's own floor, which is the least level of the last seconds. A level that stays the same for a second is a
-floor too, however it began. Above `ALWAYS_DBFS` everything is sound, below `NEVER_DBFS` nothing is. Until the floor is
-known it counts as digital silence, so that speech that is under way when the track begins is not lost. A click is no
-sound: it is shorter than any syllable.
+floor too, however it began. Above ``ALWAYS_DBFS`` everything is sound, below ``NEVER_DBFS`` nothing is. Until the floor
+is known it counts as digital silence, so that speech that is under way when the track begins is not lost. A click is
+not sound: it is shorter than any syllable.
 """
 
 from collections import deque

@@ -13,7 +13,7 @@ PERIOD = 0.2
 """Seconds between two BotSpeakingFrames, as in Pipecat's output transports."""
 
 MAX_WAITING = 1000
-"""Starts and stops that may wait to be told. Beyond that nobody listens, and further responses are not told of."""
+"""Starts and stops that may wait. Beyond that the pipeline is stuck, and further responses are not told of."""
 
 
 class SpeakingFrames:

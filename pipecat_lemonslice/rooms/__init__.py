@@ -16,7 +16,7 @@ from pipecat_lemonslice.errors import ConfigurationError
 
 
 class AvatarClaim(Enum):
-    """What speaks for a participant being the avatar of the session."""
+    """Why a participant may be the avatar of the session."""
 
     ID = auto()
     """It carries the user id that was minted for this session's avatar, and nobody else can."""
@@ -32,10 +32,10 @@ class AvatarClaim(Enum):
 class Participant:
     """Somebody in the room.
 
-    Parameters:
+    Attributes:
         id: Unique within the room.
         name: The user name, which anybody may choose.
-        claim: What speaks for it being the avatar.
+        claim: Why it may be the avatar.
     """
 
     id: str
@@ -54,7 +54,7 @@ class ParticipantJoined:
 class ParticipantLeft:
     """Somebody has left.
 
-    Parameters:
+    Attributes:
         participant: Who.
         reason: The room's own word for why.
     """
@@ -67,7 +67,7 @@ class ParticipantLeft:
 class MessageReceived:
     """An app message.
 
-    Parameters:
+    Attributes:
         sender: Participant id of who sent it.
         message: What was sent, of any shape.
     """
@@ -80,7 +80,7 @@ class MessageReceived:
 class VoiceReceived:
     """Sound of the watched participant.
 
-    Parameters:
+    Attributes:
         pcm: Signed 16-bit little-endian mono samples.
         sample_rate: In Hz.
     """
@@ -93,7 +93,7 @@ class VoiceReceived:
 class PictureReceived:
     """A picture of the watched participant.
 
-    Parameters:
+    Attributes:
         rgb: ``height * width * 3`` bytes.
         width: In pixels.
         height: In pixels.
@@ -106,9 +106,9 @@ class PictureReceived:
 
 @dataclass(frozen=True, slots=True)
 class RoomLost:
-    """The room cannot be used any more; the last event of a room.
+    """The room is lost; the last event of a room.
 
-    Parameters:
+    Attributes:
         reason: A sentence for people.
     """
 
@@ -119,7 +119,7 @@ class RoomLost:
 class AvatarSeen:
     """The watched participant can be seen by the people in a room where the bot itself takes no pictures.
 
-    Parameters:
+    Attributes:
         participant: Who.
     """
 
@@ -135,7 +135,7 @@ RoomEvent = (
 class RoomOptions:
     """What a room needs to know before it is joined.
 
-    Parameters:
+    Attributes:
         speech_sample_rate: Rate in Hz of the speech that will be written; a multiple of 100.
         voice_sample_rate: Rate in Hz at which the avatar's voice is wanted.
         avatar_name: User name that the avatar goes by.
@@ -198,8 +198,7 @@ class Room(Protocol):
     def send(self, message: Mapping[str, Any]) -> None:
         """Send an app message to the watched participant; without one, nothing is sent.
 
-        Never blocks and never raises: a room that cannot
-        send any more says :class:`RoomLost`.
+        Never blocks and never raises: a room that can no longer send reports :class:`RoomLost`.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""One call in Daily: a `CallClient` from its making to its release, as coroutines and facts.
+"""One call in Daily: a ``CallClient`` from its making to its release, as coroutines and events.
 
 Knows daily-python and its words; knows nothing of avatars or speech. Requests are made on the event loop and never
 wait there; what blocks, leaving and releasing, is done in a thread that is left alone if it takes too long.
@@ -27,10 +27,10 @@ from pipecat_lemonslice.rooms import (
     RoomEvent,
     RoomLost,
 )
-from pipecat_lemonslice.rooms._native import Crossing, in_thread
+from pipecat_lemonslice.rooms._native import LoopBridge, in_thread
 
 LEAVE_SECONDS = 1.0
-"""How long leaving may take before the call is released without."""
+"""How long leaving may take before the call is released anyway."""
 
 RELEASE_SECONDS = 2.0
 """How long the end of a call is waited for. A release during a join takes until the join has failed, 20 s or so."""
@@ -46,45 +46,45 @@ Completion = Callable[..., None]
 
 
 class Events(daily.EventHandler):
-    """Turns daily-python's events into facts, on the event loop."""
+    """Turns daily-python's events into room events, on the event loop."""
 
-    def __init__(self, crossing: Crossing, note: Callable[[RoomEvent], None]) -> None:
+    def __init__(self, bridge: LoopBridge, note: Callable[[RoomEvent], None]) -> None:
         """Create a handler.
 
         Args:
-            crossing: The way to the loop.
-            note: Called there with every fact.
+            bridge: Runs callbacks on the event loop.
+            note: Called there with every event.
         """
         super().__init__()
-        self._crossing = crossing
+        self._bridge = bridge
         self._note: Callable[[RoomEvent], None] | None = note
         self._last_error = ""
 
-    def __new__(cls, crossing: Crossing, note: Callable[[RoomEvent], None]) -> "Events":
+    def __new__(cls, bridge: LoopBridge, note: Callable[[RoomEvent], None]) -> "Events":
         """Keep the arguments from the native base, which takes none."""
         return super().__new__(cls)
 
     def mute(self) -> None:
-        """Pass no more facts on."""
+        """Pass no more events on."""
         self._note = None
 
     def on_participant_joined(self, participant: Mapping[str, Any]) -> None:
-        """Somebody is there."""
+        """A participant is in the room."""
         self._tell(ParticipantJoined(read_participant(participant)))
 
     def on_participant_left(self, participant: Mapping[str, Any], reason: str) -> None:
-        """Somebody has gone."""
+        """A participant has left."""
         self._tell(ParticipantLeft(read_participant(participant), str(reason)))
 
     def on_app_message(self, message: Any, sender: str) -> None:
-        """Somebody says something."""
+        """An app message has come."""
         self._tell(MessageReceived(sender, message))
 
     def on_error(self, message: str) -> None:
         """Something failed. Not always the call: only its state tells whether that is over."""
         if not message.startswith("Error handling "):
             self._last_error = message
-        self._crossing.call(logger.debug, f"Daily: {safe_line(message)}")
+        self._bridge.call(logger.debug, f"Daily: {safe_line(message)}")
 
     def on_call_state_updated(self, state: str) -> None:
         """The call is over, whoever ended it."""
@@ -94,23 +94,23 @@ class Events(daily.EventHandler):
 
     def on_network_connection_status_updated(self, status: Mapping[str, Any]) -> None:
         """Daily reconnects by itself, and ends the call if it cannot."""
-        self._crossing.call(logger.debug, f"Daily: {status.get('connection')} {status.get('event')}")
+        self._bridge.call(logger.debug, f"Daily: {status.get('connection')} {status.get('event')}")
 
-    def _tell(self, fact: RoomEvent) -> None:
-        self._crossing.call(self._pass, fact)
+    def _tell(self, event: RoomEvent) -> None:
+        self._bridge.call(self._pass, event)
 
-    def _pass(self, fact: RoomEvent) -> None:
+    def _pass(self, event: RoomEvent) -> None:
         if self._note:
-            self._note(fact)
+            self._note(event)
 
 
 class DailyCall:
-    """See the module. :meth:`join` it once, :meth:`end` it once."""
+    """A call. :meth:`join` it once, :meth:`end` it once."""
 
-    def __init__(self, crossing: Crossing, note: Callable[[RoomEvent], None]) -> None:
+    def __init__(self, bridge: LoopBridge, note: Callable[[RoomEvent], None]) -> None:
         """Create a call that has not been joined."""
-        self._crossing = crossing
-        self._events = Events(crossing, note)
+        self._bridge = bridge
+        self._events = Events(bridge, note)
         self.client = daily.CallClient(event_handler=self._events)
 
     async def join(
@@ -156,7 +156,7 @@ class DailyCall:
         Raises:
             RoomError: With daily-python's own words.
         """
-        answer, done = self._crossing.future()
+        answer, done = self._bridge.future()
         request(done)
         *data, error = await answer
         if error:
@@ -167,11 +167,11 @@ class DailyCall:
         """Leave and release, in bounded time; never raises."""
         self._events.mute()
         client = self.client
-        del self.client  # the native client holds callbacks that hold this: the circle is broken here
-        ended = in_thread(lambda: _leave(client), self._crossing, "lemonslice-daily-leave")
+        del self.client  # breaks a reference cycle: the native client holds callbacks that hold this
+        ended = in_thread(lambda: _leave(client), self._bridge, "lemonslice-daily-leave")
         done, _ = await asyncio.wait({ended}, timeout=RELEASE_SECONDS)
         if not done:
-            logger.warning("Daily has not let go of the room yet; it is left to do so by itself")
+            logger.warning("Leaving the Daily room takes long; it goes on in the background")
 
 
 def _leave(client: daily.CallClient) -> None:

@@ -1,7 +1,7 @@
-"""What daily-python asks of whoever uses it, in one place, so that nothing else has to know.
+"""The rules of daily-python, in one place, so that nothing else has to know them.
 
-Its laws. `Daily.init` is called once in a process; a second call aborts it. Whatever comes from a native thread
-crosses to the event loop here. An audio source is let go of only when all that was written to it has been played, and
+The laws: ``Daily.init`` is called once in a process; a second call aborts it. Whatever comes from a native thread
+goes to the event loop here. An audio source is released only when all that was written to it has been played, and
 never on a native thread: anything else hangs the process, or aborts it.
 """
 
@@ -36,11 +36,11 @@ def initialize() -> None:
             daily.Daily.init()
 
 
-class Crossing:
-    """The way from native threads to the event loop. A loop that has been closed is of no consequence."""
+class LoopBridge:
+    """Runs callbacks of native threads on the event loop; does nothing once the loop is closed."""
 
     def __init__(self) -> None:
-        """Create a crossing to the running loop."""
+        """Create a bridge to the running loop."""
         self._loop = asyncio.get_running_loop()
 
     def call(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -60,16 +60,16 @@ class Crossing:
 
 
 class NewestOnly:
-    """A slot on the way to the loop: what comes while it is taken displaces what is there."""
+    """Passes pictures to the loop, and of those that come meanwhile only the newest."""
 
-    def __init__(self, crossing: Crossing, deliver: Callable[[str, daily.VideoFrame], None]) -> None:
+    def __init__(self, bridge: LoopBridge, deliver: Callable[[str, daily.VideoFrame], None]) -> None:
         """Create an empty slot.
 
         Args:
-            crossing: The way to the loop.
+            bridge: Runs callbacks on the event loop.
             deliver: Called on the loop with a participant id and its picture.
         """
-        self._crossing = crossing
+        self._bridge = bridge
         self._deliver = deliver
         self._lock = threading.Lock()
         self._waiting: tuple[str, daily.VideoFrame] | None = None
@@ -80,7 +80,7 @@ class NewestOnly:
             on_its_way = self._waiting is not None
             self._waiting = (participant_id, frame)
         if not on_its_way:
-            self._crossing.call(self._land)
+            self._bridge.call(self._land)
 
     def _land(self) -> None:
         with self._lock:
@@ -97,20 +97,20 @@ class NativeTrack:
     """
 
     def __init__(
-        self, sample_rate: int, crossing: Crossing, *, on_played: Callable[[], None], on_failed: Callable[[str], None]
+        self, sample_rate: int, bridge: LoopBridge, *, on_played: Callable[[], None], on_failed: Callable[[str], None]
     ) -> None:
         """Create the source and its track.
 
         Args:
             sample_rate: In Hz; a multiple of 100.
-            crossing: The way to the loop.
+            bridge: Runs callbacks on the event loop.
             on_played: Called there as :attr:`pipecat_lemonslice.rooms.Room.on_played` says.
             on_failed: Called there with the reason when the source takes no more audio.
         """
         if sample_rate % 100:
             raise ValueError(f"daily-python paces whole slices of 10 ms, which {sample_rate} Hz does not have")
         sources_kept()
-        self._crossing = crossing
+        self._bridge = bridge
         self._on_played = on_played
         self._on_failed = on_failed
         self._lock = threading.Lock()
@@ -118,7 +118,7 @@ class NativeTrack:
         self._in_flight = 0
         self._quiet_since = 0.0
         self._retired = False
-        # Neither a completion nor this object holds the source itself: it must not be let go of in a completion.
+        # Neither a completion nor this object holds the source itself: it must not be released in a completion.
         source = daily.CustomAudioSource(sample_rate, 1, True)
         _kept[self] = (source, daily.CustomAudioTrack(source))
 
@@ -156,14 +156,14 @@ class NativeTrack:
             return self._buffer.clear()
 
     def retire(self) -> None:
-        """Nothing more will be appended: drop what waits, and let the source go when the rest has been played."""
+        """End the track: drop what waits, and release the source when the rest has been played."""
         with self._lock:
             self._buffer.clear()
             self._retired = True
         asyncio.get_running_loop().call_later(SETTLE_SECONDS * 2, sources_kept)
 
     def settled(self, now: float) -> bool:
-        """Whether the source may be let go of."""
+        """Whether the source may be released."""
         with self._lock:
             return self._retired and self._in_flight == 0 and now - self._quiet_since >= SETTLE_SECONDS
 
@@ -182,7 +182,7 @@ class NativeTrack:
                 source.write_frames(pcm, completion=partial(self._completed, samples))
             except Exception as error:
                 self._in_flight -= 1
-                self._crossing.call(self._on_failed, f"the room takes no audio ({type(error).__name__})")
+                self._bridge.call(self._on_failed, f"the room takes no audio ({type(error).__name__})")
                 return
 
     def _completed(self, samples: int, _frames: int) -> None:
@@ -194,14 +194,14 @@ class NativeTrack:
             # What is left after the last whole slice is padded now: nothing has followed it in time.
             self._hand_over(pad=self._in_flight == 0)
         if reported:
-            self._crossing.call(self._on_played)
+            self._bridge.call(self._on_played)
 
 
 _kept: dict[NativeTrack, tuple[daily.CustomAudioSource, daily.CustomAudioTrack]] = {}
 
 
 def sources_kept() -> int:
-    """Let go of every source that has been retired and has settled; return how many are left."""
+    """Release every source that has been retired and has settled; return how many are left."""
     now = time.monotonic()
     for track in [track for track in _kept if track.settled(now)]:
         del _kept[track]
@@ -210,19 +210,19 @@ def sources_kept() -> int:
 
 @atexit.register
 def _keep_for_good() -> None:
-    """Keep what is left beyond the end of the interpreter, which would let go of it with audio unplayed."""
+    """Keep the rest beyond the end of the interpreter, which would release it with audio unplayed."""
     for pair in _kept.values():
         for kept in pair:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
 
-def in_thread(work: Callable[[], None], crossing: Crossing, name: str) -> "asyncio.Future[Any]":
+def in_thread(work: Callable[[], None], bridge: LoopBridge, name: str) -> "asyncio.Future[Any]":
     """Do blocking work in a thread of its own, which nothing waits for when the process ends.
 
     Returns:
         A future that is done when the work is, however it ended.
     """
-    answer, done = crossing.future()
+    answer, done = bridge.future()
 
     def run() -> None:
         try:

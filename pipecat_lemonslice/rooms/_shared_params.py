@@ -1,4 +1,4 @@
-"""What a user must and must not set in `DailyParams` so that an avatar can join the bot's own room.
+"""What a user must and must not set in ``DailyParams`` so that an avatar can join the bot's own room.
 
 The parameters are only read, once, before anything is started.
 """
@@ -13,7 +13,7 @@ from pipecat_lemonslice.rooms._shared_room import TRACK
 
 
 def check_transport(transport: object) -> None:
-    """Refuse what is no transport with a room that an avatar can join.
+    """Refuse a transport whose room an avatar cannot join.
 
     Raises:
         ConfigurationError: Says which can be shared, and what to do with others.
@@ -26,24 +26,22 @@ def check_transport(transport: object) -> None:
         )
 
 
-def check_params(transport: DailyTransport, *, plain_voice: bool) -> None:
+def check_params(transport: DailyTransport, *, tts_audio: bool) -> None:
     """Refuse a transport that cannot carry an avatar.
 
     Args:
         transport: The bot's.
-        plain_voice: Whether speech is to be heard without the avatar where there is none.
+        tts_audio: Whether speech is to be heard without the avatar where there is none.
 
     Raises:
         ConfigurationError: Says which line to write.
     """
     params = _params(transport)
     track = (params.custom_audio_track_params or {}).get(TRACK)
-    if plain_voice and not params.audio_out_enabled:
-        raise _wrong(
-            "audio_out_enabled=True", "the plain voice needs it while there is no avatar (or fallback='silent')"
-        )
-    if plain_voice and not params.microphone_out_enabled:
-        raise _wrong("microphone_out_enabled=True", "the plain voice needs it while there is no avatar")
+    if tts_audio and not params.audio_out_enabled:
+        raise _wrong("audio_out_enabled=True", "the TTS audio needs it while there is no avatar (or fallback='silent')")
+    if tts_audio and not params.microphone_out_enabled:
+        raise _wrong("microphone_out_enabled=True", "the TTS audio needs it while there is no avatar")
     if TRACK in params.audio_out_destinations:
         raise _wrong("audio_out_destinations=[…] without 'stream'", "the service registers that destination itself")
     if track and track.channels != 1:

@@ -1,8 +1,8 @@
 """The user's own room for the length of one session, as a :class:`~pipecat_lemonslice.rooms.Room`.
 
 Speech and messages leave through the bot's transport, each in a task of its own: tasks begin in the order of the calls,
-and a transport hands both over in their first step. A transport says that the room refused a message in no other way
-than by its event ``on_error``, inside of that very task, and only of the first of several refused in a row.
+and a transport hands both over in their first step. A transport reports a refused message only by its event
+``on_error``, inside that very task, and only for the first of several refused in a row.
 """
 
 import asyncio
@@ -27,19 +27,19 @@ LEAST_AHEAD, MOST_AHEAD = 0.04, 0.16
 """Seconds of speech in flight: the more, the later the loop has been to hand over the next, and within these bounds."""
 
 LATENESS_SECONDS = 5.0
-"""How long the loop's worst lateness is reckoned with."""
+"""Seconds for which the loop's worst lateness is remembered."""
 
 LAST_WRITES = 0.3
 """Seconds that writes in flight are waited for at the end: their source must not be dropped before."""
 
 
-class Ground(Protocol):
-    """What such a room stands on; see :class:`pipecat_lemonslice.rooms.shared_daily.SharedDaily`."""
+class SharedRoomOwner(Protocol):
+    """The shared transport and its participants: :class:`pipecat_lemonslice.rooms.shared_daily.SharedDaily`."""
 
     transport: DailyTransport
 
     def silence(self, participant_id: str) -> None:
-        """See to it that the bot does not hear a participant."""
+        """Keep the bot from hearing a participant."""
         ...
 
     def visible(self, participant_id: str) -> bool:
@@ -47,18 +47,18 @@ class Ground(Protocol):
         ...
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Do something beside."""
+        """Run a coroutine in a task."""
         ...
 
     def detach(self, room: "SharedRoom") -> None:
-        """Tell the room nothing more."""
+        """Send the room no further events."""
         ...
 
 
 class SharedRoom:
     """The shared room for the length of one session. Closing it leaves the bot where it is."""
 
-    def __init__(self, shared: Ground, sample_rate: int) -> None:
+    def __init__(self, shared: SharedRoomOwner, sample_rate: int) -> None:
         """Enter; use ``SharedDaily.open_room`` instead."""
         self._shared = shared
         self._output = shared.transport.output()
@@ -114,7 +114,7 @@ class SharedRoom:
         send.add_done_callback(self._sends.discard)
 
     def watch(self, participant: Participant) -> None:
-        """Know whom to speak to. The people see and hear the avatar by themselves; the bot does not."""
+        """Set the recipient of messages. People see and hear the avatar from the room; the bot does not."""
         self._watched = participant
         if not self._lost:
             self._shared.silence(participant.id)
@@ -163,11 +163,11 @@ class SharedRoom:
             self._refused(error.error)
 
     def _refused(self, said: str) -> None:
-        """The first counts: of those after it the transport tells nothing, and an avatar must be told to stop."""
+        """Give up at the first refusal: the transport does not report the next ones, and messages stop the avatar."""
         self._lose(RoomLost(f"the transport takes no messages ({safe_line(said)})"))
 
     def _hand_over(self, *, pad: bool) -> None:
-        """Keep so much in flight as bridges the loop's lateness. Tasks begin in order, and so do their writes."""
+        """Keep as much in flight as bridges the loop's lateness. Tasks begin in order, and so do their writes."""
         now = self._loop.time()
         while self._late and self._late[0][0] < now - LATENESS_SECONDS:
             self._late.popleft()

@@ -1,7 +1,7 @@
 """The avatar's own Daily room, joined with daily-python.
 
 Owns what is published and subscribed there: the custom track ``stream`` out, one participant's camera and microphone
-in. The ways of daily-python itself are in `_daily_call` and `_native`.
+in. The rules of daily-python itself are in ``_daily_call`` and ``_native``.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from pipecat_lemonslice.rooms import (
     VoiceReceived,
 )
 from pipecat_lemonslice.rooms._daily_call import DailyCall
-from pipecat_lemonslice.rooms._native import Crossing, NativeTrack, NewestOnly, initialize
+from pipecat_lemonslice.rooms._native import LoopBridge, NativeTrack, NewestOnly, initialize
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 
 TRACK = "stream"
@@ -52,15 +52,15 @@ class DailyRoom:
         initialize()
         self._options = options
         self._loop = asyncio.get_running_loop()
-        self._crossing = Crossing()
-        self._pictures = NewestOnly(self._crossing, self._saw)
+        self._bridge = LoopBridge()
+        self._pictures = NewestOnly(self._bridge, self._saw)
         self._inbox = RoomInbox()
-        self._call = DailyCall(self._crossing, self._note)
+        self._call = DailyCall(self._bridge, self._note)
         self.on_played: Callable[[int], None] | None = None
         self._lost_at: int | None = None
         self._speech = NativeTrack(
             options.speech_sample_rate,
-            self._crossing,
+            self._bridge,
             on_played=self._has_played,
             on_failed=lambda reason: self._lose(RoomLost(reason)),
         )
@@ -103,8 +103,8 @@ class DailyRoom:
         call, options = self._call, self._options
         present = await call.join(url, options.token, INITIAL_RECEIVE_BITRATE, options.avatar_since)
         early, self._early = self._early or {}, None
-        for fact in (*map(ParticipantJoined, present), *early.values()):
-            self._note(fact)
+        for event in (*map(ParticipantJoined, present), *early.values()):
+            self._note(event)
         await call.ask(
             lambda done: call.client.add_custom_audio_track(TRACK, self._speech.track, True, completion=done)
         )
@@ -182,17 +182,17 @@ class DailyRoom:
 
     def _answered(self, error: str | None) -> None:
         if error:
-            self._crossing.call(logger.warning, f"Daily refused a request: {safe_line(error)}")
+            self._bridge.call(logger.warning, f"Daily refused a request: {safe_line(error)}")
 
     def _sent(self, error: str | None) -> None:
         self._answered(error)
-        self._crossing.call(self._count_refusals, error is not None)
+        self._bridge.call(self._count_refusals, error is not None)
 
     def _receive_voice(self, participant_id: str, audio: daily.AudioData, _source: str) -> None:
-        self._crossing.call(self._heard, participant_id, audio)
+        self._bridge.call(self._heard, participant_id, audio)
 
     def _count_refusals(self, refused: bool) -> None:
-        """An avatar that cannot be told anything any more is of no use; one message may get lost."""
+        """Give the room up after several refusals in a row: one message may get lost."""
         self._refused = self._refused + 1 if refused else 0
         if self._refused >= MAX_REFUSED_MESSAGES:
             self._lose(RoomLost("the room takes no more messages"))
@@ -208,22 +208,22 @@ class DailyRoom:
         if self._watched and participant_id == self._watched.id:
             self._inbox.put(PictureReceived(frame.buffer, frame.width, frame.height))
 
-    def _note(self, fact: RoomEvent) -> None:
-        match fact:
+    def _note(self, event: RoomEvent) -> None:
+        match event:
             case ParticipantJoined(participant) | ParticipantLeft(participant) if self._early is not None:
-                self._early[participant.id] = fact  # whose names count is known once the bot has joined
+                self._early[participant.id] = event  # whose names count is known once the bot has joined
             case ParticipantJoined(participant) if participant.id in self._present:
                 pass
             case ParticipantJoined(participant):
                 self._present.add(participant.id)
-                self._inbox.put(fact)
+                self._inbox.put(event)
             case ParticipantLeft(participant):
                 self._present.discard(participant.id)
-                self._inbox.put(fact)
+                self._inbox.put(event)
             case RoomLost():
-                self._lose(fact)
+                self._lose(event)
             case _:
-                self._inbox.put(fact)
+                self._inbox.put(event)
 
     def _lose(self, lost: RoomLost) -> None:
         if self._lost:

@@ -1,4 +1,4 @@
-"""What has happened in a room and has not been looked at yet, bounded."""
+"""A bounded queue of a room's unread events."""
 
 import asyncio
 from collections import deque
@@ -8,7 +8,7 @@ from loguru import logger
 from pipecat_lemonslice.rooms import PictureReceived, RoomEvent, RoomLost, VoiceReceived
 
 MAX_EVENTS = 3000
-"""Half a minute of 10 ms voice. A reader that far behind is stuck; the oldest voice then makes way."""
+"""Half a minute of 10 ms voice. A reader that far behind is stuck; the oldest voice is then dropped."""
 
 
 class RoomInbox:

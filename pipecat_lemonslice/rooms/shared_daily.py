@@ -1,4 +1,4 @@
-"""The user's own Daily room, in which the avatar and the people meet, through the bot's `DailyTransport`.
+"""The user's own Daily room, in which the avatar and the people meet, through the bot's ``DailyTransport``.
 
 Owns who is there, the track ``stream`` on that transport, and that the bot hears people and not the avatar. Uses
 public methods and events of the transport alone.
@@ -57,7 +57,7 @@ class SharedDaily:
         self.transport = transport
         self._presence = _Presence.OUTSIDE
         self._error = ""
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._people: dict[str, Entry] = {}
         self._avatars = Avatars(avatar_name)
         self._cameras: set[str] = set()
@@ -88,13 +88,13 @@ class SharedDaily:
         """Refuse to go on when the transport has left its room, which it does not join again.
 
         Raises:
-            ConfigurationError: Another session would be of no use.
+            ConfigurationError: The transport has left its room.
         """
         if self._presence is _Presence.GONE:
             raise ConfigurationError("transport: it has left its room, so no further session is created")
 
     async def expect_avatar(self, user_id: str | None) -> None:
-        """A session is about to be asked for: wait until the transport has joined, and note who is there before.
+        """Wait until the transport has joined, and note who is there before the session is created.
 
         Args:
             user_id: The id that is in the token of the session's avatar; None if that is not known.
@@ -102,16 +102,16 @@ class SharedDaily:
         Raises:
             RoomError: The transport has not joined, or has left the room.
         """
-        await self._inside(JOIN_SECONDS)
+        await self._joined(JOIN_SECONDS)
         self._avatars.expect(user_id, self._people.keys())
 
     async def open_room(self, options: RoomOptions) -> SharedRoom:
-        """Meet the next session's avatar in the room.
+        """Return the room for the next session.
 
         Raises:
             RoomError: The transport has not joined, or has left the room.
         """
-        await self._inside(options.timeout)
+        await self._joined(options.timeout)
         try:
             async with asyncio.timeout(options.timeout):
                 await self._register()
@@ -123,12 +123,12 @@ class SharedDaily:
         return self._room
 
     def started(self) -> None:
-        """The pipeline has started: the transport may subscribe now to whom it met before."""
+        """Subscribe again: the transport subscribes to earlier participants when the pipeline starts."""
         for participant_id in filter(self._avatars.knows, list(self._people)):
             self.silence(participant_id)
 
     async def close(self) -> None:
-        """Follow the transport no more."""
+        """Stop following the transport."""
         for event, handler in self._handlers.items():
             self.transport.remove_event_handler(event, handler)  # pyright: ignore[reportUnknownMemberType]
         tasks = [*self._tasks, *self._watches.values()]
@@ -139,7 +139,7 @@ class SharedDaily:
     # For its rooms.
 
     def silence(self, participant_id: str) -> None:
-        """See to it that the bot does not hear an avatar, now and in a while."""
+        """Keep the bot from hearing an avatar, now and later."""
         if _subscribed(self._people.get(participant_id, {}), "camera"):
             self._cameras.add(participant_id)
         watch = self._watches.get(participant_id)
@@ -151,7 +151,7 @@ class SharedDaily:
         return _media(self._people.get(participant_id, {}), "camera").get("state") in VISIBLE
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Do something beside; what is spawned first begins first."""
+        """Run a coroutine in a task; tasks begin in the order of the calls."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -162,14 +162,14 @@ class SharedDaily:
         if self._room is room:
             self._room = None
 
-    # Small steps.
+    # Helpers.
 
-    async def _inside(self, seconds: float) -> None:
+    async def _joined(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while self._presence is _Presence.OUTSIDE:
-                    self._news.clear()
-                    await self._news.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             why = f" ({self._error})" if self._error else ""
             raise RoomError(f"the transport has not joined its room within {seconds:g} s{why}") from None
@@ -216,11 +216,11 @@ class SharedDaily:
         if self._room:
             self._room.note(event)
 
-    def _meet(self, entry: Entry) -> None:
+    def _add(self, entry: Entry) -> None:
         participant_id = str(entry["id"])
         new = participant_id not in self._people
         self._people[participant_id] = entry
-        for mistaken in self._avatars.meet(entry) if new else ():
+        for mistaken in self._avatars.add(entry) if new else ():
             self._hear(mistaken)
         if self._avatars.knows(participant_id) and (new or _subscribed(entry, "microphone")):
             self.silence(participant_id)
@@ -236,8 +236,8 @@ class SharedDaily:
         present = cast("dict[str, Entry]", dict(data or {}).get("participants", {}))
         for key, entry in present.items():
             if key != "local":
-                self._meet(entry)
-        self._news.set()
+                self._add(entry)
+        self._changed.set()
 
     def _on_error(self, _transport: DailyTransport, error: Any) -> None:
         """Something failed; not always the call. Only joining and leaving tell where the bot is."""
@@ -245,7 +245,7 @@ class SharedDaily:
 
     def _on_left(self, _transport: DailyTransport) -> None:
         self._presence = _Presence.GONE
-        self._news.set()
+        self._changed.set()
         self._tell(RoomLost("the bot has left the room"))
 
     def _on_call_state_updated(self, transport: DailyTransport, state: str) -> None:
@@ -253,11 +253,11 @@ class SharedDaily:
             self._on_left(transport)
 
     def _on_participant_joined(self, _transport: DailyTransport, participant: Entry) -> None:
-        self._meet(participant)
+        self._add(participant)
 
     def _on_participant_updated(self, _transport: DailyTransport, participant: Entry) -> None:
         if participant["id"] in self._people:
-            self._meet(participant)
+            self._add(participant)
 
     def _on_participant_left(self, _transport: DailyTransport, participant: Entry, reason: str) -> None:
         who = read_participant(participant)

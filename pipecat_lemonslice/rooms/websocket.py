@@ -36,7 +36,7 @@ PICTURE = struct.Struct("<B16sHH")
 SOUND_KIND, PICTURE_KIND = 1, 2
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_OUTGOING = 10_000
-"""Messages that wait to be sent. A room that is so far behind is not read any more."""
+"""Messages that wait to be sent. A room that is so far behind has stopped reading."""
 
 PACKET_BYTES = 65536
 """The most sound that is sent in one packet."""
@@ -48,7 +48,7 @@ LEAVE_TIMEOUT = 1.0
 TRANSIT_SECONDS = 0.1
 """How long the room's answer may have been on its way."""
 
-FAREWELL = aiohttp.ClientWSTimeout(ws_close=LEAVE_TIMEOUT)  # pyright: ignore[reportCallIssue]
+CLOSE_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=LEAVE_TIMEOUT)  # pyright: ignore[reportCallIssue]
 
 
 class WebSocketRoom:
@@ -88,7 +88,9 @@ class WebSocketRoom:
             http = await joining.enter_async_context(aiohttp.ClientSession())
             try:
                 async with asyncio.timeout(options.timeout):
-                    socket = await http.ws_connect(url, max_msg_size=MAX_MESSAGE_BYTES, compress=0, timeout=FAREWELL)
+                    socket = await http.ws_connect(
+                        url, max_msg_size=MAX_MESSAGE_BYTES, compress=0, timeout=CLOSE_TIMEOUT
+                    )
                     joining.push_async_callback(socket.close)
                     own_id, present = await _shake_hands(socket, options)
             except TimeoutError:

@@ -1,4 +1,4 @@
-"""The avatar of one session, in its room: what is said to it, and what becomes of it."""
+"""The connection to the avatar of one session: speech and messages out, changes of its presence in."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +13,7 @@ from pipecat_lemonslice.rooms import Participant, PictureReceived, Room, VoiceRe
 from pipecat_lemonslice.session.presence import AvatarPresence, Change, Found, Over, PresenceTimeouts
 
 QUIET_SECONDS = 1.0
-"""An idle timeout that comes so soon after speech cuts an answer off; any other ends a quiet session."""
+"""An idle timeout sooner after speech is a failure that cut an answer off; a later one ends a quiet session."""
 
 TIMEOUT_SLACK = 1.0
 """Seconds by which LemonSlice's idle timer may run ahead of ours."""
@@ -63,7 +63,7 @@ class SessionOptions:
 
 
 class AvatarConnection:
-    """See the module. Speech goes to it as to any :class:`pipecat_lemonslice.speech.track.AvatarLink`."""
+    """A :class:`pipecat_lemonslice.speech.track.AvatarLink` over a joined room, watched by an AvatarPresence."""
 
     def __init__(
         self,
@@ -93,10 +93,10 @@ class AvatarConnection:
         playback.mute_timeout = options.mute_timeout
         self._watched: Participant | None = None
         self._active_at = self._spoken_at = now
-        self._patience: asyncio.Timeout | None = None
+        self._timeout: asyncio.Timeout | None = None
         self._given_up: str | None = None
 
-    # What the speech needs of it.
+    # Used by the speech.
 
     @property
     def appended(self) -> int:
@@ -151,7 +151,7 @@ class AvatarConnection:
         """Give the room up."""
         self.give_up("the room takes no more audio")
 
-    # What the session needs of it.
+    # Used by the session.
 
     async def changes(self) -> AsyncIterator[Change | Quiet]:
         """Follow what happens in the room, for as long as the avatar may be seen there.
@@ -188,7 +188,7 @@ class AvatarConnection:
         if self._given_up:
             return (Over(self._given_up),)
         try:
-            async with asyncio.timeout_at(self._deadline()) as self._patience:
+            async with asyncio.timeout_at(self._deadline()) as self._timeout:
                 event = await self._room.next_event()
         except TimeoutError:
             return self._due(self._loop.time())
@@ -214,9 +214,9 @@ class AvatarConnection:
         return None if after is None else self._spoken_at + after
 
     def _wake(self, at: float | None) -> None:
-        if self._patience:
+        if self._timeout:
             with suppress(RuntimeError):  # it is awake
-                self._patience.reschedule(at)
+                self._timeout.reschedule(at)
 
     def _ending(self, reason: str, *, idle: bool) -> SessionError:
         quiet_for, timeout = self._loop.time() - self._active_at, self._options.idle_timeout

@@ -1,7 +1,7 @@
-"""What the application wants of the avatar while the call runs: settings, pictures and actions, one after the other.
+"""Control requests of the application while the call runs: settings, pictures and actions, one after the other.
 
-Without a session, what is wanted is kept for the next one: its request says the settings of then, and each action is
-performed once.
+Without a session they are kept for the next one: its request has the newest settings, and each action is performed
+once.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pipecat_lemonslice.api import PoseTrigger, ResetIdleTimeout
 from pipecat_lemonslice.errors import LemonSliceError, origin
 from pipecat_lemonslice.session.events import ControlFailed, SessionEvent, SessionState
 from pipecat_lemonslice.session.session import AvatarSession
-from pipecat_lemonslice.settings import control_events, told_settings
+from pipecat_lemonslice.settings import control_events, session_settings
 
 MAX_REQUESTS = 100
 """Control requests that wait or are under way. Further ones are refused, with one ErrorFrame until there is room."""
@@ -24,7 +24,7 @@ MAX_KEPT_ACTIONS = 20
 
 
 class ControlRequests:
-    """See the module. They are kept at once, and sent by :meth:`run`."""
+    """A queue of control requests, which :meth:`run` sends."""
 
     def __init__(
         self, session: AvatarSession, settings: Callable[[], ServiceSettings], emit: Callable[[SessionEvent], None]
@@ -32,31 +32,31 @@ class ControlRequests:
         """Create an empty queue.
 
         Args:
-            session: Whom they concern.
+            session: The session that gets them.
             settings: Gives the settings as they are now.
             emit: Takes the events; must not block.
         """
         self._session = session
         self._settings = settings
         self._emit = emit
-        self._told = told_settings(settings())
+        self._told = session_settings(settings())
         self._kept: dict[str, None] = {}
         self._waiting: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(MAX_REQUESTS - 1)
         self._full = False
 
     def session_requested(self) -> None:
-        """A session is asked for, with the settings as they are now."""
-        self._told = told_settings(self._settings())
+        """Note that a session is being created with the settings as they are now."""
+        self._told = session_settings(self._settings())
 
     def session_created(self) -> None:
-        """There is a session: send what has changed since it was asked for, and what was kept for it."""
+        """Send the new session what has changed since it was asked for, and the actions kept for it."""
         self.send_settings()
         actions, self._kept = self._kept, {}
         for action in actions:
             self.perform(action)
 
     def session_refused(self) -> None:
-        """There will be no session: nothing is kept for one."""
+        """Drop what was kept: there will be no session."""
         self._kept.clear()
 
     def send_settings(self) -> None:
@@ -92,7 +92,7 @@ class ControlRequests:
                 self._emit(ControlFailed(f"unexpected {type(error).__name__}"))
 
     def add(self, request: Callable[[], Awaitable[None]]) -> None:
-        """Have something done behind what waits."""
+        """Queue a request."""
         try:
             self._waiting.put_nowait(request)
         except asyncio.QueueFull:
@@ -113,6 +113,6 @@ class ControlRequests:
             return
         settings = self._settings()
         events = control_events(settings, self._told)
-        self._told = told_settings(settings)
+        self._told = session_settings(settings)
         for event in events:
             await self._session.control(event)

@@ -1,4 +1,4 @@
-"""What a session reports, in order, to whoever owns it."""
+"""The events that a session emits, in order."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -88,7 +88,7 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReported:
-    """Something failed. Reported once for each outage, and once more if it is for good.
+    """A failure: one for each outage, and one more if it is final.
 
     Attributes:
         error: What.

@@ -1,10 +1,10 @@
 """Which participant is the avatar, whether it is there, and by when it must be: pure, time is an argument.
 
-Its law. The avatar is the participant that carries the user id minted for it. While nobody does, it is the first one
+The law: the avatar is the participant that carries the user id minted for it. While nobody does, it is the first one
 with the avatar's name whose name counts; whoever carries the id takes its place at once. It is ready when its first
 picture has come, or when the others can see it in a room where the bot takes no pictures. Joining and ``bot_ready``
-prove nothing. An avatar that leaves may come back within a grace; another of its name that is there already takes its
-place at once. Nobody else's messages count.
+prove nothing. An avatar that leaves may come back within ``rejoin`` seconds; a same-named participant that is there
+already takes its place at once. Only the avatar's messages count.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ class _State(Enum):
 
 
 class AvatarPresence:
-    """See the module. Times are seconds on one monotonic clock."""
+    """A state machine for one session's avatar. Times are seconds on one monotonic clock."""
 
     def __init__(self, avatar_name: str, timeouts: PresenceTimeouts, now: float) -> None:
         """Begin to expect the avatar.
@@ -200,7 +200,7 @@ class AvatarPresence:
         self._state, self._avatar, self._since = _State.JOINED, avatar, now
 
     def _succeed(self, reason: str, now: float) -> tuple[Change, ...]:
-        """Another of its name that is there takes its place, if there is one."""
+        """Let the same-named participant that is there, if any, take its place."""
         successor, self._successor = self._successor, None
         if successor is None:
             return ()

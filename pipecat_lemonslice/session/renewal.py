@@ -1,7 +1,7 @@
-"""When a session that failed is replaced by a new one: the decision, which is pure.
+"""When a failed session is replaced. Pure.
 
-The law: what the next attempt would be told again is final. Everything else may pass, and is tried again with growing
-pauses; they are longer where the server asks for it, and where it may have created a session without saying so.
+The law: a refusal that would be repeated is final. Everything else is retried with growing pauses, which are longer
+if the server asks for it, and if it may have created a session without an answer.
 """
 
 from pipecat_lemonslice.errors import (
@@ -13,21 +13,21 @@ from pipecat_lemonslice.errors import (
     LemonSliceError,
 )
 
-__all__ = ["LONGEST_ASKED", "LOST_SIGHT_SECONDS", "PAUSES", "pause_before_renewal"]
+__all__ = ["AMBIGUOUS_CREATE_SECONDS", "LONGEST_ASKED", "PAUSES", "pause_before_renewal"]
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds before a session is replaced, by how many have failed in a row; the last one repeats."""
 
-LOST_SIGHT_SECONDS = 30.0
-"""Seconds at least after a creation that the server may have carried out: each may have left a session behind that
-costs until its idle timeout and cannot be terminated, so there must not be many of them."""
+AMBIGUOUS_CREATE_SECONDS = 30.0
+"""Minimum delay in seconds after an ambiguous create: each may have left a session behind that costs until its idle
+timeout and cannot be terminated."""
 
 LONGEST_ASKED = 600.0
-"""Seconds that the server may ask for; it is asked again then, whatever it said."""
+"""The longest ``Retry-After`` in seconds that is respected."""
 
 
 def pause_before_renewal(error: LemonSliceError, failures: int, *, created: bool) -> float | None:
-    """Say after which pause a session that failed is replaced.
+    """Return the pause before a failed session is replaced.
 
     Args:
         error: How it failed.
@@ -36,7 +36,7 @@ def pause_before_renewal(error: LemonSliceError, failures: int, *, created: bool
             left one that nobody knows of.
 
     Returns:
-        Seconds; None if there is no use in it.
+        Seconds; None if the failure is final.
     """
     usual = PAUSES[min(failures, len(PAUSES)) - 1]
     match error:
@@ -48,7 +48,7 @@ def pause_before_renewal(error: LemonSliceError, failures: int, *, created: bool
             pause = max(usual, min(asked or 0.0, LONGEST_ASKED))
         case _:
             pause = usual
-    return max(pause, LOST_SIGHT_SECONDS) if not created and _may_have_acted(error) else pause
+    return max(pause, AMBIGUOUS_CREATE_SECONDS) if not created and _may_have_acted(error) else pause
 
 
 def _may_have_acted(error: LemonSliceError) -> bool:

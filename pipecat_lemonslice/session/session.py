@@ -47,7 +47,7 @@ RELEASE_TIMEOUT = 12.0
 COST_TIMEOUT = 1.0
 
 STEADY_SECONDS = 30.0
-"""A session whose avatar was there for so long was a sound one: the pauses before the next begin anew."""
+"""After an avatar was there for so long, the pauses before the next session start again from the shortest."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class _Outage:
 
 
 class AvatarSession:
-    """See the module. :meth:`start` it once, :meth:`close` it as often as you like."""
+    """Owns the session and its room. :meth:`start` it once; :meth:`close` is idempotent."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class AvatarSession:
 
     @property
     def state(self) -> SessionState:
-        """Where it is in its life."""
+        """Its present state."""
         return self._state
 
     @property
@@ -120,7 +120,7 @@ class AvatarSession:
 
     def start(self) -> None:
         """Ask for the session; returns at once."""
-        self._owner = asyncio.create_task(self._own(), name="lemonslice-session")
+        self._owner = asyncio.create_task(self._run_sessions(), name="lemonslice-session")
 
     def begin_close(self) -> None:
         """Begin to terminate the session and to leave its room; idempotent."""
@@ -138,7 +138,7 @@ class AvatarSession:
         self._woken.set()
 
     def give_up(self, reason: str) -> None:
-        """Replace the session that exists now, as something has failed that it was part of.
+        """Replace the session that exists now, after a failure of something that depends on it.
 
         Args:
             reason: What has failed; it is reported unless the avatar was gone before.
@@ -166,29 +166,29 @@ class AvatarSession:
 
     # The owner.
 
-    async def _own(self) -> None:
+    async def _run_sessions(self) -> None:
         try:
-            while (pause := await self._live()) is not None:
+            while (pause := await self._run_session()) is not None:
                 if self._state is SessionState.DORMANT:
                     await self._woken.wait()
                 else:
                     await asyncio.sleep(pause)
         finally:
-            # Also where a loop that ends cancels everything, and nobody closes this.
+            # Also when a loop that ends cancels everything, without a call of close().
             await asyncio.shield(self._spawn(self._release()))
 
-    async def _live(self) -> float | None:
-        """Live through one session; returns after which pause the next one begins, None if there is to be none."""
+    async def _run_session(self) -> float | None:
+        """Run one session; returns the pause before the next one, None if there is to be none."""
         try:
             self._to(SessionState.CREATING, "once more" if self._failures else "")
             created = await self._create()
             self._to(SessionState.JOINING, "joining the avatar's room")
             self._room = await self._join(created)
             self._to(SessionState.WAITING, "waiting for the avatar's first picture")
-            await self._attend(self._room, created)
+            await self._follow_avatar(self._room, created)
             pause: float | None = 0.0
         except IdleSessionError as error:
-            pause = self._fall_asleep(error)
+            pause = self._go_dormant(error)
         except LemonSliceError as error:
             pause = self._fail(error)
         except Exception as error:
@@ -223,7 +223,7 @@ class AvatarSession:
         self._emit(SessionCreated(created.session_id))
 
     def _delayed(self, error: ApiError, again_in: float) -> None:
-        """An attempt to create the session has failed; the same request is sent again."""
+        """Report a failed attempt to create the session; the same request is sent again."""
         if not self._outage.warned:
             self._warn(error, again_in)
         self._emit(CreationDelayed(str(error), again_in))
@@ -235,8 +235,8 @@ class AvatarSession:
             await asyncio.wait({self._leaving})
         return await self._options.open_room(created.room_url)
 
-    async def _attend(self, room: Room, created: CreatedSession) -> None:
-        """Follow the avatar until it will not be seen in this session any longer.
+    async def _follow_avatar(self, room: Room, created: CreatedSession) -> None:
+        """Follow the avatar until this session ends.
 
         Raises:
             SessionError: Why.
@@ -268,7 +268,7 @@ class AvatarSession:
         self._to(SessionState.READY, "")
 
     async def _reset_idle_timer(self) -> None:
-        """Once: the next time comes soon enough. LemonSlice may not know the event; that does no harm."""
+        """Reset it with one attempt: the next one follows soon. LemonSlice may refuse the event, which does no harm."""
         try:
             await self.control(ResetIdleTimeout(), once=True)
             if self._connection:
@@ -279,9 +279,9 @@ class AvatarSession:
     # How it ends.
 
     def _fail(self, error: LemonSliceError) -> float | None:
-        """Report a failure; returns after which pause there is a new session, None if there is to be none."""
+        """Report a failure; returns the pause before the next session, None if there is to be none."""
         ready_at, self._ready_at = self._ready_at, None
-        # An avatar that comes only to go again must not cost a session each second.
+        # An avatar that leaves again at once must not cost a session each second.
         steady = ready_at is not None and self._loop.time() - ready_at >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
         pause = pause_before_renewal(error, self._failures, created=self._created is not None)
@@ -295,8 +295,8 @@ class AvatarSession:
             self._emit(ErrorReported(error, final=pause is None))
         return pause
 
-    def _fall_asleep(self, error: IdleSessionError) -> float:
-        """Let the next session wait for somebody to speak: silence costs nothing. This is no failure."""
+    def _go_dormant(self, error: IdleSessionError) -> float:
+        """Go dormant until somebody speaks: silence costs nothing. This is not a failure."""
         logger.info(f"{error}. The next session is created when somebody speaks.")
         self._failures, self._ready_at = 0, None
         self._woken.clear()
@@ -351,7 +351,7 @@ class AvatarSession:
         self._emit(SessionEnded(created.session_id, cost))
 
     def _report_leak(self, created: CreatedSession, error: LemonSliceError) -> None:
-        """As an error once while none can be terminated; all of them are logged, as each costs."""
+        """Report the first session that cannot be terminated as an error, and log every one, as each costs."""
         timeout = self._idle_timeout
         ends = f"{timeout} s after the last speech" if timeout > 0 else "never by itself (idle_timeout)"
         leak = SessionError(f"the session could not be terminated, and ends {ends}: {error}", error.category)
@@ -384,7 +384,7 @@ class AvatarSession:
         self._to(SessionState.ENDED, "")
 
     def _to(self, state: SessionState, detail: str) -> None:
-        """The one door through which the state changes."""
+        """Change the state; the only place that does."""
         if self._state is SessionState.ENDED:
             return
         self._state = state
@@ -392,7 +392,7 @@ class AvatarSession:
         self._emit(StateChanged(state, detail))
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Do something beside; the session is not closed before it is done."""
+        """Run a coroutine in a task that closing waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

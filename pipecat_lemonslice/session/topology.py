@@ -21,7 +21,7 @@ JoinRoom: TypeAlias = Callable[[str, RoomOptions], Awaitable[Room]]
 
 
 class Topology(Protocol):
-    """What follows from where they meet, for as long as the service lives."""
+    """The room of all sessions of a service: how it is requested and joined."""
 
     @property
     def shared(self) -> bool:
@@ -30,7 +30,7 @@ class Topology(Protocol):
 
     @property
     def config(self) -> Config:
-        """What sessions are asked for, with the room where it is known."""
+        """The configuration, with the room if it is known before the session."""
         ...
 
     def speech_rate(self, pipeline_rate: int) -> int:
@@ -84,24 +84,24 @@ class Relay:
         return self.config.request(settings)
 
     async def open_room(self, url: str, pipeline_rate: int) -> Room:
-        """Join it. In a room that was there before, so may others have been, whatever their names."""
+        """Join it. In a room that was given, participants may be older than the session, whatever their names."""
         options = _options(self.config, self.speech_rate(pipeline_rate), pipeline_rate)
         since = self._asked_at if self.config.daily_room_url else None
         return await self._join(url, replace(options, avatar_since=since))
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
-        """Nobody in the transport's room is one."""
+        """Return False: the avatar is not in the transport's room."""
         return False
 
     def started(self) -> None:
-        """Nothing depends on it."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """There is nothing to release."""
+        """Do nothing."""
 
 
 class SharedTransport:
-    """All sessions are in the room of the bot's own `DailyTransport`."""
+    """All sessions are in the room of the bot's own ``DailyTransport``."""
 
     shared = True
 
@@ -115,7 +115,7 @@ class SharedTransport:
         from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 
         check_transport(transport)
-        check_params(transport, plain_voice=config.fallback == "voice")
+        check_params(transport, tts_audio=config.fallback == "voice")
         if config.bot_token is not None:
             raise ConfigurationError("bot_token: leave it out, the transport has a token of its own")
         if config.daily_room_url not in (None, transport.room_url):
@@ -151,7 +151,7 @@ class SharedTransport:
         return await self._room.open_room(_options(self.config, self.speech_rate(pipeline_rate), pipeline_rate))
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
-        """This session's, or that of one before."""
+        """Whether it is the avatar of this session or of an earlier one."""
         return self._room.is_avatar(participant)
 
     def started(self) -> None:
@@ -159,7 +159,7 @@ class SharedTransport:
         self._room.started()
 
     async def close(self) -> None:
-        """Follow the transport no more."""
+        """Stop following the transport."""
         await self._room.close()
 
 

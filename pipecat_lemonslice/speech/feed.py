@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.speech.ports import SpeechPorts
 from pipecat_lemonslice.speech.response import (
-    Decision,
     DoneReason,
-    Fact,
     ResponseDone,
     ResponseStarted,
     ResponseTracker,
+    TrackerInput,
+    TrackerOutput,
 )
 from pipecat_lemonslice.speech.route import Route, RouteChooser
 from pipecat_lemonslice.speech.track import AvatarLink
@@ -23,7 +23,7 @@ CUT = (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST)
 
 
 class ResponseFeed:
-    """See the module."""
+    """Feeds the tracker with the time and the backlog; see the module for whom it tells."""
 
     def __init__(self, tracker: ResponseTracker, ports: SpeechPorts, routes: RouteChooser) -> None:
         """Create a feed.
@@ -37,7 +37,9 @@ class ResponseFeed:
         self._ports = ports
         self._routes = routes
 
-    def note(self, facts: Iterable[Fact], now: float, *, waiting: bool, link: AvatarLink | None) -> list[Decision]:
+    def note(
+        self, facts: Iterable[TrackerInput], now: float, *, waiting: bool, link: AvatarLink | None
+    ) -> list[TrackerOutput]:
         """Take note of what happened.
 
         Args:
@@ -49,14 +51,14 @@ class ResponseFeed:
         Returns:
             The decisions that followed, which have been sent.
         """
-        decisions: list[Decision] = []
+        decisions: list[TrackerOutput] = []
         for fact in facts:
             for decision in self.tracker.handle(fact, now, waiting=waiting):
                 decisions.append(decision)
                 self._send(decision, now, link if self._routes.current is Route.AVATAR else None)
         return decisions
 
-    def _send(self, decision: Decision, now: float, link: AvatarLink | None) -> None:
+    def _send(self, decision: TrackerOutput, now: float, link: AvatarLink | None) -> None:
         match decision:
             case ResponseStarted():
                 if link:
@@ -72,6 +74,6 @@ class ResponseFeed:
         self._ports.notify(decision)
 
 
-def tells_interrupt(decisions: Iterable[Decision]) -> bool:
+def tells_interrupt(decisions: Iterable[TrackerOutput]) -> bool:
     """Whether the avatar has been told by these decisions to fall silent."""
     return any(isinstance(decision, ResponseDone) and decision.reason in CUT for decision in decisions)

@@ -27,15 +27,15 @@ from pipecat_lemonslice.speech.response import (
     Aborted,
     AllPlayed,
     AudioAppended,
-    Decision,
     DoneReason,
-    Fact,
     Interrupted,
     LLMClosed,
     LLMOpened,
     ResponseTracker,
     StopReached,
     TimePassed,
+    TrackerInput,
+    TrackerOutput,
 )
 from pipecat_lemonslice.speech.route import Route, RouteChooser, WaitedInVain
 from pipecat_lemonslice.speech.track import AvatarLink, Chunk, Played, SpeechTrack
@@ -44,10 +44,10 @@ from pipecat_lemonslice.speech.words import InterruptedContexts, WordTimer
 FRAMES_PER_TURN = 32
 """Frames after which others have their turn on the event loop: forwarding a frame need not wait for anything."""
 
-TAIL_SECONDS = 0.06
+REMAINDER_SECONDS = 0.06
 """What the resampler holds back is flushed when no more than this is left to play, so that no hole comes before it."""
 
-TAIL_GRACE = 0.04
+REMAINDER_GRACE = 0.04
 """Seconds without new audio before that: a TTS that paces itself sends a frame every 20 ms."""
 
 LEFT_BEHIND = 0.0401
@@ -55,7 +55,7 @@ LEFT_BEHIND = 0.0401
 
 
 class SpeechOutput:
-    """See the module. Frames come in with :meth:`put` and leave through the ports; :meth:`run` moves them."""
+    """The ordered output of the bot's speech. Frames come in with :meth:`put` and leave through the ports; :meth:`run` moves them."""
 
     def __init__(
         self, ports: SpeechPorts, *, sample_rate: int, done_timeout: float, hold_timeout: float, ready_timeout: float
@@ -138,7 +138,7 @@ class SpeechOutput:
         self._wake.set()
 
     def interrupt(self) -> bool:
-        """Drop what is not wanted any more, at once; what may not be interrupted stays.
+        """Drop what may be interrupted, at once; what may not be interrupted stays.
 
         Returns:
             Whether what was playing is cut off; False if it must be played to its end.
@@ -208,7 +208,7 @@ class SpeechOutput:
         sounding = bool(unheard) or self._ports.playback.sounds(self._loop.time())
         self._track.close()
         self._say_again(unheard, unplayed)
-        cut: list[Decision] = []
+        cut: list[TrackerOutput] = []
         if self.route is Route.AVATAR:
             cut = self._note(Aborted(DoneReason.AVATAR_LOST, dropped), link=link)
         # If it is still there, it must not be heard beside the voice that goes on.
@@ -242,7 +242,7 @@ class SpeechOutput:
                 self._note(TimePassed())
                 raise
             if wake_at is not None:
-                if self._queue.behind or self._words.waiting or self._track.holds_tail:
+                if self._queue.behind or self._words.waiting or self._track.holds_remainder:
                     self._track.report_at(self._next_position())
                 await self._sleep(wake_at)
 
@@ -255,7 +255,7 @@ class SpeechOutput:
             await self._reach(behind.popleft()[1])
             return None
         if self._queue.released is not None:
-            self._queue.release_tail(await self._track.take_tail())
+            self._queue.release_remainder(await self._track.take_remainder())
             self._queue.requeue()
             self._note(TimePassed())
             return None
@@ -285,7 +285,7 @@ class SpeechOutput:
                 await self._pass_on(frame, self._pop())
             case Route.AVATAR:
                 self._note(AudioAppended(self._pop()))
-                self._queue.release_tail(await self._track.feed(frame))
+                self._queue.release_remainder(await self._track.feed(frame))
             case wait_until:
                 return wait_until
         return None
@@ -307,7 +307,7 @@ class SpeechOutput:
             self._note(StopReached())
 
     async def _drain_to(self, mark: Drained) -> float | None:
-        if self._track.holds_tail:
+        if self._track.holds_remainder:
             await self._flush()
         elif self._track.busy or self._queue.behind:
             return inf
@@ -322,9 +322,9 @@ class SpeechOutput:
         """With nothing to do: have what the resampler holds back follow before the rest has been played."""
         if self.route is None and await self._forward(self._words.overdue()):
             return None
-        if not self._track.holds_tail or self._track.pending_seconds > TAIL_SECONDS:
+        if not self._track.holds_remainder or self._track.pending_seconds > REMAINDER_SECONDS:
             return inf
-        flush_at = self._track.fed_at + TAIL_GRACE
+        flush_at = self._track.fed_at + REMAINDER_GRACE
         if self._loop.time() < flush_at:
             return flush_at
         await self._flush()
@@ -333,8 +333,8 @@ class SpeechOutput:
     def _next_position(self) -> int:
         """Return the next position on the track at which something is to be done; 0 if there is none."""
         positions = [self._queue.behind[0][0]] if self._queue.behind else []
-        if self._track.holds_tail and self._track.link:
-            positions.append(self._track.link.appended - round(TAIL_SECONDS * self._rate))
+        if self._track.holds_remainder and self._track.link:
+            positions.append(self._track.link.appended - round(REMAINDER_SECONDS * self._rate))
         if self._words.waiting:
             positions += self._track.first(self._words.remaining)
         return min((at for at in positions if at > self._track.position), default=0)
@@ -347,13 +347,13 @@ class SpeechOutput:
         if not self._audio_waits():
             self._note(AllPlayed())
         self._space.set()
-        if self._queue.behind or self._queue.items or self._words.waiting or self._track.holds_tail:
+        if self._queue.behind or self._queue.items or self._words.waiting or self._track.holds_remainder:
             self._wake.set()
 
     def _audio_waits(self) -> bool:
         return self._track.busy or self._queue.holds_audio
 
-    def _note(self, *facts: Fact, link: AvatarLink | None = None) -> list[Decision]:
+    def _note(self, *facts: TrackerInput, link: AvatarLink | None = None) -> list[TrackerOutput]:
         """Tell the tracker what happened; returns what it decided. The link is that of an avatar just lost."""
         now = self._loop.time()
         decisions = self._feed.note(facts, now, waiting=self._audio_waits(), link=link or self._track.link)
@@ -367,7 +367,7 @@ class SpeechOutput:
         return decisions
 
     async def _flush(self) -> None:
-        self._queue.release_tail(await self._track.flush())
+        self._queue.release_remainder(await self._track.flush())
         self._note(TimePassed())
 
     def _pop(self) -> float:

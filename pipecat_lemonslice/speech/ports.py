@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pipecat.frames.frames import Frame
 
 from pipecat_lemonslice.media.playback import Playback
-from pipecat_lemonslice.speech.response import Decision
+from pipecat_lemonslice.speech.response import TrackerOutput
 from pipecat_lemonslice.speech.route import WaitedInVain
 
-Notice = Decision | WaitedInVain
+OutputEvent = TrackerOutput | WaitedInVain
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,6 @@ class SpeechPorts:
     """
 
     forward: Callable[[Frame], Awaitable[None]]
-    notify: Callable[[Notice], None]
+    notify: Callable[[OutputEvent], None]
     pipeline_time: Callable[[], int]
     playback: Playback

@@ -35,7 +35,7 @@ class Drained:
 
 
 class SpeechQueue:
-    """See the module. What is behind audio comes first, then what was taken off the track, then what has come."""
+    """The frames that wait. What is behind audio comes first, then what was taken off the track, then what has come."""
 
     def __init__(self, sample_rate: int) -> None:
         """Create an empty queue.
@@ -114,7 +114,7 @@ class SpeechQueue:
         if items:
             self.released = [*items, *(self.released or ())]
 
-    def release_tail(self, speech: list[Chunk]) -> None:
+    def release_remainder(self, speech: list[Chunk]) -> None:
         """Add what follows the speech that was taken off the track."""
         if speech:
             self.released = [*(self.released or ()), *speech]

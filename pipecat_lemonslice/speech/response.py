@@ -1,15 +1,15 @@
 """When a response is over: a pure state machine, without IO, clock or logging.
 
-Its law. A response starts with the first audio appended after silence and ends exactly once. It never ends
+The law: a response starts with the first audio appended after silence and ends exactly once. It never ends
 before its last byte has been played, nor while audio waits. After the last byte it ends
 
 - at once, when an explicit end has been reached behind that byte and the LLM's response is closed;
 - after ``done_timeout``, when the LLM's response is closed (or there never was one);
 - after ``hold_timeout`` (never less than ``done_timeout``), when the LLM's response is still open.
 
-An interruption or the loss of the avatar ends it there and then. Facts go in with their time, decisions come out;
+An interruption or the loss of the avatar ends it there and then. Inputs come with their time, outputs are returned;
 the caller sleeps until :attr:`ResponseTracker.deadline` and then reports :class:`TimePassed`. Deadlines that have
-passed are settled before a fact is considered, so a late timer changes nothing.
+passed are settled before an input is considered, so a late timer changes nothing.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class DoneReason(StrEnum):
 class AudioAppended:
     """Audio is appended to what is being played.
 
-    Parameters:
+    Attributes:
         seconds: Its duration.
     """
 
@@ -71,11 +71,11 @@ class LLMClosed:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """What was being said is not wanted any more.
+    """What was being said is interrupted.
 
-    Parameters:
+    Attributes:
         keeps_playing: True if what plays now may not be interrupted; the response goes on with it.
-        plays_on: Seconds of audio that cannot be taken back any more.
+        plays_on: Seconds of audio that have been handed over and play on.
         dropped: Seconds of audio that were appended and will not be played.
     """
 
@@ -88,7 +88,7 @@ class Interrupted:
 class Aborted:
     """The way to the listener is gone.
 
-    Parameters:
+    Attributes:
         reason: ``AVATAR_LOST`` or ``ENDED``.
         dropped: Seconds of audio that were appended and will not be played there.
     """
@@ -102,14 +102,14 @@ class TimePassed:
     """Nothing happened but time."""
 
 
-Fact = AudioAppended | AllPlayed | StopReached | LLMOpened | LLMClosed | Interrupted | Aborted | TimePassed
+TrackerInput = AudioAppended | AllPlayed | StopReached | LLMOpened | LLMClosed | Interrupted | Aborted | TimePassed
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseStarted:
-    """Decision: a response has begun.
+    """TrackerOutput: a response has begun.
 
-    Parameters:
+    Attributes:
         id: Its number, from 1.
     """
 
@@ -118,9 +118,9 @@ class ResponseStarted:
 
 @dataclass(frozen=True, slots=True)
 class ResponseDone:
-    """Decision: the response is complete.
+    """TrackerOutput: the response is complete.
 
-    Parameters:
+    Attributes:
         id: Its number.
         reason: Why.
         audio_seconds: Duration of the audio played in it.
@@ -131,7 +131,7 @@ class ResponseDone:
     audio_seconds: float
 
 
-Decision = ResponseStarted | ResponseDone
+TrackerOutput = ResponseStarted | ResponseDone
 
 
 class _State(Enum):
@@ -140,7 +140,7 @@ class _State(Enum):
 
 
 class ResponseTracker:
-    """Decides from facts when responses start and end. All times are seconds on one monotonic clock."""
+    """Decides when responses start and end. All times are seconds on one monotonic clock."""
 
     def __init__(self, *, done_timeout: float, hold_timeout: float) -> None:
         """Create a tracker that has heard nothing yet.
@@ -179,9 +179,9 @@ class ResponseTracker:
         """When the response ends unless something happens; None while it cannot end by itself."""
         if self._state is _State.SILENT or self._waiting:
             return None
-        return self._played_until + self._patience()[0]
+        return self._played_until + self._done_after()[0]
 
-    def handle(self, fact: Fact, now: float, *, waiting: bool = False) -> tuple[Decision, ...]:
+    def handle(self, fact: TrackerInput, now: float, *, waiting: bool = False) -> tuple[TrackerOutput, ...]:
         """Take a fact in and return what follows from it.
 
         Args:
@@ -195,7 +195,7 @@ class ResponseTracker:
         self._waiting = waiting
         return (*self._settle(now), *self._apply(fact, now), *self._settle(now))
 
-    def _apply(self, fact: Fact, now: float) -> tuple[Decision, ...]:
+    def _apply(self, fact: TrackerInput, now: float) -> tuple[TrackerOutput, ...]:
         match fact:
             case AudioAppended(seconds):
                 return self._append(seconds, now)
@@ -218,7 +218,7 @@ class ResponseTracker:
                 pass
         return ()
 
-    def _append(self, seconds: float, now: float) -> tuple[Decision, ...]:
+    def _append(self, seconds: float, now: float) -> tuple[TrackerOutput, ...]:
         self._played_until = max(self._played_until, now) + seconds
         self._stop_reached = False
         if self._state is _State.SPEAKING:
@@ -229,23 +229,23 @@ class ResponseTracker:
         self._seconds = seconds
         return (ResponseStarted(self._id),)
 
-    def _patience(self) -> tuple[float, DoneReason]:
+    def _done_after(self) -> tuple[float, DoneReason]:
         if self._llm_open:
             return max(self._done_timeout, self._hold_timeout), DoneReason.RESPONSE_HOLD_TIMEOUT
         if self._stop_reached:
             return 0.0, DoneReason.STOPPED
         return self._done_timeout, DoneReason.RESPONSE_DONE_TIMEOUT
 
-    def _cut(self, reason: DoneReason, audible_until: float, dropped: float) -> tuple[Decision, ...]:
+    def _cut(self, reason: DoneReason, audible_until: float, dropped: float) -> tuple[TrackerOutput, ...]:
         self._played_until = min(self._played_until, audible_until)
         self._seconds = max(0.0, self._seconds - dropped)
         return self._finish(reason)
 
-    def _settle(self, now: float) -> tuple[Decision, ...]:
+    def _settle(self, now: float) -> tuple[TrackerOutput, ...]:
         deadline = self.deadline
-        return () if deadline is None or now < deadline else self._finish(self._patience()[1])
+        return () if deadline is None or now < deadline else self._finish(self._done_after()[1])
 
-    def _finish(self, reason: DoneReason) -> tuple[Decision, ...]:
+    def _finish(self, reason: DoneReason) -> tuple[TrackerOutput, ...]:
         if self._state is _State.SILENT:
             return ()
         self._state = _State.SILENT

@@ -1,7 +1,7 @@
-"""The avatar's track: speech converted to its rate, its position there, and what of it may have to be heard again.
+"""The avatar's track: speech converted to its rate, its positions there, and what is repeated if the avatar is lost.
 
 Positions are counted in samples by the room, which plays at its own pace and reports how far it is. What has been
-played is remembered for six seconds, since an avatar that is lost has voiced the last of it never.
+played is remembered for six seconds, since a lost avatar has not said the last of it.
 """
 
 import asyncio
@@ -173,7 +173,7 @@ class Played:
 
 
 class SpeechTrack:
-    """See the module. Without a link it has no positions, and takes no audio."""
+    """The track to one avatar after the other. Without a link it has no positions, and takes no audio."""
 
     def __init__(self, sample_rate: int) -> None:
         """Create a track that leads nowhere yet.
@@ -211,20 +211,20 @@ class SpeechTrack:
         )
 
     @property
-    def holds_tail(self) -> bool:
+    def holds_remainder(self) -> bool:
         """Whether the converter holds samples back."""
         return self._converter.holds_audio
 
     def ends_with(self, context_id: str | None) -> bool:
         """Whether samples are held back that nothing of their context follows when that one has stopped."""
-        if self._origin is None or not self.holds_tail:
+        if self._origin is None or not self.holds_remainder:
             return False
         return context_id is None or context_id == self._origin.context_id
 
     @property
     def busy(self) -> bool:
         """Whether there is speech that has not been played."""
-        return bool(self._pending) or self.holds_tail
+        return bool(self._pending) or self.holds_remainder
 
     def report_at(self, position: int) -> None:
         """Have :attr:`on_played` called as soon as a position has been played; else it may be 100 ms later."""
@@ -271,11 +271,11 @@ class SpeechTrack:
         return rest + self._append(pcm, origin)
 
     async def flush(self) -> list[Chunk]:
-        """Append what the converter holds back; returns it if there is no avatar any more."""
+        """Append what the converter holds back; returns it if the avatar is gone."""
         origin, pcm = self._origin, await self._converter.flush()
         return self._append(pcm, origin) if origin and self._origin is origin else []
 
-    async def take_tail(self) -> list[Chunk]:
+    async def take_remainder(self) -> list[Chunk]:
         """Return what the converter holds back of an avatar that was lost; the next audio begins afresh."""
         origin, pcm = self._origin, await self._converter.flush()
         self._origin = None
@@ -296,7 +296,7 @@ class SpeechTrack:
         return rest
 
     def forget(self) -> None:
-        """Nothing of what has been handed over is wanted back."""
+        """Forget what has been handed over."""
         self._position = self.link.appended if self.link else 0
         self._pending.clear()
         self._past.clear()
@@ -307,7 +307,7 @@ class SpeechTrack:
         return self._seconds(self.link.appended - self.link.played) if self.link else 0.0
 
     def close(self) -> None:
-        """Let the avatar go. What the converter holds back is there until :meth:`take_tail`."""
+        """Detach from the avatar. What the converter holds back is there until :meth:`take_remainder`."""
         if self.link:
             self.link.listen(None)
             self.link.clear()

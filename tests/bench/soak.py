@@ -27,7 +27,7 @@ WARM_UP = 50
 class Figures:
     """What came of it.
 
-    Parameters:
+    Attributes:
         calls: How many there were.
         sessions: How many sessions were created.
         terminated: How many of them were terminated.

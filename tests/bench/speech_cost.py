@@ -17,7 +17,7 @@ from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.messages import SpeechEvent
-from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, Crossing, NativeTrack, initialize
+from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, LoopBridge, NativeTrack, initialize
 from pipecat_lemonslice.speech.output import SpeechOutput
 from pipecat_lemonslice.speech.ports import SpeechPorts
 
@@ -45,7 +45,7 @@ class Line:
     on_played: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
-        self.track = NativeTrack(RATE, Crossing(), on_played=self._has_played, on_failed=self._has_failed)
+        self.track = NativeTrack(RATE, LoopBridge(), on_played=self._has_played, on_failed=self._has_failed)
 
     @property
     def appended(self) -> int:

@@ -45,7 +45,7 @@ Series = Sequence[tuple[float, float]]
 class Recording:
     """What was heard and seen.
 
-    Parameters:
+    Attributes:
         sound: Time in seconds and loudness (root mean square), every 20 ms.
         mouth: Time in seconds and mean change of the mouth's pixels (0 to 255) since the picture before.
     """

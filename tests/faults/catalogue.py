@@ -33,7 +33,7 @@ FROM_JOINING = ("joining", *ROOM)
 class Fault:
     """Something that goes wrong, and what follows from it.
 
-    Parameters:
+    Attributes:
         name: In words.
         inject: Makes it happen in a call, from now on.
         moments: When it can happen.

@@ -34,7 +34,7 @@ PICTURES = 2.0
 
 PATHS = {"create": "create", "cost": "get", "terminate": "control", "reset-idle-timeout": "control"}
 ASTRAY = (Kind.IGNORED, Kind.RESPONSE_DONE_TIMEOUT)
-TOLD = (Kind.RESPONSE_STARTED, Kind.RESPONSE_FINISHED, Kind.INTERRUPT)
+SESSION_SETTINGS = (Kind.RESPONSE_STARTED, Kind.RESPONSE_FINISHED, Kind.INTERRUPT)
 LOBBY = f"ws://127.0.0.1:{PORT}/rooms/lobby?t=S3CR3T-room"
 ELSEWHERE = "elsewhere.test"
 """A host on which a session may be controlled without the key; the emulator answers for it, too."""
@@ -168,7 +168,7 @@ class EmulatedRoom:
 
     @property
     def events(self) -> list[str]:
-        return [str(event.kind) for event in self._session.avatar.events if event.kind in TOLD]
+        return [str(event.kind) for event in self._session.avatar.events if event.kind in SESSION_SETTINGS]
 
     @property
     def astray(self) -> list[str]:

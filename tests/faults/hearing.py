@@ -30,7 +30,7 @@ LAST_CODE = 30_000
 class Utterance:
     """Something the bot says.
 
-    Parameters:
+    Attributes:
         at: When it was sent.
         codes: Its slices of 20 ms.
         interruptible: Whether an interruption ends it.

@@ -13,7 +13,7 @@ from tests.faults.world import SLICE, Break, Refuse, World
 class Say:
     """Say something.
 
-    Parameters:
+    Attributes:
         slices: How much, in 20 ms.
         chunk: In pieces of so many.
         stop: Whether the TTS says that it is over.
@@ -57,7 +57,7 @@ MISFORTUNES = (*LOSSES, "refused", "reset", "late", "join")
 class Expected:
     """What was said, and what became of the wish to hear it.
 
-    Parameters:
+    Attributes:
         wanted: Codes that must be heard.
         unwanted: Codes that must not leave the service any more, by when that was said.
         losses: How often the avatar may have been lost.

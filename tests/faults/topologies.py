@@ -16,7 +16,7 @@ from tests.faults.world import LAG, World
 class Topology:
     """Where the avatar is.
 
-    Parameters:
+    Attributes:
         name: Its name.
         make: Makes a call in it.
         takes: Whether a fault can happen there.

@@ -36,7 +36,7 @@ class Member(Protocol):
 class DailyRoomState:
     """One room.
 
-    Parameters:
+    Attributes:
         tokens: Who has one of these gets in; empty for an open room.
         refusal: Error of every join, if any.
         hangs: Seconds that a join takes to fail with `refusal`.
@@ -111,7 +111,7 @@ def room(world: World, url: str) -> DailyRoomState:
 class Slice:
     """10 ms of a track, as it was heard.
 
-    Parameters:
+    Attributes:
         at: Monotonic time.
         pcm: The samples.
         written: Whether somebody wrote them, or it is the silence in between.

@@ -43,7 +43,7 @@ if "audio_sample_rate" not in LemonSliceNewSessionRequest.model_fields:
 class Sent:
     """What reached LemonSlice.
 
-    Parameters:
+    Attributes:
         request: Body of the request for a session.
         key: The key it was sent with.
         tracks: Custom tracks: name to rate, channels and whether audio levels are ignored.

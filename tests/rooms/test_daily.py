@@ -9,7 +9,7 @@ from pipecat.utils.errors import ErrorCategory
 from pipecat_lemonslice.errors import ConfigurationError, RoomError
 from pipecat_lemonslice.rooms import Participant, ParticipantJoined, RoomLost, RoomOptions, open_room
 from pipecat_lemonslice.rooms._daily_call import join_error
-from pipecat_lemonslice.rooms._native import Crossing
+from pipecat_lemonslice.rooms._native import LoopBridge
 from pipecat_lemonslice.rooms.daily import MAX_REFUSED_MESSAGES, DailyRoom
 from tests.fidelity.installed import URL, Native
 from tests.fidelity.rooms import AvatarPerson
@@ -104,8 +104,8 @@ async def test_a_rate_that_cannot_be_paced_is_refused(native: Native) -> None:
 def test_a_closed_loop_is_of_no_consequence_to_native_threads() -> None:
     """Callbacks that come after the loop has gone are dropped."""
 
-    async def make() -> Crossing:
-        return Crossing()
+    async def make() -> LoopBridge:
+        return LoopBridge()
 
     asyncio.run(make()).call(print, "never")
 

@@ -14,7 +14,7 @@ from pipecat_lemonslice.errors import (
     RoomError,
     SessionError,
 )
-from pipecat_lemonslice.session.renewal import LONGEST_ASKED, LOST_SIGHT_SECONDS, PAUSES, pause_before_renewal
+from pipecat_lemonslice.session.renewal import AMBIGUOUS_CREATE_SECONDS, LONGEST_ASKED, PAUSES, pause_before_renewal
 
 
 @pytest.mark.parametrize("status", [301, 307, 308, 400, 401, 402, 403, 404, 405, 410, 413, 415, 422, 451])
@@ -49,7 +49,7 @@ def test_a_server_that_says_when_to_come_back_has_done_nothing() -> None:
 @pytest.mark.parametrize("status", [500, 502, 504, 520])
 def test_a_server_that_may_have_acted_may_ask_for_more(status: int) -> None:
     """The longer of the two pauses counts."""
-    assert pause_before_renewal(ApiStatusError(status, "no", 2.0), 1, created=False) == LOST_SIGHT_SECONDS
+    assert pause_before_renewal(ApiStatusError(status, "no", 2.0), 1, created=False) == AMBIGUOUS_CREATE_SECONDS
     assert pause_before_renewal(ApiStatusError(status, "no", 60.0), 1, created=False) == 60.0
 
 
@@ -64,7 +64,7 @@ def test_a_server_that_may_have_acted_may_ask_for_more(status: int) -> None:
 )
 def test_a_creation_that_was_lost_sight_of_is_not_repeated_soon(error: LemonSliceError) -> None:
     """It may have left a session behind that nobody can terminate; a failure of a known session has not."""
-    assert pause_before_renewal(error, 1, created=False) == LOST_SIGHT_SECONDS
+    assert pause_before_renewal(error, 1, created=False) == AMBIGUOUS_CREATE_SECONDS
     assert pause_before_renewal(error, 1, created=True) == PAUSES[0]
 
 

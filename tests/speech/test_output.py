@@ -16,7 +16,7 @@ from pipecat.frames.frames import (
 from pipecat_lemonslice.media.playback import SharedPlayback
 from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.speech.output import SpeechOutput
-from pipecat_lemonslice.speech.ports import Notice, SpeechPorts
+from pipecat_lemonslice.speech.ports import OutputEvent, SpeechPorts
 from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
 from pipecat_lemonslice.speech.route import Route, WaitedInVain
 from tests.support.memory import MemoryRoom
@@ -63,7 +63,7 @@ class Output:
         self.loop = asyncio.get_running_loop()
         self.started = self.loop.time()
         self.out: list[tuple[float, Frame]] = []
-        self.notices: list[Notice] = []
+        self.notices: list[OutputEvent] = []
         self.playback = SharedPlayback()
         self.slow = 0.0
         self.link = Link()

@@ -12,9 +12,7 @@ from pipecat_lemonslice.speech.response import (
     Aborted,
     AllPlayed,
     AudioAppended,
-    Decision,
     DoneReason,
-    Fact,
     Interrupted,
     LLMClosed,
     LLMOpened,
@@ -23,6 +21,8 @@ from pipecat_lemonslice.speech.response import (
     ResponseTracker,
     StopReached,
     TimePassed,
+    TrackerInput,
+    TrackerOutput,
 )
 
 
@@ -38,10 +38,10 @@ class Run:
 
     def __init__(self, done: float = 0.5, hold: float = 3.0) -> None:
         self.tracker = ResponseTracker(done_timeout=done, hold_timeout=hold)
-        self.decided: list[tuple[float, Decision]] = []
+        self.decided: list[tuple[float, TrackerOutput]] = []
         self.waiting = False
 
-    def at(self, now: float, *facts: Fact | BacklogChanged) -> "Run":
+    def at(self, now: float, *facts: TrackerInput | BacklogChanged) -> "Run":
         while (deadline := self.tracker.deadline) is not None and deadline <= now:
             self._take(deadline, self.tracker.handle(TimePassed(), deadline, waiting=self.waiting))
         for fact in facts:
@@ -55,7 +55,7 @@ class Run:
             self._take(now, self.tracker.handle(fact, now, waiting=self.waiting))
         return self
 
-    def _take(self, now: float, decisions: Iterable[Decision]) -> None:
+    def _take(self, now: float, decisions: Iterable[TrackerOutput]) -> None:
         self.decided.extend((now, decision) for decision in decisions)
 
     @property
@@ -122,7 +122,7 @@ def test_a_late_stop_ends_it_there_and_then() -> None:
 @pytest.mark.parametrize("order", ["stop first", "llm first"])
 def test_stop_and_llm_end_count_in_either_order(order: str) -> None:
     """The end of the LLM's response and of the speech end it together, whichever comes last."""
-    facts: list[Fact] = [StopReached(), LLMClosed()]
+    facts: list[TrackerInput] = [StopReached(), LLMClosed()]
     first, last = facts if order == "stop first" else reversed(facts)
     run = Run().at(0.0, LLMOpened(), AudioAppended(1.0)).at(0.5, first).at(1.25, last)
     assert run.ends == [(1.25, "stopped")]
@@ -253,7 +253,7 @@ class Model:
             return self.played_until + max(self.done, self.hold)
         return self.played_until + (0.0 if self.stop else self.done)
 
-    def note(self, fact: Fact, now: float) -> None:
+    def note(self, fact: TrackerInput, now: float) -> None:
         match fact:
             case AudioAppended(seconds):
                 self.played_until = max(self.played_until, now) + seconds
@@ -285,7 +285,7 @@ class Model:
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(EIGHTHS, FACTS), max_size=60), TIMEOUTS, TIMEOUTS)
 def test_every_start_has_one_finish_and_none_is_early_or_late(
-    steps: list[tuple[float, Fact | BacklogChanged]], done: float, hold: float
+    steps: list[tuple[float, TrackerInput | BacklogChanged]], done: float, hold: float
 ) -> None:
     """Whatever happens: starts and finishes alternate; no finish is inside audio, before its threshold or late."""
     tracker, model, now, open_id = ResponseTracker(done_timeout=done, hold_timeout=hold), Model(done, hold), 0.0, 0
@@ -324,10 +324,10 @@ def test_every_start_has_one_finish_and_none_is_early_or_late(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(EIGHTHS, FACTS), max_size=40))
-def test_the_same_facts_give_the_same_decisions(steps: list[tuple[float, Fact]]) -> None:
+def test_the_same_facts_give_the_same_decisions(steps: list[tuple[float, TrackerInput]]) -> None:
     """The tracker depends on nothing but its facts and their times."""
 
-    def decide() -> list[tuple[float, Decision]]:
+    def decide() -> list[tuple[float, TrackerOutput]]:
         run, now = Run(), 0.0
         for pause, fact in steps:
             now += pause

@@ -13,7 +13,7 @@ from loguru import logger
 class Line:
     """One line of the log.
 
-    Parameters:
+    Attributes:
         at: The loop's time at which it was written.
         level: Name of its level.
         text: Its message.

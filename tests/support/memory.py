@@ -33,7 +33,7 @@ AVATAR_ID = "11111111-1111-4111-8111-111111111111"
 class Heard:
     """One thing that reached the room, in order.
 
-    Parameters:
+    Attributes:
         at: Virtual time in seconds.
         what: Speech, or the event of an app message.
     """
