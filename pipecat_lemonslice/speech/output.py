@@ -55,7 +55,7 @@ LEFT_BEHIND = 0.0401
 
 
 class SpeechOutput:
-    """The ordered output of the bot's speech. Frames come in with :meth:`put` and leave through the ports; :meth:`run` moves them."""
+    """The ordered output of speech. Frames come in with :meth:`put` and leave by the ports; :meth:`run` moves them."""
 
     def __init__(
         self, ports: SpeechPorts, *, sample_rate: int, done_timeout: float, hold_timeout: float, ready_timeout: float
