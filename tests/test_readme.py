@@ -11,8 +11,7 @@ import pytest
 
 import pipecat_lemonslice
 from pipecat_lemonslice import AvatarStatus, LemonSliceVideoService
-from pipecat_lemonslice.emulator.forms import FORMS
-from pipecat_lemonslice.emulator.grammar import parse
+from pipecat_lemonslice.emulator.faults import KINDS, parse
 from pipecat_lemonslice.settings import default_settings
 from tests.faults.catalogue import FAULTS
 
@@ -118,6 +117,6 @@ def test_the_faults_in_the_examples_are_faults(fault: tuple[str, str]) -> None:
 def test_every_fault_of_the_emulator_is_in_readme() -> None:
     """Written so that the emulator reads it."""
     written = [text for row in table("| faults | of |") for text in re.findall(r"`([^`]+)`", row[0])]
-    assert {text.partition("=")[0] for text in written} == FORMS.keys()
+    assert {text.partition("=")[0] for text in written} == KINDS.keys()
     for text in written:
         parse(text)

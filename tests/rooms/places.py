@@ -10,8 +10,7 @@ from pipecat.transports.daily.transport import DailyParams, DailyTransport
 
 from pipecat_lemonslice.emulator import Emulator
 from pipecat_lemonslice.emulator import Room as EmulatorRoom
-from pipecat_lemonslice.emulator.room import Member
-from pipecat_lemonslice.emulator.wire import Sound, picture_header
+from pipecat_lemonslice.emulator.room import Member, Sound, picture_header
 from pipecat_lemonslice.rooms import Room, RoomEvent, RoomLost, RoomOptions, open_room
 from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 from tests.fidelity.calls import Running
