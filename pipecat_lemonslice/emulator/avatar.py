@@ -6,8 +6,7 @@ event loop without waiting; a picture that has to be fetched and drawn first is 
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
@@ -16,13 +15,20 @@ import aiohttp
 from loguru import logger
 
 from pipecat_lemonslice.emulator import face
-from pipecat_lemonslice.emulator.events import AvatarRecord, Kind, start_task
-from pipecat_lemonslice.emulator.expression import Expression, Look
-from pipecat_lemonslice.emulator.face import Face
+from pipecat_lemonslice.emulator.events import AvatarRecord, Kind
+from pipecat_lemonslice.emulator.expression import Expression
 from pipecat_lemonslice.emulator.faults import Fault
 from pipecat_lemonslice.emulator.options import EmulatorOptions
 from pipecat_lemonslice.emulator.requests import CreateRequest, picture_bytes
-from pipecat_lemonslice.emulator.room import Member, Room, Sound, picture_header
+from pipecat_lemonslice.emulator.room import (
+    AppMessage,
+    Member,
+    Picture,
+    Room,
+    RoomEvent,
+    Sound,
+    picture_header,
+)
 from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, DelayLine, NoiseFloor, mono, mouth_opening
 
 SPEECH_TRACK = "stream"
@@ -31,14 +37,6 @@ SPEECH_TRACK = "stream"
 _FETCH_SECONDS = 10.0
 _MAX_BEHIND = 0.2
 """Seconds after which missed beats are left out instead of being made up for."""
-
-
-class Response(Enum):
-    """Where a response is."""
-
-    NONE = "nobody speaks, and nothing was announced"
-    ANNOUNCED = "response_started came, its first audio did not"
-    SPOKEN = "audio has come"
 
 
 class Avatar(Member, AvatarRecord):
@@ -70,7 +68,7 @@ class Avatar(Member, AvatarRecord):
         self._session_id, self._room, self._options = session_id, room, options
         self._aspect_ratio: str = body.get("aspect_ratio", "2x3")
         self._response_done_timeout: float | None = body.get("response_done_timeout")
-        self._response = Response.NONE
+        self._responding = False
         self.last_audio_time: float | None = None
         self.last_sounded_time: float | None = None
         self.active_until = self._clock()
@@ -86,8 +84,6 @@ class Avatar(Member, AvatarRecord):
         self._beats = 0
         self._face = options.face
         self._has_face = asyncio.Event()
-        self._shown: tuple[Look, bytes, Face] | None = None
-        self._picture = bytearray()
         self._images: asyncio.Queue[bytes | str] = asyncio.Queue()
         self._presence: asyncio.Task[None] | None = None
         self._drawing = start_task(self._draw(request.image or body.get("agent_image_url")))
@@ -154,11 +150,13 @@ class Avatar(Member, AvatarRecord):
                 self.leave_after(fault.value)
             case "cut_after":
                 self._after_speech.append((fault.value, self._room.drop_connections))
+            case "freeze_video" if fault.value == 0:
+                self.freeze_video()
             case "freeze_video":
-                self._sends_pictures = fault.value > 0
                 self._after_speech.append((fault.value, self.freeze_video))
+            case "mute" if fault.value == 0:
+                self.mute()
             case "mute":
-                self._sends_sound = fault.value > 0
                 self._after_speech.append((fault.value, self.mute))
             case _:
                 pass  # its session never tells it to come
@@ -202,7 +200,7 @@ class Avatar(Member, AvatarRecord):
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send an app message of LemonSlice to everybody in the room."""
-        self._room.say(self, {"type": kind, "session_id": self._session_id, **fields})
+        self._room.send(self, AppMessage({"type": kind, "session_id": self._session_id, **fields}))
 
     async def close(self) -> None:
         """Leave for good, and end everything that it does."""
@@ -210,13 +208,22 @@ class Avatar(Member, AvatarRecord):
         self.leave()
         self._drawing.cancel()
         await asyncio.gather(self._drawing, return_exceptions=True)
+        # A photo takes ten megabytes, and sessions are kept.
+        self._face = None
 
     # What the room tells it.
 
-    def on_sound(self, sender: Member, sound: Sound) -> None:
-        """Hear the bot; what other participants say is not for the avatar."""
-        if SPEECH_TRACK not in sender.tracks:
-            return
+    def on_event(self, sender: Member, event: RoomEvent) -> None:
+        """Hear and obey the bot; what other participants say is not for the avatar."""
+        match event:
+            case Sound() if SPEECH_TRACK in sender.tracks:
+                self._hear(sender, event)
+            case AppMessage(message):
+                self._obey_message(message)
+            case _:
+                pass
+
+    def _hear(self, sender: Member, sound: Sound) -> None:
         if self.last_audio_time is None and self.sample_rate != sender.tracks[SPEECH_TRACK]:
             self._line = DelayLine(sender.tracks[SPEECH_TRACK], self._options.latency)
         now = self._clock()
@@ -226,8 +233,8 @@ class Avatar(Member, AvatarRecord):
         seconds = len(pcm) / (2 * self.sample_rate)
         self.last_audio_time = max(self.last_audio_time or now, now) + seconds
         self.active_until = max(self.active_until, self.last_audio_time)
-        if self._response is not Response.SPOKEN:
-            self._response = Response.SPOKEN
+        if not self._responding:
+            self._responding = True
             self.note(Kind.FIRST_BYTE, self._heard_bytes)
         self._note_heard(pcm)
         self._speech_seconds += seconds
@@ -236,25 +243,22 @@ class Avatar(Member, AvatarRecord):
         for _, action in due:
             action()
 
-    def on_message(self, sender: Member, message: Mapping[str, Any]) -> None:
-        """Obey the bot, if the message is for this session."""
+    def _obey_message(self, message: Mapping[str, Any]) -> None:
         if message.get("session_id") != self._session_id:
             self.note(Kind.IGNORED, message)
             return
         match message.get("event"):
             case "response_started":
                 self.note(Kind.RESPONSE_STARTED, message)
-                self._response = Response.ANNOUNCED if self._response is Response.NONE else self._response
             case "response_finished":
                 self.note(Kind.RESPONSE_FINISHED, message)
-                self._response = Response.NONE
+                self._responding = False
             case "interrupt":
                 self.note(Kind.INTERRUPT, message)
-                self._response = Response.NONE
+                self._responding = False
                 if self.last_audio_time is not None:
                     self.last_audio_time = min(self.last_audio_time, self._clock())
                 self._drop()
-                self._room.hush(self)
             case _:
                 self.note(Kind.APP_MESSAGE, message)
 
@@ -282,14 +286,14 @@ class Avatar(Member, AvatarRecord):
 
     def _beat(self, at: float) -> None:
         """Send 20 ms of sound, and with every second of them, or fewer, a picture."""
-        if self._sends_pictures and self._beats % self._beats_per_picture == 0 and self._room.watched(self):
-            self._room.show(self, self._picture_at(at))
+        if self._sends_pictures and self._beats % self._beats_per_picture == 0:
+            self._room.send(self, Picture(self._picture_at(at)))
         self._beats += 1
         speech = self._speech_at(at)
         if self._sends_sound:
             self._note_sounded(speech)
             packet = speech.ljust(self._packet_bytes, b"\0")
-            self._room.play(self, Sound(self._noise.add_to(packet) if self._noise else packet, self.sample_rate))
+            self._room.send(self, Sound(self._noise.add_to(packet) if self._noise else packet, self.sample_rate))
 
     @property
     def _packet_bytes(self) -> int:
@@ -299,8 +303,8 @@ class Avatar(Member, AvatarRecord):
         """Return the speech of the packet that begins now; shorter or empty where there is none."""
         timeout, heard_until = self._response_done_timeout, self.last_audio_time
         overdue = timeout is not None and heard_until is not None and now >= heard_until + timeout
-        if self._response is Response.SPOKEN and overdue:
-            self._response = Response.NONE
+        if self._responding and overdue:
+            self._responding = False
             self.note(Kind.RESPONSE_DONE_TIMEOUT, heard_until)
         speech = self._line.pull(self._packet_bytes, now)
         if speech:
@@ -308,20 +312,18 @@ class Avatar(Member, AvatarRecord):
         if speech and not self.speaking:
             self.note(Kind.VOICE, self._sounded_bytes)
             self._expression.speaking = True
-        elif self.speaking and not speech and self._response is Response.NONE and not self._line.waiting:
+        elif self.speaking and not speech and not self._responding and not self._line.waiting:
             self.note(Kind.IDLE, self._sounded_bytes)
             self._expression.speaking = False
         return speech
 
     def _picture_at(self, now: float) -> bytearray:
-        """Return the picture for the 40 ms that begin now; an unchanged one is the same object as before."""
+        """Return the picture for the 40 ms that begin now."""
         assert self._face is not None, "it does not join without a face"
         header = picture_header(self.id, self._face.width, self._face.height)
-        look = self._expression.look(now, mouth_opening(self._line.peek(2 * self._packet_bytes, now)))
-        if self._shown != (look, header, self._face):
-            self._shown = (look, header, self._face)
-            self._picture = self._face.picture(look, header)
-        return self._picture
+        return self._face.picture(
+            self._expression.look(now, mouth_opening(self._line.peek(2 * self._packet_bytes, now))), header
+        )
 
     def _drop(self) -> None:
         if dropped := self._line.clear():
@@ -368,3 +370,15 @@ async def _fetch(url: str) -> bytes:
     async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
         response.raise_for_status()
         return await response.read()
+
+
+def start_task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task whose crash is logged."""
+
+    def report(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).error("Emulator: a task crashed")
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(report)
+    return task

@@ -1,12 +1,10 @@
 """What an avatar records for those who test with it: its events, the speech it heard and the speech it gave back."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
-
-from loguru import logger
 
 T = TypeVar("T")
 
@@ -128,15 +126,3 @@ class AvatarRecord:
         except TimeoutError as error:
             seen = ", ".join(dict.fromkeys(event.kind for event in self.events)) or "nothing"
             raise TimeoutError(f"no {what} within {timeout} s; the avatar's events: {seen}") from error
-
-
-def start_task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Start a task whose crash is logged."""
-
-    def report(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.opt(exception=error).error("Emulator: a task crashed")
-
-    task = asyncio.create_task(work)
-    task.add_done_callback(report)
-    return task

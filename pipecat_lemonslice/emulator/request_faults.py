@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -18,7 +18,7 @@ _HANG_CHECK_SECONDS = 1.0
 
 
 async def answer(
-    request: web.Request, faults: Iterable[Fault], handler: Handler, closing: asyncio.Event
+    request: web.Request, faults: Sequence[Fault], handler: Handler, closing: asyncio.Event
 ) -> web.StreamResponse:
     """Answer a request as its faults say.
 
@@ -35,7 +35,7 @@ async def answer(
         handled = await handler(request)
         assert isinstance(handled, web.Response), "the REST API streams nothing"
         response = handled
-    if response.status < 400 and (changes := [fault for fault in faults if fault.name in ("drop", "foreign_control")]):
+    if changes := [fault for fault in faults if fault.name in ("drop", "foreign_control")]:
         body = json.loads(response.text or "{}")
         for fault in changes:
             if fault.name == "drop":
@@ -47,8 +47,16 @@ async def answer(
 
 
 def _comes_before(fault: Fault) -> bool:
-    when = fault.keys.get("when", "before") if fault.name in ("reject", "redirect") else fault.value
-    return fault.name in ("reject", "redirect", "hang", "reset") and when == "before"
+    """Return whether a fault keeps a request from being carried out."""
+    match fault.name:
+        case "redirect":
+            return True
+        case "reject":
+            return fault.keys.get("when") != "after"
+        case "hang" | "reset":
+            return fault.value == "before"
+        case _:
+            return False
 
 
 async def _end(

@@ -28,20 +28,46 @@ _RATES = range(8000, 96001, 50)
 """Sample rates of which 20 ms are a whole number of samples."""
 
 _JOIN_SECONDS = 10.0
-_MAX_OUTGOING = 1500
-"""Texts and packets of sound that wait for one member. One that is so far behind is disconnected."""
-
 _KERNEL_BUFFER = 512 * 1024
 """Bytes that the kernel may hold back for a slow reader: less than one picture."""
 
 
 @dataclass(frozen=True)
+class Joined:
+    """The sender came in."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """The sender left."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class AppMessage:
+    """A message of the sender's application."""
+
+    message: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Sound:
-    """Sound of one member: interleaved signed 16 bit samples."""
+    """Sound of the sender: interleaved signed 16 bit samples."""
 
     pcm: bytes
     sample_rate: int
     channels: int = 1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the sender: ``picture_header``, then RGB bytes."""
+
+    data: bytearray
+
+
+RoomEvent = Joined | Left | AppMessage | Sound | Picture
 
 
 def picture_header(source: UUID, width: int, height: int) -> bytes:
@@ -63,7 +89,7 @@ class Refused(Exception):
 
 
 class Member:
-    """A participant, and what the room tells it. By default it takes no notice.
+    """A participant. By default it takes no notice of the others.
 
     Args:
         user_name: Its name.
@@ -80,27 +106,8 @@ class Member:
         self.tracks: Mapping[str, int] = tracks or {}
         self.entered_at = 0.0
 
-    def watches(self, other: "Member") -> bool:
-        """Return whether it wants pictures and sound of another."""
-        return False
-
-    def on_join(self, other: "Member") -> None:
-        """Somebody came."""
-
-    def on_leave(self, other: "Member", reason: str) -> None:
-        """Somebody left."""
-
-    def on_message(self, sender: "Member", message: Mapping[str, Any]) -> None:
-        """Somebody sent an app message."""
-
-    def on_sound(self, sender: "Member", sound: Sound) -> None:
-        """Somebody made a sound."""
-
-    def on_picture(self, sender: "Member", picture: bytearray) -> None:
-        """Somebody showed a picture, header included."""
-
-    def on_hush(self, sender: "Member") -> None:
-        """What has not been delivered of somebody's sound is taken back."""
+    def on_event(self, sender: "Member", event: RoomEvent) -> None:
+        """Take notice of what another member did."""
 
     def disconnect(self) -> None:
         """Its connection breaks, if it has one."""
@@ -130,49 +137,25 @@ class Room:
 
     def enter(self, member: Member) -> None:
         """Let somebody in, and tell the others."""
-        for other in self.participants:
-            other.on_join(member)
+        self.send(member, Joined())
         member.entered_at = asyncio.get_running_loop().time()
         self._members[member.id] = member
 
     def leave(self, member: Member, reason: str = "leftCall") -> None:
         """Let somebody go, and tell the others; without effect if they are not there."""
         if self._members.pop(member.id, None) is not None:
-            for other in self.participants:
-                other.on_leave(member, reason)
+            self.send(member, Left(reason))
 
-    def say(self, sender: Member, message: Mapping[str, Any], recipient: str | None = None) -> None:
-        """Send an app message to everybody else, or to the participant with this id."""
-        for other in self._others(sender):
-            if recipient in (None, str(other.id)):
-                other.on_message(sender, message)
-
-    def play(self, sender: Member, sound: Sound) -> None:
-        """Let the others hear a piece of sound."""
-        for other in self._others(sender):
-            other.on_sound(sender, sound)
-
-    def show(self, sender: Member, picture: bytearray) -> None:
-        """Let the others see a picture, header included."""
-        for other in self._others(sender):
-            other.on_picture(sender, picture)
-
-    def hush(self, sender: Member) -> None:
-        """Take back what has not been delivered of somebody's sound."""
-        for other in self._others(sender):
-            other.on_hush(sender)
-
-    def watched(self, sender: Member) -> bool:
-        """Return whether anybody wants pictures of somebody."""
-        return any(other.watches(sender) for other in self._others(sender))
+    def send(self, sender: Member, event: RoomEvent, recipient: str | None = None) -> None:
+        """Tell everybody else what somebody did, or only the participant with this id."""
+        for other in self.participants:
+            if other is not sender and recipient in (None, str(other.id)):
+                other.on_event(sender, event)
 
     def drop_connections(self) -> None:
         """Break every connection to the room, as a network does."""
         for member in self.participants:
             member.disconnect()
-
-    def _others(self, member: Member) -> list[Member]:
-        return [other for other in self._members.values() if other is not member]
 
 
 @dataclass
@@ -204,7 +187,7 @@ class WebSocketMember(Member):
         super().__init__(str(join["user_name"]), tracks)
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._outgoing: deque[tuple[str | bytes, Member | None]] = deque()
+        self._outgoing: deque[str | bytes] = deque()
         self._pictures: dict[Member, bytearray] = {}
         self._has_outgoing = asyncio.Event()
         self._subscribe = join.get("subscribe")
@@ -216,49 +199,22 @@ class WebSocketMember(Member):
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def watches(self, other: Member) -> bool:
-        """See ``Member``."""
-        return other.user_name == self._subscribe
-
-    def on_join(self, other: Member) -> None:
-        """See ``Member``."""
-        self._send("participant_joined", participant=_entry(other))
-
-    def on_leave(self, other: Member, reason: str) -> None:
-        """See ``Member``."""
-        self._streams.pop(other, None)
-        self._send("participant_left", participant=_entry(other), reason=reason)
-
-    def on_message(self, sender: Member, message: Mapping[str, Any]) -> None:
-        """See ``Member``."""
-        self._send("app_message", sender=str(sender.id), message=message)
-
-    def on_sound(self, sender: Member, sound: Sound) -> None:
-        """See ``Member``."""
-        if not self.watches(sender):
-            return
-        stream = self._streams.get(sender)
-        if stream is None or stream.source_rate != sound.sample_rate:
-            stream = _Stream(sound.sample_rate, Converter(sound.sample_rate, self._rate))
-            self._streams[sender] = stream
-        stream.pcm += stream.converter.feed(mono(sound.pcm, sound.channels))
-        size = round(self._rate * PACKET_SECONDS) * 2
-        # A resampler gives pieces of any length: those are made into whole packets.
-        least = size if stream.source_rate != self._rate else 1
-        while len(stream.pcm) >= least:
-            self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + stream.pcm[:size], sender)
-            del stream.pcm[:size]
-
-    def on_picture(self, sender: Member, picture: bytearray) -> None:
-        """See ``Member``."""
-        if self.watches(sender):
-            self._pictures[sender] = picture
-            self._has_outgoing.set()
-
-    def on_hush(self, sender: Member) -> None:
-        """See ``Member``."""
-        self._streams.pop(sender, None)
-        self._outgoing = deque(item for item in self._outgoing if item[1] is not sender)
+    def on_event(self, sender: Member, event: RoomEvent) -> None:
+        """See ``Member``. Sound and pictures are passed on if it subscribes to the sender."""
+        match event:
+            case Joined():
+                self._send("participant_joined", participant=_entry(sender))
+            case Left(reason):
+                self._send("participant_left", participant=_entry(sender), reason=reason)
+            case AppMessage(message):
+                self._send("app_message", sender=str(sender.id), message=message)
+            case Sound() if sender.user_name == self._subscribe:
+                self._pass_on(sender, event)
+            case Picture(data) if sender.user_name == self._subscribe:
+                self._pictures[sender] = data
+                self._has_outgoing.set()
+            case _:
+                pass
 
     def disconnect(self) -> None:
         """See ``Member``."""
@@ -287,6 +243,19 @@ class WebSocketMember(Member):
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
+    def _pass_on(self, sender: Member, sound: Sound) -> None:
+        stream = self._streams.get(sender)
+        if stream is None or stream.source_rate != sound.sample_rate:
+            stream = _Stream(sound.sample_rate, Converter(sound.sample_rate, self._rate))
+            self._streams[sender] = stream
+        stream.pcm += stream.converter.feed(mono(sound.pcm, sound.channels))
+        size = round(self._rate * PACKET_SECONDS) * 2
+        # A resampler gives pieces of any length: those are made into whole packets.
+        least = size if stream.source_rate != self._rate else 1
+        while len(stream.pcm) >= least:
+            self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + stream.pcm[:size])
+            del stream.pcm[:size]
+
     async def _read(self, ws: web.WebSocketResponse, room: Room) -> None:
         async for message in ws:
             if message.type is WSMsgType.BINARY:
@@ -301,7 +270,7 @@ class WebSocketMember(Member):
                     del self._speech[max(0, end - self._started) * 2 * self._channels :]
                     self._started, self._played = min(self._started, end), min(self._played, end)
                 case "app_message":
-                    room.say(self, dict(data["message"]), data.get("recipient"))
+                    room.send(self, AppMessage(dict(data["message"])), data.get("recipient"))
                 case unknown:
                     raise ValueError(f"unknown type {unknown!r}"[:80])
 
@@ -324,7 +293,7 @@ class WebSocketMember(Member):
         size = round(self._speech_rate * PACKET_SECONDS) * 2 * self._channels
         packet = bytes(self._speech[:size])
         del self._speech[:size]
-        room.play(self, Sound(packet, self._speech_rate, self._channels))
+        room.send(self, Sound(packet, self._speech_rate, self._channels))
         samples = len(packet) // (2 * self._channels)
         self._started += samples
         self._due += samples / self._speech_rate
@@ -339,7 +308,7 @@ class WebSocketMember(Member):
         with contextlib.suppress(ConnectionError):
             while await self._has_outgoing.wait():
                 if self._outgoing:
-                    data, _ = self._outgoing.popleft()
+                    data = self._outgoing.popleft()
                     await (ws.send_str(data) if isinstance(data, str) else ws.send_bytes(data))
                 elif self._pictures:
                     await ws.send_bytes(cast("bytes", self._pictures.pop(next(iter(self._pictures)))))
@@ -349,11 +318,8 @@ class WebSocketMember(Member):
     def _send(self, kind: str, **fields: Any) -> None:
         self._put(json.dumps({"type": kind, **fields}))
 
-    def _put(self, data: str | bytes, sender: Member | None = None) -> None:
-        if len(self._outgoing) >= _MAX_OUTGOING:
-            self.disconnect()
-            return
-        self._outgoing.append((data, sender))
+    def _put(self, data: str | bytes) -> None:
+        self._outgoing.append(data)
         self._has_outgoing.set()
 
 
@@ -363,7 +329,6 @@ async def join(ws: web.WebSocketResponse, transport: asyncio.Transport) -> tuple
     Raises:
         Refused: Their first message is not a correct join.
     """
-    transport.set_write_buffer_limits(high=0)
     if (sock := transport.get_extra_info("socket")) is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
     try:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pipecat_lemonslice.emulator.avatar import Avatar
-from pipecat_lemonslice.emulator.events import Kind, start_task
+from pipecat_lemonslice.emulator.avatar import Avatar, start_task
+from pipecat_lemonslice.emulator.events import Kind
 from pipecat_lemonslice.emulator.face import SIZES
 from pipecat_lemonslice.emulator.faults import Fault
 from pipecat_lemonslice.emulator.options import EmulatorOptions

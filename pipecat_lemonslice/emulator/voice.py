@@ -88,7 +88,6 @@ class DelayLine:
         """Forget everything that has not come out; returns how many bytes that were."""
         dropped, self.waiting = self.waiting, 0
         self._runs.clear()
-        self._converters.clear()
         return dropped
 
     def _current(self, now: float) -> _Run | None:

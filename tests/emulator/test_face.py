@@ -113,3 +113,17 @@ async def test_prompts_decide_the_mood(client: Client, prompt: str, smiling: boo
     await client.control(session, event="update-agent-prompt", agent_prompt="stern")
     await client.control(session, event="update-idle-prompt", idle_prompt=prompt or "none")
     assert await smiles(bot) == smiling
+
+
+@with_emulator()
+async def test_it_does_not_smile_in_the_pauses_of_its_speech(client: Client) -> None:
+    """A smile would open the mouth in every pause."""
+    session, bot = await client.meet(agent_prompt="happy", agent_idle_prompt="happy")
+    assert await smiles(bot)
+    await bot.say(tone(0.2))
+    await asyncio.sleep(0.5)
+    assert session.avatar.speaking
+    assert not await smiles(bot)
+    await bot.tell(event("response_finished", session))
+    await asyncio.sleep(0.1)
+    assert await smiles(bot)

@@ -27,6 +27,7 @@ async def raw(client: Client, **kwargs: Any) -> tuple[int, str, str, Any]:
 @with_emulator()
 async def test_a_rejection_is_as_it_was_asked_for(client: Client) -> None:
     """JSON with a detail, or a gateway's HTML, with Retry-After; said in Python or as text; so often and no more."""
+    client.emulator.reject(500, times=0)
     client.emulator.reject(503, times=2, detail="come, back later=1", retry_after=1.5)
     client.emulator.fault("reject=502,body=<p>Bad, gateway</p>,retry_after=Wed, 21 Oct 2026 07:28:00 GMT")
     for _ in range(2):
@@ -168,12 +169,12 @@ async def test_the_end_of_the_emulator_ends_all_waiting(client: Client, fault: s
 # Sessions.
 
 
-@with_emulator()
+@with_emulator(cold_start=100)
 async def test_faults_of_sessions_are_counted(client: Client) -> None:
     """One session without its avatar, though it becomes ACTIVE; the next one with it."""
     client.emulator.fault("1*never_join")
     first, second = await client.create(idle_timeout=60), await client.create(idle_timeout=60)
-    await asyncio.sleep(30)
+    await asyncio.sleep(130)
     assert (first.status, second.status) == ("ACTIVE", "ACTIVE")
     assert (first.avatar.present, second.avatar.present) == (False, True)
     await first.avatar.wait_for("idle_timeout", timeout=31)

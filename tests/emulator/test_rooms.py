@@ -96,18 +96,20 @@ async def test_sound_is_paced_and_reported(client: Client) -> None:
     assert [text["samples"] for text in ann.of("played")] == list(range(480, 24001, 480))
 
 
+@pytest.mark.parametrize(("end", "heard"), [(12, 12), (5, 10)])
 @with_emulator()
-async def test_sound_can_be_cleared(client: Client) -> None:
-    """What lies behind a position is not heard, and what follows is counted from there."""
+async def test_sound_can_be_cleared(client: Client, end: int, heard: int) -> None:
+    """What lies behind a position and has not been played is not heard; what follows is counted from that position."""
     _, (ann, bob) = await people(client, "Ann", "Bob")
     await ann.say(tone(1.0))
     await bob.hear(10)
-    await ann.socket.send_json({"type": "clear", "end": 12 * 480})
+    await ann.socket.send_json({"type": "clear", "end": end * 480})
     await asyncio.sleep(0.5)
-    assert bob.voice == tone(12 * 0.02)
+    assert bob.voice == tone(heard * 0.02)
     await ann.say(tone(0.02, amplitude=500))
-    await ann.until(lambda: ann.of("played")[-1]["samples"] == 13 * 480)
-    assert bob.voice == tone(12 * 0.02) + tone(0.02, amplitude=500)
+    await asyncio.sleep(0.5)
+    assert ann.of("played")[-1]["samples"] == (end + 1) * 480
+    assert bob.voice == tone(heard * 0.02) + tone(0.02, amplitude=500)
 
 
 @with_emulator()

@@ -19,6 +19,7 @@ from pipecat_lemonslice.api.http import HttpClient, Request
 from pipecat_lemonslice.api.responses import Response
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, Kind, Session, Status
 from pipecat_lemonslice.emulator.face import Face, HeadPosition
+from pipecat_lemonslice.emulator.room import AppMessage
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.rooms.websocket import WebSocketRoom
@@ -192,7 +193,7 @@ class EmulatedRoom:
         """It shows itself as soon as it is there."""
 
     def say(self, message: Any) -> None:
-        self._session.room.say(self._session.avatar, message)
+        self._session.room.send(self._session.avatar, AppMessage(message))
 
     def mute(self) -> None:
         self._session.avatar.mute()
