@@ -226,12 +226,12 @@ class Avatar(Member, AvatarRecord):
     def _hear(self, sender: Member, sound: Sound) -> None:
         if self.last_audio_time is None and self.sample_rate != sender.tracks[SPEECH_TRACK]:
             self._line = DelayLine(sender.tracks[SPEECH_TRACK], self._options.latency)
-        now = self._clock()
-        pcm = self._line.push(mono(sound.pcm, sound.channels), sound.sample_rate, now)
+        begins = self._clock() if sound.begins is None else sound.begins
+        pcm = self._line.push(mono(sound.pcm, sound.channels), sound.sample_rate, begins)
         if not pcm:
             return
         seconds = len(pcm) / (2 * self.sample_rate)
-        self.last_audio_time = max(self.last_audio_time or now, now) + seconds
+        self.last_audio_time = max(self.last_audio_time or begins, begins) + seconds
         self.active_until = max(self.active_until, self.last_audio_time)
         if not self._responding:
             self._responding = True

@@ -53,11 +53,19 @@ class AppMessage:
 
 @dataclass(frozen=True)
 class Sound:
-    """Sound of the sender: interleaved signed 16 bit samples."""
+    """Sound of the sender.
+
+    Attributes:
+        pcm: Interleaved signed 16 bit samples.
+        sample_rate: Rate in Hz.
+        channels: 1 or 2.
+        begins: When it begins to be played, on the clock of the event loop, which may be late for it; None: now.
+    """
 
     pcm: bytes
     sample_rate: int
     channels: int = 1
+    begins: float | None = None
 
 
 @dataclass(frozen=True)
@@ -293,7 +301,7 @@ class WebSocketMember(Member):
         size = round(self._speech_rate * PACKET_SECONDS) * 2 * self._channels
         packet = bytes(self._speech[:size])
         del self._speech[:size]
-        room.send(self, Sound(packet, self._speech_rate, self._channels))
+        room.send(self, Sound(packet, self._speech_rate, self._channels, self._due))
         samples = len(packet) // (2 * self._channels)
         self._started += samples
         self._due += samples / self._speech_rate
