@@ -46,7 +46,7 @@ from offline.ears import PocketsphinxSTTService
 from offline.script import PHRASES
 from offline.voice import EspeakTTSService
 from pipecat_lemonslice import ConfigurationError, LemonSliceVideoService
-from pipecat_lemonslice.emulator import Emulator
+from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
 
 PAGE = Path(__file__).parent / "page"
 
@@ -255,7 +255,7 @@ async def lifespan(served: FastAPI) -> AsyncIterator[None]:
         served.state.lemonslice_url = url
         yield
     else:
-        async with Emulator() as emulator:
+        async with Emulator(EmulatorOptions(record_seconds=0)) as emulator:
             served.state.lemonslice_url = emulator.api_url
             yield
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipecat_lemonslice import AvatarStatus, LemonSliceVideoService
-from pipecat_lemonslice.emulator.forms import FORMS
-from pipecat_lemonslice.emulator.grammar import parse
+from pipecat_lemonslice.emulator.faults import KINDS, parse
 from pipecat_lemonslice.settings import default_settings
 from tests.faults.catalogue import FAULTS
 
@@ -95,7 +94,7 @@ def test_every_fault_of_the_emulator_is_in_readme() -> None:
     """Written so that the emulator reads it."""
     written = re.findall(r"`([^`]+)`", FAULT_LIST)
     examples = re.findall(r"(?:--fault '?|emulator\.fault\(\")([^'\" \n]+)", README)
-    assert {text.partition("=")[0] for text in written} == FORMS.keys()
+    assert {text.partition("=")[0] for text in written} == KINDS.keys()
     assert len(examples) == 3
     for text in (*written, *examples):
         parse(text)

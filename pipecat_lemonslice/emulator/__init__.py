@@ -1,6 +1,6 @@
 """A LemonSlice emulator: REST API, rooms on WebSockets, and an avatar with a drawn face.
 
-`python -m pipecat_lemonslice.emulator` runs it for a bot on this machine; tests run it in process:
+``python -m pipecat_lemonslice.emulator`` runs it for a bot on this machine; tests run it in process:
 
     async with Emulator(EmulatorOptions(latency=0.05)) as emulator:
         ...
@@ -9,12 +9,13 @@ It is written from the service's description alone and shares no code with the c
 """
 
 from pipecat_lemonslice.emulator.avatar import Avatar
-from pipecat_lemonslice.emulator.emulator import Emulator
-from pipecat_lemonslice.emulator.grammar import FaultError
+from pipecat_lemonslice.emulator.events import AvatarEvent, Kind
+from pipecat_lemonslice.emulator.faults import FaultError
 from pipecat_lemonslice.emulator.options import EmulatorOptions
-from pipecat_lemonslice.emulator.record import AvatarEvent, Kind
+from pipecat_lemonslice.emulator.requests import CreateRequest
 from pipecat_lemonslice.emulator.room import Room
-from pipecat_lemonslice.emulator.session import CreateRequest, Session, Status
+from pipecat_lemonslice.emulator.server import Emulator
+from pipecat_lemonslice.emulator.session import Session, Status
 
 __all__ = [
     "Avatar",

@@ -1,7 +1,5 @@
 """The emulator from the command line."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib
@@ -15,14 +13,12 @@ from typing import NoReturn
 
 from loguru import logger
 
-from pipecat_lemonslice.emulator.emulator import Emulator
-from pipecat_lemonslice.emulator.forms import table
-from pipecat_lemonslice.emulator.grammar import FaultError, parse
+from pipecat_lemonslice.emulator.faults import NOTATION, SECONDS, FaultError, help_text, parse
 from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
-from pipecat_lemonslice.emulator.terms import seconds
+from pipecat_lemonslice.emulator.server import Emulator
 
 _ABOUT = "LemonSlice on this machine: its REST API, rooms on WebSockets, and an avatar with a drawn face."
-_USE = """
+_USE = f"""
 A bot that uses LemonSliceVideoService talks to it when these are in its environment:
   LEMONSLICE_API_URL=http://127.0.0.1:8900/api  LEMONSLICE_API_KEY=any
 
@@ -33,7 +29,7 @@ Examples:
   python -m pipecat_lemonslice.emulator --fault leave_after=2 --fault return_after=1
   python -m pipecat_lemonslice.emulator --fault 'always*reject=400@reset-idle-timeout'
 
-Faults are written [TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]. TIMES is a number, or "always"; PATH says which
+Faults are written {NOTATION}. TIMES is a number, or "always"; PATH says which
 requests are concerned: create (unless told otherwise), list, get, control or any, or control requests with one
 event, such as reset-idle-timeout or terminate.
 
@@ -56,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(given: argparse.Namespace) -> int:
-    stop = _stop_signal()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Where loops take no signals, Ctrl+C interrupts the run instead.
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     emulator = Emulator(_options(given))
     for text in given.fault:
         emulator.fault(text)
@@ -80,7 +80,7 @@ async def _run(given: argparse.Namespace) -> int:
 
 
 def _advice(error: OSError | UnicodeError) -> str:
-    """Why it cannot listen, and what to do."""
+    """Return why it cannot listen, and what to do."""
     if isinstance(error, UnicodeError | socket.gaierror):
         return "the host name is not known; write an address of this machine, such as --host 127.0.0.1"
     match error.errno:
@@ -92,15 +92,6 @@ def _advice(error: OSError | UnicodeError) -> str:
             return "this machine has no such address; write one that it has, such as --host 127.0.0.1"
         case _:
             return error.strerror or str(error)
-
-
-def _stop_signal() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set; where loops take no signals, Ctrl+C interrupts the run instead."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 def _options(given: argparse.Namespace) -> EmulatorOptions:
@@ -115,7 +106,6 @@ def _options(given: argparse.Namespace) -> EmulatorOptions:
         agents=frozenset(given.agent),
         room_tokens=frozenset(given.room_token),
         max_body=given.max_body,
-        allow_private_images=given.allow_private_images,
         record_seconds=0.0,
     )
 
@@ -132,24 +122,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m pipecat_lemonslice.emulator",
         description=_ABOUT,
-        epilog=_USE + table(),
+        epilog=_USE + help_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _server_arguments(parser)
-    _avatar_arguments(parser)
-    return parser
-
-
-def _server_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("server")
-    group.add_argument("--host", type=_text, default="127.0.0.1", help="address to listen on (%(default)s)")
-    group.add_argument("--port", type=_port, default=8900, help="port; 0 takes a free one (%(default)s)")
-    group.add_argument("--key", action="append", type=_text, default=[], help="accepted API key, repeatable (any)")
-    group.add_argument("--agent", action="append", type=_text, default=[], help="known agent id, repeatable (any)")
-    group.add_argument(
-        "--room", action="append", type=_room, default=[], metavar="NAME", help="open the room /rooms/NAME, repeatable"
-    )
-    group.add_argument(
+    add = parser.add_argument_group("server").add_argument
+    add("--host", type=_text, default="127.0.0.1", help="address to listen on (%(default)s)")
+    add("--port", type=_port, default=8900, help="port; 0 takes a free one (%(default)s)")
+    add("--key", action="append", type=_text, default=[], help="accepted API key, repeatable (any)")
+    add("--agent", action="append", type=_text, default=[], help="known agent id, repeatable (any)")
+    add("--room", action="append", type=_room, default=[], metavar="NAME", help="open the room /rooms/NAME, repeatable")
+    add(
         "--room-token",
         action="append",
         type=_text,
@@ -157,26 +139,16 @@ def _server_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TOKEN",
         help="token for --room and for rooms of sessions that carry a daily_token, repeatable (none needed)",
     )
-    group.add_argument(
-        "--max-body", type=_size, default=4 * MEBIBYTE, metavar="BYTES", help="larger requests answer 413 (4 MiB)"
-    )
-    group.add_argument("--allow-private-images", action="store_true", help="fetch pictures from private addresses, too")
-    group.add_argument(
-        "--fault", action="append", default=[], type=_fault, metavar="SPEC", help="what goes wrong, repeatable (below)"
-    )
-    group.add_argument("--verbose", action="store_true", help="log requests")
-
-
-def _avatar_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("avatar")
-    group.add_argument(
-        "--latency", type=_seconds, default=0.25, metavar="S", help="from hearing to speaking (%(default)s)"
-    )
-    group.add_argument("--cold-start", type=_seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
-    group.add_argument("--join-delay", type=_seconds, default=0.0, metavar="S", help="then until it joins (0)")
-    group.add_argument(
-        "--avatar-name", type=_text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)"
-    )
+    add("--max-body", type=_size, default=4 * MEBIBYTE, metavar="BYTES", help="larger requests answer 413 (4 MiB)")
+    add("--allow-private-images", action="store_true", help="without effect: links are fetched from any address")
+    add("--fault", action="append", type=_fault, default=[], metavar="SPEC", help="what goes wrong, repeatable (below)")
+    add("--verbose", action="store_true", help="log requests")
+    add = parser.add_argument_group("avatar").add_argument
+    add("--latency", type=_seconds, default=0.25, metavar="S", help="from hearing to speaking (%(default)s)")
+    add("--cold-start", type=_seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
+    add("--join-delay", type=_seconds, default=0.0, metavar="S", help="then until it joins (0)")
+    add("--avatar-name", type=_text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
+    return parser
 
 
 # Values; argparse puts the name of the option before what is wrong with one.
@@ -184,9 +156,9 @@ def _avatar_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _seconds(text: str) -> float:
     try:
-        return seconds(text)
+        return SECONDS.read(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}, not {text!r}") from error
+        raise argparse.ArgumentTypeError(f"must be {SECONDS.says}, not {text!r}") from error
 
 
 def _port(text: str) -> int:

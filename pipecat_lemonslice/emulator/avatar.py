@@ -1,284 +1,384 @@
 """The avatar: a participant that hears the bot, speaks its words a little later and moves its lips to them.
 
-`Stage` knows what it looks and sounds like at each beat, this module what it does: come and go, obey
-messages, misbehave when told to. All of it happens on the event loop without waiting; pictures that have to
-be loaded or drawn first are loaded and drawn in tasks.
+It comes and leaves, obeys messages and control requests, and misbehaves as its faults say. All of that happens on the
+event loop without waiting; a picture that has to be fetched and drawn first is fetched and drawn in a task.
 """
 
-from __future__ import annotations
-
 import asyncio
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import base64
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
-from pipecat_lemonslice.emulator import face, pictures
-from pipecat_lemonslice.emulator.ailments import Ailments
-from pipecat_lemonslice.emulator.clock import IdleTimer, ResponseWatch, Ticks
-from pipecat_lemonslice.emulator.expression import Expression
-from pipecat_lemonslice.emulator.face import Face
-from pipecat_lemonslice.emulator.faults import SessionFault
-from pipecat_lemonslice.emulator.options import EmulatorOptions
-from pipecat_lemonslice.emulator.pictures import PictureError
-from pipecat_lemonslice.emulator.record import Kind, Record
-from pipecat_lemonslice.emulator.room import Member, Room
-from pipecat_lemonslice.emulator.stage import Stage
-from pipecat_lemonslice.emulator.tasks import Tasks
-from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, NoiseFloor
-from pipecat_lemonslice.emulator.wire import Sound, picture_header
-from pipecat_lemonslice.emulator.witness import Witness
+import aiohttp
+from loguru import logger
 
-MOST_PICTURES = 8
-"""Changes of the picture under way at once; more are refused."""
+from pipecat_lemonslice.emulator import face
+from pipecat_lemonslice.emulator.events import AvatarRecord, Kind
+from pipecat_lemonslice.emulator.expression import Expression
+from pipecat_lemonslice.emulator.faults import Fault
+from pipecat_lemonslice.emulator.options import EmulatorOptions
+from pipecat_lemonslice.emulator.requests import CreateRequest, picture_bytes
+from pipecat_lemonslice.emulator.room import (
+    AppMessage,
+    Member,
+    Picture,
+    Room,
+    RoomEvent,
+    Sound,
+    picture_header,
+)
+from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, DelayLine, NoiseFloor, mono, mouth_opening
 
 SPEECH_TRACK = "stream"
 """Name of the track on which a bot publishes the speech for the avatar."""
 
-
-@dataclass(frozen=True)
-class AvatarOrder:
-    """What the creator of a session wants its avatar to be.
-
-    Parameters:
-        session_id: Session that its app messages must name.
-        picture: Bytes or URL of its picture; None: the drawn face.
-        aspect_ratio: Shape of the picture.
-        prompt: Demeanour while speaking.
-        idle_prompt: Demeanour while idle.
-        response_done_timeout: Seconds without audio after which it ends a response itself; None: never.
-        sample_rate: Rate in Hz of its voice until it hears speech of another.
-    """
-
-    session_id: str
-    picture: bytes | str | None = None
-    aspect_ratio: str = "2x3"
-    prompt: str = ""
-    idle_prompt: str = ""
-    response_done_timeout: float | None = None
-    sample_rate: int = 24000
+_FETCH_SECONDS = 10.0
+_MAX_BEHIND = 0.2
+"""Seconds after which missed beats are left out instead of being made up for."""
 
 
-class Avatar(Member, Witness):
+class Avatar(Member, AvatarRecord):
     """The avatar of one session.
 
     Args:
-        order: What it is to be.
+        session_id: The session that app messages must name.
+        request: What was asked for.
         room: The room it belongs in.
-        idle: The session's idle timer; speech resets it.
         options: The emulator's options.
-        faults: What befalls it.
+        faults: What is to go wrong with it.
+
+    Attributes:
+        last_audio_time: When the last byte heard has been played, or cut off by an interrupt, on the loop's clock, not
+            counting the latency of the avatar's own voice. None before the first.
+        last_sounded_time: When the last speech given back has been played; None before it.
+        active_until: Up to when nobody can call it idle.
+        return_after: Seconds from leaving to coming back; None: it stays away.
     """
 
     def __init__(
-        self,
-        order: AvatarOrder,
-        room: Room,
-        idle: IdleTimer,
-        options: EmulatorOptions,
-        faults: Collection[SessionFault] = (),
-    ):
+        self, session_id: str, request: CreateRequest, room: Room, options: EmulatorOptions, faults: Iterable[Fault]
+    ) -> None:
+        body = request.body
         Member.__init__(self, options.avatar_name)
-        self._clock = asyncio.get_running_loop().time
-        self._order = order
-        self._room = room
-        self._idle = idle
-        self._options = options
-        record = Record(self._clock, int(options.record_seconds * 2 * order.sample_rate))
-        expression = Expression(order.prompt, order.idle_prompt, self._clock())
-        response = ResponseWatch(order.response_done_timeout)
-        stage = Stage(expression, response, record, options.latency, order.sample_rate)
-        Witness.__init__(self, record, stage)
-        self._picture_beats = round(1 / (PACKET_SECONDS * min(25.0, max(1.0, options.pictures_per_second))))
-        self._prepared = asyncio.Event()
-        self._face = Face(0, 0)
-        self._changing = asyncio.Lock()
-        self._tasks, self._changes = Tasks(), Tasks()
-        self._stint: asyncio.Task[None] | None = None
-        self._ailments = Ailments(faults, self.leave, room.drop_connections)
+        self._line = DelayLine(body.get("audio_sample_rate", 24000), options.latency)
+        AvatarRecord.__init__(self, int(options.record_seconds * 2 * self.sample_rate))
+        self._clock = self._loop.time
+        self._session_id, self._room, self._options = session_id, room, options
+        self._aspect_ratio: str = body.get("aspect_ratio", "2x3")
+        self._response_done_timeout: float | None = body.get("response_done_timeout")
+        self._responding = False
+        self.last_audio_time: float | None = None
+        self.last_sounded_time: float | None = None
+        self.active_until = self._clock()
+        prompts = body.get("agent_prompt") or "", body.get("agent_idle_prompt") or ""
+        self._expression = Expression(*prompts, now=self._clock())
+        self._sends_pictures = self._sends_sound = True
+        self._noise: NoiseFloor | None = None
+        self.return_after: float | None = None
+        self._reports: list[tuple[str, dict[str, Any]]] = []
+        self._speech_seconds = 0.0
+        self._after_speech: list[tuple[float, Callable[[], None]]] = []
+        self._beats_per_picture = round(1 / (PACKET_SECONDS * min(25.0, max(1.0, options.pictures_per_second))))
         self._beats = 0
+        self._face = options.face
+        self._has_face = asyncio.Event()
+        self._images: asyncio.Queue[bytes | str] = asyncio.Queue()
+        self._presence: asyncio.Task[None] | None = None
+        self._drawing = start_task(self._draw(request.image or body.get("agent_image_url")))
+        for fault in faults:
+            self._add_fault(fault)
 
-    # Misbehaving
+    # Misbehaving.
 
     def leave_after(self, seconds: float) -> None:
         """Leave the room once so much more speech has been heard."""
-        self._ailments.leave_after(seconds)
+        self._after_speech.append((self._speech_seconds + seconds, self.leave))
 
     def freeze_video(self) -> None:
         """Send no more pictures."""
-        self._ailments.video = False
+        self._sends_pictures = False
 
     def thaw_video(self) -> None:
         """Send pictures again."""
-        self._ailments.video = True
+        self._sends_pictures = True
 
     def mute(self) -> None:
         """Send no more sound."""
-        self._ailments.audio = False
+        self._sends_sound = False
 
     def unmute(self) -> None:
         """Send sound again."""
-        self._ailments.audio = True
+        self._sends_sound = True
 
     def set_noise(self, dbfs: float | None) -> None:
         """Let its voice have a noise floor of this level, at most 0; None: digital silence between words."""
-        self._ailments.noise = None if dbfs is None else NoiseFloor(dbfs)
+        self._noise = None if dbfs is None else NoiseFloor(dbfs)
+
+    def leave(self, reason: str = "leftCall") -> None:
+        """Leave the room, with everything unsaid; the session goes on."""
+        if self._presence is not None:
+            self._presence.cancel()
+            self._presence = None
+        if self.present:
+            self._drop()
+            self._room.leave(self, reason)
+            self.note(Kind.LEFT, reason)
+            if self.return_after is not None:
+                self.rejoin(self.return_after)
+
+    def rejoin(self, after: float = 0.0) -> None:
+        """Leave if it is there, and come (back) into the room so many seconds later with a new participant id."""
+        if self.present:
+            self.leave()
+        if self._presence is not None:
+            self._presence.cancel()
+        self._presence = start_task(self._be_present(after))
+
+    def _add_fault(self, fault: Fault) -> None:
+        match fault.name:
+            case "return_after":
+                self.return_after = fault.value
+            case "noise":
+                self.set_noise(fault.value)
+            case "fatal":
+                self._reports.append(("daily_error", {"fatal": True, "error": fault.value}))
+            case "trouble":
+                self._reports.append(("video_generation_error", {"error": fault.value}))
+            case "leave_after":
+                self.leave_after(fault.value)
+            case "cut_after":
+                self._after_speech.append((fault.value, self._room.drop_connections))
+            case "freeze_video" if fault.value == 0:
+                self.freeze_video()
+            case "freeze_video":
+                self._after_speech.append((fault.value, self.freeze_video))
+            case "mute" if fault.value == 0:
+                self.mute()
+            case "mute":
+                self._after_speech.append((fault.value, self.mute))
+            case _:
+                pass  # its session never tells it to come
+
+    # What its session tells it.
 
     @property
     def present(self) -> bool:
         """Whether it is in its room."""
         return self in self._room.participants
 
-    def leave(self, reason: str = "leftCall") -> None:
-        """Leave the room, with everything unsaid; the session goes on."""
-        if self._stint is not None:
-            self._stint.cancel()
-            self._stint = None
-        if self.present:
-            self._stage.drop()
-            self._room.leave(self, reason)
-            self._record.note(Kind.LEFT, reason)
-            if self._ailments.returns_after is not None:
-                self.rejoin(self._ailments.returns_after)
+    @property
+    def sample_rate(self) -> int:
+        """Rate in Hz of its hearing and its voice: that declared for the track that it heard first."""
+        return self._line.sample_rate
 
-    def rejoin(self, after: float = 0.0) -> None:
-        """Leave if it is there, and come (back) into the room so many seconds later with a new participant id."""
-        if self.present:
-            self.leave()
-        if self._stint is not None:
-            self._stint.cancel()
-        self._stint = self._tasks.spawn(self._perform(after))
+    @property
+    def speaking(self) -> bool:
+        """Whether it shows the demeanour of speaking."""
+        return self._expression.speaking
 
-    # What its session tells it
+    def obey(self, control: Mapping[str, Any]) -> None:
+        """Do what a correct control request wants of it."""
+        match control["event"]:
+            case "update-image":
+                self._images.put_nowait(control.get("image_url") or picture_bytes(control["image_base64"]))
+            case "update-agent-prompt":
+                self._expression.prompt(control["agent_prompt"], speaking=True)
+                self.note(Kind.PROMPT, control["agent_prompt"])
+            case "update-idle-prompt":
+                self._expression.prompt(control["idle_prompt"], speaking=False)
+                self.note(Kind.IDLE_PROMPT, control["idle_prompt"])
+            case "pose-trigger":
+                self._expression.pose(control["pose_trigger"]["name"], self._clock())
+                self.note(Kind.POSE, control["pose_trigger"]["name"])
+            case "reset-idle-timeout":
+                self.active_until = max(self.active_until, self._clock())
+                self.note(Kind.IDLE_RESET)
+            case _:
+                pass  # terminate concerns the session alone
 
-    async def prepare(self) -> None:
-        """Get the first face; a picture that cannot be had leaves the drawn one."""
-        async with self._changing:
-            self._face = await asyncio.to_thread(face.drawn, self._order.aspect_ratio)
-            if self._order.picture is not None:
-                try:
-                    self._face = await self._photo(self._order.picture)
-                except PictureError as error:
-                    self._record.note(Kind.IMAGE_FAILED, str(error))
-        self._prepared.set()
-
-    def change_image(self, source: bytes | str) -> bool:
-        """Begin to show another picture; app messages say when it is there, or that it failed.
-
-        Returns:
-            False if too many are on their way already: this one is not shown.
-        """
-        if len(self._changes) >= MOST_PICTURES:
-            return False
-        self._changes.spawn(self._change_image(source))
-        return True
-
-    def prompt(self, text: str) -> None:
-        """Another demeanour for speaking."""
-        self._stage.expression.prompt(text)
-        self._record.note(Kind.PROMPT, text)
-
-    def idle_prompt(self, text: str) -> None:
-        """Another demeanour for being idle."""
-        self._stage.expression.idle_prompt(text)
-        self._record.note(Kind.IDLE_PROMPT, text)
-
-    def pose(self, name: str) -> None:
-        """Make a gesture."""
-        self._stage.expression.pose(name, self._clock())
-        self._record.note(Kind.POSE, name)
-
-    def note(self, kind: Kind) -> None:
-        """Something happened to its session."""
-        self._record.note(kind)
-
-    def send(self, kind: str, **more: Any) -> None:
-        """An app message of LemonSlice to everybody in the room."""
-        self._room.say(self, {"type": kind, "session_id": self._order.session_id, **more})
+    def send(self, kind: str, **fields: Any) -> None:
+        """Send an app message of LemonSlice to everybody in the room."""
+        self._room.send(self, AppMessage({"type": kind, "session_id": self._session_id, **fields}))
 
     async def close(self) -> None:
-        """Leave, and end everything that it does."""
+        """Leave for good, and end everything that it does."""
+        self.return_after = None
         self.leave()
-        await self._changes.close()
-        await self._tasks.close()
-        self._face = Face(0, 0)
+        self._drawing.cancel()
+        await asyncio.gather(self._drawing, return_exceptions=True)
+        # A photo takes ten megabytes, and sessions are kept.
+        self._face = None
 
-    # What the room tells it
+    # What the room tells it.
 
-    def on_sound(self, sender: Member, sound: Sound) -> None:
-        """Hear the bot; what other participants say is not for the avatar."""
-        if SPEECH_TRACK not in sender.tracks:
+    def on_event(self, sender: Member, event: RoomEvent) -> None:
+        """Hear and obey the bot; what other participants say is not for the avatar."""
+        match event:
+            case Sound() if SPEECH_TRACK in sender.tracks:
+                self._hear(sender, event)
+            case AppMessage(message):
+                self._obey_message(message)
+            case _:
+                pass
+
+    def _hear(self, sender: Member, sound: Sound) -> None:
+        if self.last_audio_time is None and self.sample_rate != sender.tracks[SPEECH_TRACK]:
+            self._line = DelayLine(sender.tracks[SPEECH_TRACK], self._options.latency)
+        begins = self._clock() if sound.begins is None else sound.begins
+        pcm = self._line.push(mono(sound.pcm, sound.channels), sound.sample_rate, begins)
+        if not pcm:
             return
-        if self._stage.response.audio_until is None:
-            self._stage.tune(sender.tracks[SPEECH_TRACK])
-        now = self._clock()
-        seconds = self._stage.hear(sound, now)
-        if seconds:
-            self._idle.reset(self._stage.response.audio_until or now)
-            self._ailments.hear(seconds)
+        seconds = len(pcm) / (2 * self.sample_rate)
+        self.last_audio_time = max(self.last_audio_time or begins, begins) + seconds
+        self.active_until = max(self.active_until, self.last_audio_time)
+        if not self._responding:
+            self._responding = True
+            self.note(Kind.FIRST_BYTE, self._heard_bytes)
+        self._note_heard(pcm)
+        self._speech_seconds += seconds
+        due = [(at, action) for at, action in self._after_speech if at <= self._speech_seconds + 1e-6]
+        self._after_speech = [each for each in self._after_speech if each not in due]
+        for _, action in due:
+            action()
 
-    def on_message(self, sender: Member, message: Mapping[str, Any]) -> None:
-        """Obey the bot, if the message is for this session."""
-        if message.get("session_id") != self._order.session_id:
-            self._record.note(Kind.IGNORED, message)
+    def _obey_message(self, message: Mapping[str, Any]) -> None:
+        if message.get("session_id") != self._session_id:
+            self.note(Kind.IGNORED, message)
             return
         match message.get("event"):
             case "response_started":
-                self._record.note(Kind.RESPONSE_STARTED, message)
-                self._stage.response.announce()
+                self.note(Kind.RESPONSE_STARTED, message)
             case "response_finished":
-                self._record.note(Kind.RESPONSE_FINISHED, message)
-                self._stage.response.finish()
+                self.note(Kind.RESPONSE_FINISHED, message)
+                self._responding = False
             case "interrupt":
-                self._record.note(Kind.INTERRUPT, message)
-                self._stage.interrupt(self._clock())
-                self._room.hush(self)
+                self.note(Kind.INTERRUPT, message)
+                self._responding = False
+                if self.last_audio_time is not None:
+                    self.last_audio_time = min(self.last_audio_time, self._clock())
+                self._drop()
             case _:
-                self._record.note(Kind.APP_MESSAGE, message)
+                self.note(Kind.APP_MESSAGE, message)
 
-    async def _perform(self, after: float) -> None:
+    # What it does in the room: 20 ms at a time.
+
+    async def _be_present(self, after: float) -> None:
         await asyncio.sleep(after)
-        await self._prepared.wait()
+        await self._has_face.wait()
         self.id = uuid4()
         self._room.enter(self)
-        self._idle.reset(self._clock())
-        self._record.note(Kind.JOINED, str(self.id))
+        self.active_until = max(self.active_until, self._clock())
+        self.note(Kind.JOINED, str(self.id))
         self.send("bot_ready")
-        for kind, more in self._ailments.complaints:
-            self.send(kind, **more)
-        ticks = Ticks(PACKET_SECONDS, self._clock())
+        for kind, fields in self._reports:
+            self.send(kind, **fields)
+        due = self._clock()
         while True:
-            for at in ticks.due(self._clock()):
-                self._beat(at)
-            await asyncio.sleep(max(0.0, ticks.next - self._clock()))
+            now = self._clock()
+            if now > due + _MAX_BEHIND:
+                due = now
+            while due <= now:
+                self._beat(due)
+                due += PACKET_SECONDS
+            await asyncio.sleep(due - now)
 
     def _beat(self, at: float) -> None:
-        """20 ms of sound, and with every second of them, or fewer, a picture."""
-        if self._ailments.video and self._beats % self._picture_beats == 0 and self._room.watched(self):
-            header = picture_header(self.id, self._face.width, self._face.height)
-            self._room.show(self, self._stage.picture(at, self._face, header))
+        """Send 20 ms of sound, and with every second of them, or fewer, a picture."""
+        if self._sends_pictures and self._beats % self._beats_per_picture == 0:
+            self._room.send(self, Picture(self._picture_at(at)))
         self._beats += 1
-        speech = self._stage.speak(at)
-        if self._ailments.audio:
-            self._record.sound(speech)
-            packet = speech.ljust(self._stage.packet_bytes, b"\0")
-            if self._ailments.noise is not None:
-                packet = self._ailments.noise.beneath(packet)
-            self._room.play(self, Sound(packet, self._stage.sample_rate))
+        speech = self._speech_at(at)
+        if self._sends_sound:
+            self._note_sounded(speech)
+            packet = speech.ljust(self._packet_bytes, b"\0")
+            self._room.send(self, Sound(self._noise.add_to(packet) if self._noise else packet, self.sample_rate))
 
-    async def _change_image(self, source: bytes | str) -> None:
-        async with self._changing:
-            try:
-                self._face = await self._photo(source)
-            except PictureError as error:
-                self._record.note(Kind.IMAGE_FAILED, str(error))
-                self.send("image_change_error", error=str(error))
-                return
+    @property
+    def _packet_bytes(self) -> int:
+        return round(self.sample_rate * PACKET_SECONDS) * 2
+
+    def _speech_at(self, now: float) -> bytes:
+        """Return the speech of the packet that begins now; shorter or empty where there is none."""
+        timeout, heard_until = self._response_done_timeout, self.last_audio_time
+        overdue = timeout is not None and heard_until is not None and now >= heard_until + timeout
+        if self._responding and overdue:
+            self._responding = False
+            self.note(Kind.RESPONSE_DONE_TIMEOUT, heard_until)
+        speech = self._line.pull(self._packet_bytes, now)
+        if speech:
+            self.last_sounded_time = now + len(speech) / (2 * self.sample_rate)
+        if speech and not self.speaking:
+            self.note(Kind.VOICE, self._sounded_bytes)
+            self._expression.speaking = True
+        elif self.speaking and not speech and not self._responding and not self._line.waiting:
+            self.note(Kind.IDLE, self._sounded_bytes)
+            self._expression.speaking = False
+        return speech
+
+    def _picture_at(self, now: float) -> bytearray:
+        """Return the picture for the 40 ms that begin now."""
+        assert self._face is not None, "it does not join without a face"
+        header = picture_header(self.id, self._face.width, self._face.height)
+        return self._face.picture(
+            self._expression.look(now, mouth_opening(self._line.peek(2 * self._packet_bytes, now))), header
+        )
+
+    def _drop(self) -> None:
+        if dropped := self._line.clear():
+            self.note(Kind.DROPPED, dropped)
+
+    # Its picture.
+
+    async def _draw(self, first: bytes | str | None) -> None:
+        """Draw the first face, then that of each new picture. One that cannot be had leaves the face as it is."""
+        if self._face is None:
+            self._face = await asyncio.to_thread(face.drawn, self._aspect_ratio)
+        if first:
+            await self._show_image(first)
+        self._has_face.set()
+        while True:
+            if not await self._show_image(await self._images.get()):
+                self.send("image_change_error", error=self.events_of(Kind.IMAGE_FAILED)[-1].value)
+                continue
             if self._options.image_cuts_voice:
-                self._stage.drop()
-            self._record.note(Kind.IMAGE_CHANGED)
+                self._drop()
+            self.note(Kind.IMAGE_CHANGED)
             self.send("image_change_complete")
 
-    async def _photo(self, source: bytes | str) -> Face:
-        picture = await pictures.load(source, private=self._options.allow_private_images)
-        return await asyncio.to_thread(face.photo, picture, self._order.aspect_ratio)
+    async def _show_image(self, source: bytes | str) -> bool:
+        try:
+            data = source if isinstance(source, bytes) else await _fetch(source)
+            self._face = await asyncio.to_thread(face.photo, data, self._aspect_ratio)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            # The text of the others may contain a signed URL.
+            fetched = not isinstance(error, aiohttp.ClientError | OSError)
+            reason = str(error) if fetched else f"it could not be fetched: {type(error).__name__}"
+            logger.warning(f"Emulator: the avatar keeps its face, the new picture is not shown: {reason}")
+            self.note(Kind.IMAGE_FAILED, reason)
+            return False
+        return True
+
+
+async def _fetch(url: str) -> bytes:
+    """Return the file in a data URL or behind a link."""
+    if url.startswith("data:"):
+        head, _, body = url.partition(",")
+        return base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
+    timeout = aiohttp.ClientTimeout(total=_FETCH_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
+        response.raise_for_status()
+        return await response.read()
+
+
+def start_task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task whose crash is logged."""
+
+    def report(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).error("Emulator: a task crashed")
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(report)
+    return task

@@ -1,13 +1,10 @@
-"""What the avatar's face does at each moment, pure: time comes in, a `Look` comes out.
+"""What the avatar's face does at each moment, pure: time comes in, a ``Look`` comes out.
 
-Knows nothing of how a look is drawn: `face` makes pictures of looks.
+Knows nothing of how a look is drawn: ``face`` makes pictures of looks.
 """
-
-from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 REACH = 8
@@ -35,10 +32,10 @@ _MOODS = {
 
 @dataclass(frozen=True)
 class Look:
-    """What one picture shows: the place of the head, and groups of `face.svg`.
+    """What one picture shows: the place of the head, and groups of ``face.svg``.
 
     Attributes:
-        sway: Where the head is: 0 is the middle, `-REACH` the far left and `REACH` the far right.
+        sway: Where the head is: 0 is the middle, ``-REACH`` the far left and ``REACH`` the far right.
         eyes: Eyes with brows.
         mouth: The mouth.
         hand: The hand; empty for none.
@@ -53,44 +50,34 @@ class Look:
 class Expression:
     """The behaviour of one face: it blinks and sways, has a mood and makes gestures.
 
-    Words in the prompts decide the mood, `pose` begins a gesture.
-
     Args:
-        speaking: Prompt for speaking.
-        idle: Prompt for being idle.
+        prompt: Demeanour while speaking; its first word that names a mood decides.
+        idle_prompt: Likewise, while idle.
         now: Seconds; the first blink comes a moment later.
-        chance: Returns a number from 0 to 1; asked for the pause before each blink.
 
     Attributes:
         speaking: Whether the prompt for speaking counts.
     """
 
-    def __init__(
-        self, speaking: str = "", idle: str = "", now: float = 0.0, chance: Callable[[], float] = random.random
-    ):
+    def __init__(self, prompt: str = "", idle_prompt: str = "", now: float = 0.0) -> None:
         self.speaking = False
-        self._moods = {True: _mood(speaking), False: _mood(idle)}
-        self._chance = chance
+        self._moods = {True: _mood(prompt), False: _mood(idle_prompt)}
         self._start = now
         self._blink = now + 1.2
         self._pose = ""
         self._posed = -math.inf
 
-    def prompt(self, text: str) -> None:
-        """Take a new prompt for speaking."""
-        self._moods[True] = _mood(text)
-
-    def idle_prompt(self, text: str) -> None:
-        """Take a new prompt for being idle."""
-        self._moods[False] = _mood(text)
+    def prompt(self, text: str, *, speaking: bool) -> None:
+        """Take a new prompt for speaking, or for being idle."""
+        self._moods[speaking] = _mood(text)
 
     def pose(self, name: str, now: float) -> None:
-        """Begin a gesture. A name that is not known raises the brows, so that something is seen."""
+        """Start a gesture. A name that is not known raises the brows, so that something is seen."""
         self._pose = name.lower()
         self._posed = now
 
     def look(self, now: float, opening: int) -> Look:
-        """The look of the picture shown now, with the mouth opened from 0 to 5."""
+        """Return the look of the picture shown now, with the mouth opened from 0 to 5."""
         look = self._resting(now - self._start)
         if now < self._posed + POSE_SECONDS:
             look = _posing(look, self._pose, now - self._posed)
@@ -111,12 +98,12 @@ class Expression:
         if 0 <= step < len(_BLINK):
             return _BLINK[step]
         if step >= len(_BLINK):
-            self._blink = now + 2.2 + 2.8 * self._chance()
+            self._blink = now + 2.2 + 2.8 * random.random()
         return ""
 
 
 def _mood(text: str) -> str:
-    """The mood of the first word that names one; empty if no word does."""
+    """Return the mood of the first word that names one; empty if no word does."""
     text = text.lower()
     found = {text.find(word): mood for mood, words in _MOODS.items() for word in words if word in text}
     return found[min(found)] if found else ""

@@ -1,11 +1,9 @@
-"""The avatar's pictures: the drawing `face.svg`, or a photo, made into RGB bytes at 25 pictures a second.
+"""The avatar's pictures: the drawing ``face.svg``, or a photo, made into RGB bytes at 25 pictures a second.
 
-`resvg-py` renders the named groups of the drawing once into sprites, for each place of the swaying head. A picture is
-then one copy of a prepared view with two or three patches (eyes, mouth, hand) over it. A photo takes the place of the
-drawing and keeps the drawn mouths. `drawn` and `photo` take tenths of a second: call them in threads.
+``resvg-py`` renders the named groups of the drawing once into sprites, for each place of the swaying head. A picture is
+then one copy of a prepared scene with two or three patches (eyes, mouth, hand) over it. A photo takes the place of the
+drawing and keeps the drawn mouths. ``drawn`` and ``photo`` take tenths of a second: call them in threads.
 """
-
-from __future__ import annotations
 
 import io
 import math
@@ -13,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
@@ -51,12 +49,12 @@ _drawing = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class HeadPosition:
     """The face with its head at one place.
 
     Attributes:
         pixels: RGB bytes of the picture without eyes, mouth and hand.
-        patches: By group of the drawing, the pixels that show it, and where they belong.
+        patches: By group of the drawing, where its pixels belong, and the pixels.
     """
 
     pixels: bytes
@@ -70,28 +68,28 @@ class Face:
     Attributes:
         width: Picture width in pixels.
         height: Picture height in pixels.
-        views: Views by the place of the head. A thread may be adding to them, from the middle outwards.
+        positions: By the place of the head. A thread may be adding to them, from the middle outwards.
     """
 
     width: int
     height: int
-    views: dict[int, View] = field(default_factory=dict[int, View])
+    positions: dict[int, HeadPosition] = field(default_factory=dict[int, HeadPosition])
 
     def picture(self, look: Look, header: bytes = b"") -> bytearray:
-        """One picture: `header`, then width * height * 3 RGB bytes."""
-        reach = (len(self.views) - 1) // 2
-        view = self.views[max(-reach, min(reach, look.sway))]
-        message = bytearray().join((header, view.pixels))
+        """Return one picture: ``header``, then width * height * 3 RGB bytes."""
+        reach = (len(self.positions) - 1) // 2
+        position = self.positions[max(-reach, min(reach, look.sway))]
+        message = bytearray().join((header, position.pixels))
         canvas = np.frombuffer(message, np.uint8, offset=len(header)).reshape(self.height, self.width, 3)
         for group in (look.eyes, look.mouth, look.hand):
-            if (found := view.patches.get(group)) is not None:
+            if (found := position.patches.get(group)) is not None:
                 (left, top, right, bottom), patch = found
                 canvas[top:bottom, left:right] = patch
         return message
 
 
 def draw_ahead() -> None:
-    """Begin to draw the face that most sessions show, in a thread, so that the first session need not wait for it.
+    """Start drawing the face that most sessions show, in a thread, so that the first session need not wait for it.
 
     Raises:
         ImportError: resvg-py is not installed.
@@ -102,12 +100,12 @@ def draw_ahead() -> None:
 
 
 def drawn(aspect_ratio: str) -> Face:
-    """The drawn face, one for the whole process."""
+    """Return the drawn face, one for the whole process."""
     with _drawing:
         return _drawn(aspect_ratio)
 
 
-@lru_cache(maxsize=len(SIZES))
+@cache
 def _drawn(aspect_ratio: str) -> Face:
     still = _render(aspect_ratio, (0, 0, *SIZES[aspect_ratio]), ("background", "body")).convert("RGB")
     box = _pixels(aspect_ratio, "head")
@@ -121,17 +119,25 @@ def _drawn(aspect_ratio: str) -> Face:
     return _face(aspect_ratio, scene, _groups())
 
 
-def photo(picture: Image.Image, aspect_ratio: str) -> Face:
-    """A face from a picture, centre-cropped. It keeps its eyes, and its mouth while that is at rest."""
+def photo(data: bytes, aspect_ratio: str) -> Face:
+    """Return a face from a picture file, centre-cropped. It keeps its eyes, and its mouth while that is at rest.
+
+    Raises:
+        ValueError: It is not a picture.
+    """
+    picture = open_picture(data)
     left, top, scale = _WINDOWS[aspect_ratio]
     width, height = SIZES[aspect_ratio]
     edge = math.ceil(max(width, height) * (_PHOTO_ZOOM - 1) / 2)
-    fitted = ImageOps.fit(picture.convert("RGB"), (width + 2 * edge, height + 2 * edge), Image.Resampling.BICUBIC)
+    try:
+        fitted = ImageOps.fit(picture.convert("RGB"), (width + 2 * edge, height + 2 * edge), Image.Resampling.BICUBIC)
+    except (OSError, SyntaxError) as error:
+        raise ValueError("the picture is damaged") from error
     pivot = ((_PIVOT[0] - left) * scale + edge, (_PIVOT[1] - top) * scale + edge)
 
     def scene(sway: int) -> Image.Image:
         angle, x, y = _turn(sway)
-        moved: Any = (x * scale, y * scale)  # Pillow takes parts of a pixel, its annotations do not
+        moved: Any = (x * scale, y * scale)  # Pillow takes fractions of a pixel, its annotations do not
         turned = fitted.rotate(-angle, Image.Resampling.BICUBIC, center=pivot, translate=moved)
         return turned.crop((edge, edge, edge + width, edge + height))
 
@@ -139,30 +145,38 @@ def photo(picture: Image.Image, aspect_ratio: str) -> Face:
     return _face(aspect_ratio, scene, groups)
 
 
+def open_picture(data: bytes) -> Image.Image:
+    """Return a picture of which only the header has been read.
+
+    Raises:
+        ValueError: It is not a picture.
+    """
+    try:
+        return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError("not a PNG, JPEG or WebP picture") from error
+
+
 def _face(aspect_ratio: str, scene: Callable[[int], Image.Image], groups: Sequence[str]) -> Face:
-    """A face with its middle view; a thread goes on to make the others."""
+    """Return a face with its middle position; a thread goes on to make the others."""
     face = Face(*SIZES[aspect_ratio])
 
     def add(*places: int) -> None:
         for sway in places:
-            # The hand does not sway: one sprite of it serves all views.
-            turns = {group: 0 if group.startswith("hand-") else sway for group in groups}
-            sprites = {group: _sprite(aspect_ratio, group, turn) for group, turn in turns.items()}
-            face.views[sway] = _view(scene(sway), sprites)
+            picture = scene(sway)
+            patches: dict[str, tuple[Box, NDArray[np.uint8]]] = {}
+            for group in groups:
+                # The hand does not sway: one sprite of it serves all positions.
+                box, sprite = _sprite(aspect_ratio, group, 0 if group.startswith("hand-") else sway)
+                patch = picture.crop(box)
+                patch.paste(sprite, mask=sprite)
+                patches[group] = box, np.asarray(patch)
+            face.positions[sway] = HeadPosition(picture.tobytes(), patches)
 
     add(0)
     others = [side * sway for sway in range(1, REACH + 1) for side in (-1, 1)]
     threading.Thread(target=add, args=others, name="emulator-face", daemon=True).start()
     return face
-
-
-def _view(scene: Image.Image, sprites: Mapping[str, tuple[Box, Image.Image]]) -> View:
-    patches: dict[str, tuple[Box, NDArray[np.uint8]]] = {}
-    for group, (box, sprite) in sprites.items():
-        patch = scene.crop(box)
-        patch.paste(sprite, mask=sprite)
-        patches[group] = box, np.asarray(patch)
-    return View(scene.tobytes(), patches)
 
 
 @cache
@@ -172,7 +186,7 @@ def _sprite(aspect_ratio: str, group: str, sway: int) -> tuple[Box, Image.Image]
 
 
 def _pixels(aspect_ratio: str, part: str) -> Box:
-    """The box of the picture's pixels that a part of the face never leaves."""
+    """Return the box of the picture's pixels that a part of the face never leaves."""
     left, top, scale = _WINDOWS[aspect_ratio]
     width, height = SIZES[aspect_ratio]
     x0, y0, x1, y1 = _AREAS[part]
@@ -181,13 +195,13 @@ def _pixels(aspect_ratio: str, part: str) -> Box:
 
 
 def _turn(sway: int) -> tuple[float, float, float]:
-    """How the head is turned, in degrees, and moved, in units of the drawing."""
+    """Return how the head is turned, in degrees, and moved, in units of the drawing."""
     return 0.11 * sway, 0.4 * sway, 0.012 * sway * sway
 
 
 def _render(aspect_ratio: str, box: Box, groups: Sequence[str], sway: int = 0) -> Image.Image:
-    """Some groups of the drawing, as they are seen within a box of the picture."""
-    from resvg_py import svg_to_bytes  # installed with an extra, which `draw_ahead` asks for
+    """Return some groups of the drawing, as they are seen within a box of the picture."""
+    from resvg_py import svg_to_bytes  # installed with an extra, which ``draw_ahead`` asks for
 
     left, top, scale = _WINDOWS[aspect_ratio]
     width, height = box[2] - box[0], box[3] - box[1]
@@ -209,5 +223,5 @@ def _svg() -> str:
 
 @cache
 def _groups() -> list[str]:
-    """The eyes, mouths and hands of the drawing."""
+    """Return the eyes, mouths and hands of the drawing."""
     return re.findall(r'id="((?:eyes|mouth|hand)-[a-z]+)"', _svg())

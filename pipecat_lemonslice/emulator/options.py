@@ -1,34 +1,34 @@
 """How an emulator is set up: everything that is decided before it starts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+
+from pipecat_lemonslice.emulator.face import Face
 
 MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmulatorOptions:
-    """Settings of one emulator. What goes wrong while it runs is said to the `Emulator` itself.
+    """Settings of one emulator. Faults are added to the running ``Emulator`` instead.
 
-    Parameters:
+    Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        latency: Seconds from hearing speech to sounding it.
+        latency: Seconds from hearing speech to speaking it.
         cold_start: Seconds for which a new session is QUEUED.
         join_delay: Seconds from then until the avatar joins its room.
         avatar_name: User name of the avatar in its room.
-        api_keys: Keys that are accepted; empty: any that is not empty.
+        api_keys: Accepted keys; empty: any that is not blank.
         agents: Known agent ids; empty: any.
-        room_tokens: Tokens accepted besides the avatar's own in rooms of sessions created with a
-            `daily_token`; empty: those rooms take anybody.
+        room_tokens: Tokens accepted besides the avatar's own in rooms of sessions created with a ``daily_token``;
+            empty: those rooms admit anybody.
         max_body: Largest request body in bytes; larger ones answer 413.
         max_sessions: Sessions running at once; more answer 429.
-        allow_private_images: Also fetch pictures from private and loopback addresses.
-        image_cuts_voice: A new picture drops the speech that has not been sounded yet, as the real model may.
+        image_cuts_voice: A new picture drops the speech that has not been spoken yet, as the real model may.
         credits_per_minute: Cost of an active session.
-        pictures_per_second: Pictures that each avatar sends, 25 at most and 1 at least; fewer spare the processor.
-        record_seconds: Speech kept for `avatar.heard` and `avatar.sounded`, in seconds from the beginning.
+        pictures_per_second: Pictures that each avatar sends, from 1 to 25.
+        record_seconds: Seconds of speech kept in ``avatar.heard`` and ``avatar.sounded``, counted from the first.
+        face: Shown in place of the drawn face, in every aspect ratio.
     """
 
     host: str = "127.0.0.1"
@@ -42,8 +42,8 @@ class EmulatorOptions:
     room_tokens: frozenset[str] = frozenset()
     max_body: int = 4 * MEBIBYTE
     max_sessions: int = 100
-    allow_private_images: bool = False
     image_cuts_voice: bool = False
     credits_per_minute: float = 10.0
     pictures_per_second: float = 25.0
     record_seconds: float = 600.0
+    face: Face | None = None

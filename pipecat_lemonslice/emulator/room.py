@@ -1,63 +1,124 @@
-"""A room: who is in it, and what each of them gets to see and hear of the others.
+"""Rooms: who is in them, what they see and hear of each other, and the wire of those who come over a WebSocket.
 
-Knows nothing of sockets and faces: participants are `Member`s, people's are in `visitor`, the avatar's in
-`avatar`. Everything here happens at once, without waiting.
+Texts are JSON objects with a ``type``; binary messages begin with their kind and the sender's id. The room paces the
+sound that comes over a WebSocket and reports how far it has been played. Knows nothing of sessions and faces.
 """
 
-from __future__ import annotations
-
-import hmac
-import time
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from pipecat_lemonslice.emulator.wire import Sound
+from aiohttp import WSMsgType, web
 
-MOST_PARTICIPANTS = 100
-"""Participants in one room, from which on nobody but avatars is let in."""
+from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter, mono
+
+BAD_MESSAGE, BAD_TOKEN, NO_ROOM = 4000, 4003, 4004
+
+_SOUND, _PICTURE = 1, 2
+_SOUND_HEAD = struct.Struct("<B16sBI")
+_PICTURE_HEAD = struct.Struct("<B16sHH")
+_RATES = range(8000, 96001, 50)
+"""Sample rates of which 20 ms are a whole number of samples."""
+
+_JOIN_SECONDS = 10.0
+_KERNEL_BUFFER = 512 * 1024
+"""Bytes that the kernel may hold back for a slow reader: less than one picture."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The sender came in."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """The sender left."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class AppMessage:
+    """A message of the sender's application."""
+
+    message: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Sound of the sender.
+
+    Attributes:
+        pcm: Interleaved signed 16 bit samples.
+        sample_rate: Rate in Hz.
+        channels: 1 or 2.
+        begins: When it begins to be played, on the clock of the event loop, which may be late for it; None: now.
+    """
+
+    pcm: bytes
+    sample_rate: int
+    channels: int = 1
+    begins: float | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the sender: ``picture_header``, then RGB bytes."""
+
+    data: bytearray
+
+
+RoomEvent = Joined | Left | AppMessage | Sound | Picture
+
+
+def picture_header(source: UUID, width: int, height: int) -> bytes:
+    """Return what comes before the RGB bytes of a picture."""
+    return _PICTURE_HEAD.pack(_PICTURE, source.bytes, width, height)
+
+
+class Refused(Exception):
+    """Somebody is not let in, or has broken the rules of the wire.
+
+    Args:
+        code: WebSocket close code.
+        reason: What they are told.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class Member:
-    """A participant, as the room tells it what happens. By default it takes no notice.
+    """A participant. By default it takes no notice of the others.
 
-    Parameters:
-        id: Its participant id.
+    Args:
         user_name: Its name.
         tracks: Sample rate of each audio track it publishes, by name.
-        entered_at: When it came, on the monotonic clock.
+
+    Attributes:
+        id: Its participant id.
+        entered_at: When it came, on the clock of the event loop.
     """
 
-    def __init__(self, user_name: str, tracks: Mapping[str, int] | None = None):
+    def __init__(self, user_name: str, tracks: Mapping[str, int] | None = None) -> None:
         self.id: UUID = uuid4()
         self.user_name = user_name
         self.tracks: Mapping[str, int] = tracks or {}
         self.entered_at = 0.0
 
-    def watches(self, other: Member) -> bool:
-        """Whether it wants pictures and sound of another."""
-        return False
+    def on_event(self, sender: "Member", event: RoomEvent) -> None:
+        """Take notice of what another member did."""
 
-    def on_join(self, other: Member) -> None:
-        """Somebody came."""
-
-    def on_leave(self, other: Member, reason: str) -> None:
-        """Somebody went."""
-
-    def on_message(self, sender: Member, message: Mapping[str, Any]) -> None:
-        """Somebody sent an app message."""
-
-    def on_sound(self, sender: Member, sound: Sound) -> None:
-        """Somebody made a sound."""
-
-    def on_picture(self, sender: Member, picture: bytearray) -> None:
-        """Somebody showed a picture, header included."""
-
-    def on_hush(self, sender: Member) -> None:
-        """What somebody said and has not been delivered is taken back."""
-
-    def cut(self) -> None:
-        """Its connection, if it has one, breaks."""
+    def disconnect(self) -> None:
+        """Its connection breaks, if it has one."""
 
 
 class Room:
@@ -68,7 +129,7 @@ class Room:
         tokens: Tokens that let people in; empty: anybody comes in.
     """
 
-    def __init__(self, name: str, tokens: frozenset[str] = frozenset()):
+    def __init__(self, name: str, tokens: frozenset[str] = frozenset()) -> None:
         self.name = name
         self.tokens = tokens
         self._members: dict[UUID, Member] = {}
@@ -79,52 +140,235 @@ class Room:
         return list(self._members.values())
 
     def admits(self, token: str | None) -> bool:
-        """Whether a token opens the door."""
-        given = (token or "").encode()
-        return not self.tokens or any(hmac.compare_digest(given, known.encode()) for known in self.tokens)
+        """Return whether a token lets somebody in."""
+        return not self.tokens or token in self.tokens
 
     def enter(self, member: Member) -> None:
-        """Somebody comes in; the others are told."""
-        for other in self._others(member):
-            other.on_join(member)
-        member.entered_at = time.monotonic()
+        """Let somebody in, and tell the others."""
+        self.send(member, Joined())
+        member.entered_at = asyncio.get_running_loop().time()
         self._members[member.id] = member
 
     def leave(self, member: Member, reason: str = "leftCall") -> None:
-        """Somebody goes; the others are told. Who is not in the room cannot leave it."""
+        """Let somebody go, and tell the others; without effect if they are not there."""
         if self._members.pop(member.id, None) is not None:
-            for other in self._others(member):
-                other.on_leave(member, reason)
+            self.send(member, Left(reason))
 
-    def say(self, sender: Member, message: Mapping[str, Any], recipient: str | None = None) -> None:
-        """An app message to everybody else, or to the participant with this id."""
-        for other in self._others(sender):
-            if recipient in (None, str(other.id)):
-                other.on_message(sender, message)
-
-    def play(self, sender: Member, sound: Sound) -> None:
-        """A piece of sound."""
-        for other in self._others(sender):
-            other.on_sound(sender, sound)
-
-    def show(self, sender: Member, picture: bytearray) -> None:
-        """A picture, header included."""
-        for other in self._others(sender):
-            other.on_picture(sender, picture)
-
-    def hush(self, sender: Member) -> None:
-        """Take back what has not been delivered of somebody's sound."""
-        for other in self._others(sender):
-            other.on_hush(sender)
-
-    def watched(self, sender: Member) -> bool:
-        """Whether anybody wants pictures of somebody."""
-        return any(other.watches(sender) for other in self._others(sender))
+    def send(self, sender: Member, event: RoomEvent, recipient: str | None = None) -> None:
+        """Tell everybody else what somebody did, or only the participant with this id."""
+        for other in self.participants:
+            if other is not sender and recipient in (None, str(other.id)):
+                other.on_event(sender, event)
 
     def drop_connections(self) -> None:
         """Break every connection to the room, as a network does."""
         for member in self.participants:
-            member.cut()
+            member.disconnect()
 
-    def _others(self, member: Member) -> list[Member]:
-        return [other for other in self._members.values() if other is not member]
+
+@dataclass
+class _Stream:
+    """The sound of one sender on its way to one member."""
+
+    source_rate: int
+    converter: Converter
+    pcm: bytearray = field(default_factory=bytearray)
+
+
+class WebSocketMember(Member):
+    """A participant at the other end of a WebSocket.
+
+    Texts and sounds leave in their order, after them the newest picture of each sender.
+
+    Args:
+        join: Its first message.
+        transport: Its connection.
+
+    Raises:
+        ValueError: The message is not a join, or one of its sample rates is not possible.
+        KeyError: Something is missing in it.
+        TypeError: Something in it has another type.
+    """
+
+    def __init__(self, join: Mapping[str, Any], transport: asyncio.Transport) -> None:
+        tracks = {str(track["name"]): _rate(track["sample_rate"]) for track in join["tracks"]}
+        super().__init__(str(join["user_name"]), tracks)
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._outgoing: deque[str | bytes] = deque()
+        self._pictures: dict[Member, bytearray] = {}
+        self._has_outgoing = asyncio.Event()
+        self._subscribe = join.get("subscribe")
+        self._rate = _rate(join["voice_sample_rate"])
+        self._streams: dict[Member, _Stream] = {}
+        self._speech = bytearray()
+        self._speech_rate, self._channels = self._rate, 1
+        self._started = self._played = 0
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def on_event(self, sender: Member, event: RoomEvent) -> None:
+        """See ``Member``. Sound and pictures are passed on if it subscribes to the sender."""
+        match event:
+            case Joined():
+                self._send("participant_joined", participant=_entry(sender))
+            case Left(reason):
+                self._send("participant_left", participant=_entry(sender), reason=reason)
+            case AppMessage(message):
+                self._send("app_message", sender=str(sender.id), message=message)
+            case Sound() if sender.user_name == self._subscribe:
+                self._pass_on(sender, event)
+            case Picture(data) if sender.user_name == self._subscribe:
+                self._pictures[sender] = data
+                self._has_outgoing.set()
+            case _:
+                pass
+
+    def disconnect(self) -> None:
+        """See ``Member``."""
+        reset(self._transport)
+
+    async def stay(self, ws: web.WebSocketResponse, room: Room) -> None:
+        """Be in a room until the connection ends.
+
+        Raises:
+            Refused: It sent something that breaks the rules of the wire.
+        """
+        others, now = room.participants, self._loop.time()
+        seconds_here = {str(other.id): round(now - other.entered_at, 3) for other in others}
+        entries = [_entry(other) for other in others]
+        self._send("joined", id=str(self.id), participants=entries, seconds_here=seconds_here)
+        room.enter(self)
+        sending = asyncio.create_task(self._send_outgoing(ws))
+        try:
+            await self._read(ws, room)
+        except (ValueError, KeyError, TypeError, struct.error) as error:
+            raise Refused(BAD_MESSAGE, f"message not understood: {error}") from error
+        finally:
+            if self._timer:
+                self._timer.cancel()
+            room.leave(self)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    def _pass_on(self, sender: Member, sound: Sound) -> None:
+        stream = self._streams.get(sender)
+        if stream is None or stream.source_rate != sound.sample_rate:
+            stream = _Stream(sound.sample_rate, Converter(sound.sample_rate, self._rate))
+            self._streams[sender] = stream
+        stream.pcm += stream.converter.feed(mono(sound.pcm, sound.channels))
+        size = round(self._rate * PACKET_SECONDS) * 2
+        # A resampler gives pieces of any length: those are made into whole packets.
+        least = size if stream.source_rate != self._rate else 1
+        while len(stream.pcm) >= least:
+            self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + stream.pcm[:size])
+            del stream.pcm[:size]
+
+    async def _read(self, ws: web.WebSocketResponse, room: Room) -> None:
+        async for message in ws:
+            if message.type is WSMsgType.BINARY:
+                self._hear(message.data, room)
+                continue
+            data = json.loads(message.data)
+            match data["type"]:
+                case "leave":
+                    return
+                case "clear":
+                    end = int(data["end"])
+                    del self._speech[max(0, end - self._started) * 2 * self._channels :]
+                    self._started, self._played = min(self._started, end), min(self._played, end)
+                case "app_message":
+                    room.send(self, AppMessage(dict(data["message"])), data.get("recipient"))
+                case unknown:
+                    raise ValueError(f"unknown type {unknown!r}"[:80])
+
+    def _hear(self, data: bytes, room: Room) -> None:
+        kind, source, channels, rate = _SOUND_HEAD.unpack_from(data)
+        pcm = data[_SOUND_HEAD.size :]
+        if kind != _SOUND or source != self.id.bytes or channels not in (1, 2) or len(pcm) % (2 * channels):
+            raise ValueError("not whole samples of this participant's own sound")
+        self._speech += pcm
+        self._speech_rate, self._channels = _rate(rate), channels
+        if self._timer is None:
+            self._due = self._loop.time()
+            self._play_packet(room)
+
+    def _play_packet(self, room: Room) -> None:
+        """Play the next 20 ms, report them when they are over, and go on with what follows."""
+        self._timer = None
+        if not self._speech:
+            return
+        size = round(self._speech_rate * PACKET_SECONDS) * 2 * self._channels
+        packet = bytes(self._speech[:size])
+        del self._speech[:size]
+        room.send(self, Sound(packet, self._speech_rate, self._channels, self._due))
+        samples = len(packet) // (2 * self._channels)
+        self._started += samples
+        self._due += samples / self._speech_rate
+        self._timer = self._loop.call_at(self._due, self._packet_over, room, samples)
+
+    def _packet_over(self, room: Room, samples: int) -> None:
+        self._played = min(self._played + samples, self._started)
+        self._send("played", samples=self._played)
+        self._play_packet(room)
+
+    async def _send_outgoing(self, ws: web.WebSocketResponse) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await self._has_outgoing.wait():
+                if self._outgoing:
+                    data = self._outgoing.popleft()
+                    await (ws.send_str(data) if isinstance(data, str) else ws.send_bytes(data))
+                elif self._pictures:
+                    await ws.send_bytes(cast("bytes", self._pictures.pop(next(iter(self._pictures)))))
+                else:
+                    self._has_outgoing.clear()
+
+    def _send(self, kind: str, **fields: Any) -> None:
+        self._put(json.dumps({"type": kind, **fields}))
+
+    def _put(self, data: str | bytes) -> None:
+        self._outgoing.append(data)
+        self._has_outgoing.set()
+
+
+async def join(ws: web.WebSocketResponse, transport: asyncio.Transport) -> tuple[WebSocketMember, str | None]:
+    """Return who is at the other end of a new WebSocket, and their token.
+
+    Raises:
+        Refused: Their first message is not a correct join.
+    """
+    if (sock := transport.get_extra_info("socket")) is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
+    try:
+        data = json.loads(await ws.receive_str(timeout=_JOIN_SECONDS))
+        if data["type"] != "join":
+            raise ValueError(f"its type is {data['type']!r}"[:80])
+        return WebSocketMember(data, transport), data.get("token")
+    except (ValueError, KeyError, TypeError, TimeoutError) as error:
+        raise Refused(BAD_MESSAGE, f"the first message must be a join: {error}") from error
+
+
+async def send_away(ws: web.WebSocketResponse, refused: Refused) -> None:
+    """Say why, and close."""
+    with contextlib.suppress(ConnectionError):
+        await ws.send_str(json.dumps({"type": "error", "error": str(refused)}))
+    await ws.close(code=refused.code, message=str(refused).encode()[:120])
+
+
+def reset(transport: asyncio.BaseTransport) -> None:
+    """Break a connection so that the other side sees a reset, not an end."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+
+
+def _entry(member: Member) -> dict[str, str]:
+    return {"id": str(member.id), "user_name": member.user_name}
+
+
+def _rate(value: Any) -> int:
+    if value not in _RATES:
+        raise ValueError(f"sample rates are from 8000 to 96000, multiples of 50, not {value!r}"[:120])
+    return int(value)

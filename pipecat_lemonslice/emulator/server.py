@@ -1,47 +1,39 @@
-"""The REST API and the rooms' door, as an aiohttp application. Answers are written by hand.
-
-What a request means is `bodies`' business, what it does `service`'s; here are status codes, headers and JSON.
-"""
-
-from __future__ import annotations
+"""The emulator: a server for the REST API and for rooms, which can be looked at and told to misbehave."""
 
 import asyncio
-import hmac
 import json
+import secrets
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 from aiohttp import WSCloseCode, web
-from aiohttp.web_request import FileField
 from loguru import logger
-from multidict import CIMultiDict
 
-from pipecat_lemonslice.emulator.armed import Armed
-from pipecat_lemonslice.emulator.bodies import BadRequest, create_order
-from pipecat_lemonslice.emulator.options import EmulatorOptions
-from pipecat_lemonslice.emulator.pictures import PictureError, size_of
-from pipecat_lemonslice.emulator.saboteur import Handler, Saboteur
-from pipecat_lemonslice.emulator.service import Busy, NotFound, Service
-from pipecat_lemonslice.emulator.session import CreateRequest, Session
-from pipecat_lemonslice.emulator.visitor import serve
+from pipecat_lemonslice.emulator import face
+from pipecat_lemonslice.emulator.faults import Fault, FaultList, Scope, parse
+from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
+from pipecat_lemonslice.emulator.request_faults import Handler, answer
+from pipecat_lemonslice.emulator.requests import CreateRequest, RequestError, check_control, read_create, read_json
+from pipecat_lemonslice.emulator.room import BAD_TOKEN, NO_ROOM, Refused, Room, join, send_away
+from pipecat_lemonslice.emulator.session import Session, Status
 
-SESSIONS = "/api/liveai/sessions"
-_KEY = "X-API-Key"
-MOST_REQUESTS = 10_000
-"""Requests kept; of more, the oldest are forgotten."""
-MOST_SOCKETS = 500
-"""Connections to rooms, of those that have not joined yet, too; more answer 503."""
+_SESSIONS = "/api/liveai/sessions"
+_SHUTDOWN_SECONDS = 2.0
+_MAX_REQUESTS = 10_000
 
 
 @dataclass(frozen=True)
 class SeenRequest:
     """A request that reached the REST API.
 
-    Parameters:
+    Attributes:
         time: When, on the clock of the event loop.
-        path: "create", "list", "get" or "control".
+        path: "create", "list", "get", "control" or "other".
         method: HTTP method.
         url: Path and query.
         with_key: Whether it carried an API key.
@@ -54,210 +46,328 @@ class SeenRequest:
     with_key: bool
 
 
-class Server:
-    """The handlers of one emulator.
+class Emulator:
+    """LemonSlice on this machine: its REST API, rooms, and an avatar that hears, speaks and obeys.
+
+    Example:
+        async with Emulator(EmulatorOptions(latency=0.05)) as emulator:
+            emulator.fault("2*reject=503")
+            service = LemonSliceVideoService(api_key="any", api_url=emulator.api_url, agent_id="a")
+            ...
+            session = await emulator.wait_for_session()
+            await session.avatar.wait_for("response_finished")
+            assert session.avatar.heard == speech
 
     Args:
-        service: What they act on.
-        armed: What is to go wrong.
-        options: The emulator's options.
+        options: How it is set up.
+
+    Attributes:
+        options: How it is set up.
+        sessions: All sessions in the order in which they were created.
+        requests: The newest 10,000 requests to the REST API, in order.
+        terminated: How many sessions were terminated by a request.
     """
 
-    def __init__(self, service: Service, armed: Armed, options: EmulatorOptions):
-        self._service = service
-        self._saboteur = Saboteur(armed)
-        self._options = options
+    def __init__(self, options: EmulatorOptions | None = None) -> None:
+        self.options = options or EmulatorOptions()
+        self.sessions: list[Session] = []
+        self.requests: deque[SeenRequest] = deque(maxlen=_MAX_REQUESTS)
+        self.terminated = 0
+        self._faults = FaultList()
+        self._rooms: dict[str, Room] = {}
         self._sockets: set[web.WebSocketResponse] = set()
-        self.requests: deque[SeenRequest] = deque(maxlen=MOST_REQUESTS)
+        self._session_created = asyncio.Event()
+        self._closing = asyncio.Event()
+        app = web.Application(client_max_size=self.options.max_body, middlewares=[self._answer_errors, self._handle])
+        app.router.add_post(_SESSIONS, self._create, name="create")
+        app.router.add_get(_SESSIONS, self._list, name="list")
+        app.router.add_get(_SESSIONS + "/{session_id}", self._get, name="get")
+        app.router.add_post(_SESSIONS + "/{session_id}/control", self._control, name="control")
+        app.router.add_get("/rooms/{name}", self._join_room, name="room")
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._port = self.options.port
 
-    def application(self) -> web.Application:
-        """The application, to be run."""
-        app = web.Application(
-            client_max_size=self._options.max_body,
-            middlewares=[self._errors, self._seen, self._faulty, self._authorised],
-        )
-        app.router.add_post(SESSIONS, self._create, name="create")
-        app.router.add_get(SESSIONS, self._list, name="list")
-        app.router.add_get(SESSIONS + "/{session_id}", self._get, name="get")
-        app.router.add_post(SESSIONS + "/{session_id}/control", self._control, name="control")
-        app.router.add_get("/rooms/{name}", self._room, name="room")
-        return app
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ImportError: A package is missing that comes with the extra ``emulator``.
+            OSError: The port is in use, or the host is not this machine.
+            OverflowError: There is no such port.
+            UnicodeError: The host cannot be a name.
+        """
+        if self.options.face is None:
+            face.draw_ahead()
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self.options.host, self.options.port).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        self._port = self._runner.addresses[0][1]
+        logger.debug(f"Emulator: listening on {self.api_url}")
 
     async def close(self) -> None:
-        """Let go of requests that were made to wait, and of everybody in the rooms."""
-        self._saboteur.close()
-        farewell = WSCloseCode.GOING_AWAY
-        await asyncio.gather(*(ws.close(code=farewell, message=b"the emulator ends") for ws in self._sockets))
+        """End all sessions and connections. A session that nobody terminated keeps its status."""
+        await asyncio.gather(*(session.close() for session in self.sessions))
+        self._closing.set()
+        code = WSCloseCode.GOING_AWAY
+        await asyncio.gather(*(ws.close(code=code, message=b"the emulator ends") for ws in self._sockets))
+        await self._runner.cleanup()
 
-    # What happens to every request
+    # Looking at it.
+
+    @property
+    def api_url(self) -> str:
+        """Base address of the REST API, for LEMONSLICE_API_URL."""
+        return f"http://{self._address}/api"
+
+    def room_url(self, room: Room) -> str:
+        """Return the address of a room."""
+        return f"ws://{self._address}/rooms/{room.name}"
+
+    @property
+    def created(self) -> int:
+        """How many sessions were created."""
+        return len(self.sessions)
+
+    @property
+    def running(self) -> list[Session]:
+        """The sessions that are not over: after a test, those that leaked."""
+        return [session for session in self.sessions if not session.ended]
+
+    async def wait_for_session(self, n: int = 1, timeout: float = 10.0) -> Session:
+        """Wait for the n-th session, and return it.
+
+        Raises:
+            TimeoutError: It was not created within ``timeout`` seconds.
+        """
+        async with asyncio.timeout(timeout):
+            while self.created < n:
+                self._session_created.clear()
+                await self._session_created.wait()
+        return self.sessions[n - 1]
+
+    def open_room(self, name: str | None = None, tokens: Iterable[str] = ()) -> Room:
+        """Open a room that exists before any session does; its ``room_url`` goes into ``properties``.
+
+        Args:
+            name: Last part of its address; None: a random one.
+            tokens: Tokens that let people and avatars in; none: anybody comes in.
+        """
+        room = Room(name or secrets.token_hex(12), frozenset(tokens))
+        self._rooms[room.name] = room
+        return room
+
+    # Telling it to misbehave.
+
+    def fault(self, text: str) -> None:
+        """Add a fault, written as on the command line: ``2*reject=503,retry_after=1@create``.
+
+        Faults of sessions happen to the sessions created from now on.
+
+        Raises:
+            FaultError: The text is not a fault.
+        """
+        self._faults.add(parse(text))
+
+    def reject(
+        self,
+        status: int,
+        *,
+        times: float = 1,
+        detail: str = "rejected by the emulator",
+        retry_after: float | str | None = None,
+        body: str | None = None,
+        when: str = "before",
+        path: str = "create",
+    ) -> None:
+        """Answer with an error; ``body`` is HTML in place of the JSON, as a gateway answers."""
+        keys = {"detail": detail, "retry_after": retry_after, "body": body, "when": when}
+        self._faults.add(Fault("reject", status, keys, times, path))
+
+    def delay(self, seconds: float, *, times: float = 1, path: str = "create") -> None:
+        """Answer so much later."""
+        self._faults.add(Fault("delay", seconds, times=times, path=path))
+
+    def hang(self, *, when: str = "before", times: float = 1, path: str = "create") -> None:
+        """Never answer, before or after carrying the request out."""
+        self._faults.add(Fault("hang", when, times=times, path=path))
+
+    def reset(self, *, when: str = "before", times: float = 1, path: str = "create") -> None:
+        """Break the connection, before or after carrying the request out."""
+        self._faults.add(Fault("reset", when, times=times, path=path))
+
+    def behave(self) -> None:
+        """Let everything go well from now on, for new requests, sessions and people."""
+        self._faults.clear()
+
+    # What happens to every request.
 
     @web.middleware
-    async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except BadRequest as error:
-            return _error(400, str(error))
-        except NotFound as error:
-            return _error(404, str(error))
-        except Busy as error:
-            return _error(429, str(error))
+        except RequestError as error:
+            status, detail = error.status, str(error)
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"request body larger than {self._options.max_body} bytes")
+            status, detail = 413, f"request body larger than {self.options.max_body} bytes"
         except web.HTTPException as error:
-            return _error(error.status, error.reason)
+            status, detail = error.status, error.reason
         except Exception:
             logger.exception("Emulator: a request failed")
-            return _error(500, "internal error")
+            status, detail = 500, "internal error"
+        return web.json_response({"detail": detail}, status=status)
 
     @web.middleware
-    async def _seen(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        path = _path(request)
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        path = request.match_info.route.name or "other"
         if path == "room":
             return await handler(request)
-        now, key = asyncio.get_running_loop().time(), _KEY in request.headers
-        self.requests.append(SeenRequest(now, path, request.method, request.path_qs, key))
-        response = await handler(request)
+        key = request.headers.get("X-API-Key")
+        now = asyncio.get_running_loop().time()
+        self.requests.append(SeenRequest(now, path, request.method, request.path_qs, key is not None))
+        paths = [path, "any"]
+        if path == "control":
+            paths.append(_event(await request.read()))
+
+        async def authorised(request: web.Request) -> web.StreamResponse:
+            # Control requests are carried out without a key, as the API reference says.
+            if not (path == "other" or (path == "control" and key is None) or self._accepts(key or "")):
+                raise RequestError(401, "invalid API key")
+            return await handler(request)
+
+        faults = [] if path == "other" else self._faults.take(Scope.REQUESTS, *paths)
+        response = await answer(request, faults, authorised, self._closing)
         logger.debug(f"Emulator: {request.method} {request.path} answered {response.status}")
         return response
 
-    @web.middleware
-    async def _faulty(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        path = _path(request)
-        if path in ("room", "other"):
-            return await handler(request)
-        event = _event(await request.read()) if path == "control" else ""
-        return await self._saboteur.serve(request, path, event, handler)
-
-    @web.middleware
-    async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        path, key = _path(request), request.headers.get(_KEY)
-        keyless = path in ("room", "other") or (path == "control" and key is None)
-        if not keyless and not self._accepts(key or ""):
-            return _error(401, "invalid API key")
-        return await handler(request)
-
     def _accepts(self, key: str) -> bool:
-        known = self._options.api_keys
-        if not known:
-            return bool(key.strip())
-        return any(hmac.compare_digest(key.encode(), each.encode()) for each in known)
+        return key in self.options.api_keys if self.options.api_keys else bool(key.strip())
 
-    # The requests
+    # The requests.
 
     async def _create(self, request: web.Request) -> web.Response:
-        seen, image = await _read_create(request)
-        order = create_order(seen.body, image=image is not None)
-        session = await self._service.create(seen, order, image)
-        answer = {
+        seen = await read_create(request)
+        agent = seen.body.get("agent_id")
+        if agent and self.options.agents and agent not in self.options.agents:
+            raise RequestError(404, f"agent {agent} not found")
+        if len(self.running) >= self.options.max_sessions:
+            raise RequestError(429, "too many sessions are running")
+        room = self._room_for(seen)
+        session = Session(str(uuid4()), seen, room, self.options, self._faults.take(Scope.SESSIONS))
+        self.sessions.append(session)
+        self._session_created.set()
+        created = {
             "session_id": session.id,
-            "room_url": order.room_url or f"ws://{request.host}/rooms/{session.room.name}",
-            "control_url": f"http://{request.host}{SESSIONS}/{session.id}/control",
+            "room_url": _room_url(seen) or f"ws://{request.host}/rooms/{room.name}",
+            "control_url": f"http://{request.host}{_SESSIONS}/{session.id}/control",
         }
-        return web.json_response(answer, status=201)
+        return web.json_response(created, status=201)
+
+    def _room_for(self, request: CreateRequest) -> Room:
+        if (named := _room_url(request)) is None:
+            token, known = request.properties.get("daily_token"), self.options.room_tokens
+            return self.open_room(tokens={*known, token} if token and known else ())
+        url = urlsplit(named)
+        room = self._rooms.get(url.path.removeprefix("/rooms/"))
+        if url.scheme not in ("ws", "wss") or room is None:
+            raise RequestError(400, "properties.daily_url: not a room of this emulator")
+        return room
 
     async def _get(self, request: web.Request) -> web.Response:
-        session = self._service.find(request.match_info["session_id"])
-        answer = {"session_id": session.id, "session_status": session.status, "cost": session.cost}
-        return web.json_response(answer)
+        session = self._find(request)
+        return web.json_response({"session_id": session.id, "session_status": session.status, "cost": session.cost})
 
     async def _list(self, request: web.Request) -> web.Response:
-        page = _number(request, "page", 1, None)
-        limit = _number(request, "limit", 25, 100)
-        newest = self._service.sessions[::-1]
-        total = len(newest)
-        pagination = {
-            "page": page,
-            "limit": limit,
-            "total": total,
-            "total_pages": -(-total // limit),
-            "has_more": page * limit < total,
-        }
-        rows = [_row(session) for session in newest[(page - 1) * limit : page * limit]]
-        return web.json_response({"sessions": rows, "pagination": pagination})
+        page, limit = _number(request, "page", 1, 10**9), _number(request, "limit", 25, 100)
+        total, first = self.created, (page - 1) * limit
+        rows: list[dict[str, Any]] = [
+            {
+                "session_id": session.id,
+                "session_status": session.status,
+                "created_at": session.created_at.isoformat(),
+                "credits_used": session.cost,
+                "provider": "daily",
+            }
+            for session in self.sessions[::-1][first : first + limit]
+        ]
+        pages = {"total": total, "total_pages": -(-total // limit), "has_more": page * limit < total}
+        return web.json_response({"sessions": rows, "pagination": {"page": page, "limit": limit, **pages}})
 
     async def _control(self, request: web.Request) -> web.Response:
-        session = self._service.find(request.match_info["session_id"])
-        await self._service.control(session, _json(await request.read()))
+        session, body = self._find(request), read_json(await request.read())
+        check_control(body)
+        if session.ended:
+            raise RequestError(404, f"session {session.id} has ended")
+        session.control(body)
+        if session.status is Status.COMPLETED:
+            self.terminated += 1
+            await session.close()
         return web.json_response({"success": True})
 
-    async def _room(self, request: web.Request) -> web.StreamResponse:
-        if len(self._sockets) >= MOST_SOCKETS:
-            return _error(503, "too many connections to rooms")
-        admit = partial(self._service.admit, request.match_info["name"])
-        return await serve(request, admit, self._sockets)
+    def _find(self, request: web.Request) -> Session:
+        session_id = request.match_info["session_id"]
+        for session in self.sessions:
+            if session.id == session_id:
+                return session
+        raise RequestError(404, f"session {session_id} not found"[:100])
+
+    async def _join_room(self, request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse(timeout=1.0, heartbeat=20.0, compress=False, max_msg_size=MEBIBYTE)
+        await ws.prepare(request)
+        if request.transport is None:
+            return ws
+        self._sockets.add(ws)
+        try:
+            member, token = await join(ws, request.transport)
+            for fault in self._faults.take(Scope.JOINS):
+                raise Refused(BAD_TOKEN, fault.value)
+            room = self._rooms.get(request.match_info["name"])
+            if room is None:
+                raise Refused(NO_ROOM, "no such room")
+            if not room.admits(token):
+                raise Refused(BAD_TOKEN, "the token does not let you into this room")
+            await member.stay(ws, room)
+            await ws.close()
+        except Refused as refused:
+            logger.debug(f"Emulator: a participant was sent away: {refused}")
+            await send_away(ws, refused)
+        finally:
+            self._sockets.discard(ws)
+        return ws
+
+    @property
+    def _address(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
 
-async def _read_create(request: web.Request) -> tuple[CreateRequest, bytes | None]:
-    headers = CIMultiDict(request.headers)
-    for secret in (_KEY, "Authorization", "Cookie"):
-        if secret in headers:
-            headers[secret] = "***"
-    if request.content_type != "multipart/form-data":
-        return CreateRequest(_json(await request.read()), headers), None
-    payload, image = await _parts(request)
-    try:
-        size = size_of(image)
-    except PictureError as error:
-        raise BadRequest(f"image: {error}") from error
-    return CreateRequest(_json(payload), headers, True, len(image), size), image
-
-
-async def _parts(request: web.Request) -> tuple[bytes, bytes]:
-    try:
-        form = await request.post()
-    except ValueError as error:
-        raise BadRequest("body: not correct multipart/form-data") from error
-    if "payload" not in form or "image" not in form:
-        raise BadRequest("body: the parts payload and image are required")
-    return _part(form["payload"]), _part(form["image"])
-
-
-def _part(value: str | bytes | bytearray | FileField) -> bytes:
-    match value:
-        case str():
-            return value.encode()
-        case FileField():
-            return value.file.read()
-        case _:
-            return bytes(value)
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("body: not correct JSON") from error
+def _room_url(request: CreateRequest) -> str | None:
+    """Return the existing room that a request names."""
+    return request.properties.get("daily_url") or request.properties.get("daily_room_url")
 
 
 def _event(body: bytes) -> str:
-    """The event of a control request; empty if it has none."""
+    """Return the event of a control request; empty if it has none."""
     try:
-        return str(_json(body)["event"])
-    except (BadRequest, LookupError, TypeError):
+        return str(json.loads(body)["event"])
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
 
 
-def _number(request: web.Request, name: str, default: int, most: int | None) -> int:
+def _number(request: web.Request, name: str, default: int, most: int) -> int:
     text = request.query.get(name, str(default))
     number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-    if number < 1 or (most is not None and number > most):
-        raise BadRequest(f"{name}: must be an integer from 1" + (f" to {most}" if most else ""))
+    if not 1 <= number <= most:
+        raise RequestError(400, f"{name}: must be an integer from 1" + (f" to {most}" if most < 10**9 else ""))
     return number
-
-
-def _row(session: Session) -> dict[str, Any]:
-    return {
-        "session_id": session.id,
-        "session_status": session.status,
-        "created_at": session.created_at.isoformat(),
-        "credits_used": session.cost,
-        "provider": "daily",
-    }
-
-
-def _path(request: web.Request) -> str:
-    return request.match_info.route.name or "other"
-
-
-def _error(status: int, detail: str) -> web.Response:
-    return web.json_response({"detail": detail}, status=status)

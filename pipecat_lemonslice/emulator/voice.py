@@ -1,9 +1,7 @@
-"""The avatar's voice, pure: the line that gives heard speech back after a latency, loudness, conversion, noise.
+"""Sound, pure: the delay between hearing and speaking, sample rates, loudness, noise.
 
-PCM is signed 16 bit, little endian, mono unless told otherwise.
+PCM is signed 16 bit, little endian, mono unless said otherwise. Times come in as arguments.
 """
-
-from __future__ import annotations
 
 import math
 from collections import deque
@@ -13,73 +11,81 @@ import numpy as np
 import soxr  # pyright: ignore[reportMissingTypeStubs]
 
 PACKET_SECONDS = 0.02
-"""Length of one packet of sound."""
 
-_LATE = 0.06
-"""Speech that comes up to this many seconds too late still joins the speech before it without a gap."""
+_LATE_SECONDS = 0.06
+"""Speech that comes late by no more than this still joins the speech before it without a gap."""
 
 _OPENING_DBFS = (-44.0, -35.0, -29.0, -24.0, -19.0)
 """Loudness from which on the mouth opens to 1, 2, … 5."""
 
 
+class Converter:
+    """A stream of mono PCM from one sample rate to another. Equal rates leave every byte as it is."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self._stream = None if source == target else soxr.ResampleStream(source, target, 1, dtype="int16")
+
+    def feed(self, pcm: bytes) -> bytes:
+        """Return the next part of the stream; a resampler holds a few milliseconds back."""
+        return pcm if self._stream is None else self._stream.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
+
+
 @dataclass
 class _Run:
-    """Speech to be sounded without a gap from `due` on."""
+    """Speech to be spoken without a gap from ``due`` on."""
 
     due: float
     pcm: bytearray = field(default_factory=bytearray)
 
 
-class LatencyLine:
-    """Speech goes in as it is heard and comes out, sample for sample, `latency` seconds later.
+class DelayLine:
+    """Speech goes in as it is heard and comes out, sample for sample, ``latency`` seconds later.
 
-    What comes in without a pause comes out without one, also if it arrives a little unevenly; a pause on the
-    way in is a pause on the way out.
+    Pauses on the way in are pauses on the way out; a little unevenness is not.
 
-    Args:
-        sample_rate: Samples per second.
-        latency: Seconds from hearing to sounding.
-        limit: Seconds of speech held at most.
+    Attributes:
+        sample_rate: Rate in Hz of what comes out.
+        waiting: Bytes that were put in and have not come out.
     """
 
-    def __init__(self, sample_rate: int, latency: float, limit: float = 120.0):
-        self._bytes_per_second = sample_rate * 2
-        self._latency = latency
-        self._tolerance = min(latency, _LATE)
-        self._limit = int(limit * self._bytes_per_second)
-        self._runs: deque[_Run] = deque()
+    def __init__(self, sample_rate: int, latency: float) -> None:
+        self.sample_rate = sample_rate
         self.waiting = 0
-        """Bytes heard and not yet sounded."""
+        self._latency = latency
+        self._converters: dict[int, Converter] = {}
+        self._runs: deque[_Run] = deque()
 
-    def push(self, pcm: bytes, now: float) -> bool:
-        """Speech heard now; false if the line is full and the speech is lost."""
-        if self.waiting + len(pcm) > self._limit:
-            return False
+    def push(self, pcm: bytes, sample_rate: int, now: float) -> bytes:
+        """Put in speech that is heard now; returns what it is at the rate of the line."""
+        if sample_rate not in self._converters:
+            self._converters[sample_rate] = Converter(sample_rate, self.sample_rate)
+        pcm = self._converters[sample_rate].feed(pcm)
         due = now + self._latency
-        if not self._runs or due > self._end(self._runs[-1]) + self._tolerance:
+        if pcm and (not self._runs or due > self._end(self._runs[-1]) + min(self._latency, _LATE_SECONDS)):
             self._runs.append(_Run(due))
-        self._runs[-1].pcm += pcm
+        if pcm:
+            self._runs[-1].pcm += pcm
         self.waiting += len(pcm)
-        return True
+        return pcm
 
     def peek(self, count: int, now: float) -> bytes:
-        """Up to `count` bytes to be sounded from now on without a gap; empty in a pause."""
+        """Return up to ``count`` bytes that are to be spoken from now on without a gap; empty in a pause."""
         run = self._current(now)
         return bytes(run.pcm[:count]) if run else b""
 
     def pull(self, count: int, now: float) -> bytes:
-        """What `peek` gives, taken off the line."""
+        """Take out what ``peek`` shows."""
         run = self._current(now)
         if run is None:
             return b""
         taken = bytes(run.pcm[:count])
         del run.pcm[:count]
-        run.due = now + count / self._bytes_per_second
+        run.due = now + count / (2 * self.sample_rate)
         self.waiting -= len(taken)
         return taken
 
     def clear(self) -> int:
-        """Forget everything not yet sounded; returns how many bytes that were."""
+        """Forget everything that has not come out; returns how many bytes that were."""
         dropped, self.waiting = self.waiting, 0
         self._runs.clear()
         return dropped
@@ -90,57 +96,37 @@ class LatencyLine:
         return self._runs[0] if self._runs and self._runs[0].due <= now + 1e-6 else None
 
     def _end(self, run: _Run) -> float:
-        return run.due + len(run.pcm) / self._bytes_per_second
-
-
-class Converter:
-    """A stream of mono PCM from one sample rate to another; equal rates leave every byte as it is."""
-
-    def __init__(self, source: int, target: int):
-        self._stream = None if source == target else soxr.ResampleStream(source, target, 1, dtype="int16")
-
-    def feed(self, pcm: bytes) -> bytes:
-        """The next part of the stream; a resampler keeps a few milliseconds back."""
-        if self._stream is None:
-            return pcm
-        return self._stream.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
-
-    def reset(self) -> None:
-        """Forget what has been kept back."""
-        if self._stream is not None:
-            self._stream.clear()
+        return run.due + len(run.pcm) / (2 * self.sample_rate)
 
 
 class NoiseFloor:
-    """White noise beneath a voice; the same for every voice, so that tests repeat themselves.
+    """White noise beneath a voice, the same for every voice, so that tests repeat themselves.
 
     Args:
         dbfs: Its mean level in dB, 0 for a square wave at full scale.
     """
 
-    def __init__(self, dbfs: float):
+    def __init__(self, dbfs: float) -> None:
         self._amplitude = 32768 * 10 ** (dbfs / 20)
         self._random = np.random.default_rng(7)
 
-    def beneath(self, pcm: bytes) -> bytes:
-        """The next part of the voice with as much of the noise; silence becomes noise alone."""
+    def add_to(self, pcm: bytes) -> bytes:
+        """Return the next part of the voice with the noise; silence becomes noise alone."""
         samples = np.frombuffer(pcm, np.int16)
         noise = np.round(self._random.normal(0.0, self._amplitude, len(samples)))
         return (samples + noise).clip(-32768, 32767).astype(np.int16).tobytes()
 
 
 def mono(pcm: bytes, channels: int) -> bytes:
-    """Interleaved channels mixed down to one; a last incomplete sample is dropped."""
-    whole = pcm[: len(pcm) - len(pcm) % (2 * channels)]
+    """Return the mean of interleaved channels."""
     if channels == 1:
-        return whole
-    frames = np.frombuffer(whole, np.int16).reshape(-1, channels)
-    return frames.mean(axis=1).astype(np.int16).tobytes()
+        return pcm
+    return np.frombuffer(pcm, np.int16).reshape(-1, channels).mean(axis=1).astype(np.int16).tobytes()
 
 
-def opening(pcm: bytes) -> int:
-    """How far the mouth opens for this sound, 0 to 5, by its loudness."""
-    if len(pcm) < 2:
+def mouth_opening(pcm: bytes) -> int:
+    """Return how far the mouth opens for this sound, from 0 to 5, by its loudness."""
+    if not pcm:
         return 0
     samples = np.frombuffer(pcm, np.int16).astype(np.float32)
     power = float(np.dot(samples, samples)) / len(samples)

@@ -1,252 +1,331 @@
-"""Faults as text: what is understood, and what is said of what is not."""
+"""The emulator told to misbehave, at the API and in its rooms, in virtual time."""
 
-import contextlib
-import math
-import re
+import asyncio
+import json
+from typing import Any
 
+import aiohttp
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pipecat_lemonslice.emulator import Emulator, FaultError
-from pipecat_lemonslice.emulator.faults import (
-    Answer,
-    CutAfter,
-    Delay,
-    Drip,
-    Drop,
-    Fatal,
-    ForeignControl,
-    FreezeVideo,
-    Hang,
-    LeaveAfter,
-    Malform,
-    Mute,
-    NeverJoin,
-    Noise,
-    Redirect,
-    RefuseRooms,
-    Reject,
-    Reset,
-    ReturnAfter,
-    Trouble,
-    Truncate,
-)
-from pipecat_lemonslice.emulator.forms import FORMS, Form, table
-from pipecat_lemonslice.emulator.grammar import PATHS, Spec, parse
+from tests.emulator.client import CREATE, JOIN, KEY, Client, tone, with_emulator
 
-ALL = math.inf
+KEYS = {"session_id", "room_url", "control_url"}
+BROKEN = (aiohttp.ClientError, ConnectionError)
 
 
-@pytest.mark.parametrize(
-    ("text", "spec"),
-    [
-        ("reject=503", Spec(Reject(503))),
-        ("2*reject=429,retry_after=1@create", Spec(Reject(429, retry_after="1"), 2)),
-        ("reject=400,detail=no, not today, sorry", Spec(Reject(400, "no, not today, sorry"))),
-        ("reject=502,body=<p>Bad, gateway</p>,when=after", Spec(Reject(502, body="<p>Bad, gateway</p>", when="after"))),
-        ("always*reject=500@any", Spec(Reject(500), ALL, "any")),
-        ("delay=4@control", Spec(Delay(4.0), 1, "control")),
-        ("always*reject=400@reset-idle-timeout", Spec(Reject(400), ALL, "reset-idle-timeout")),
-        ("hang=after@update-image", Spec(Hang("after"), 1, "update-image")),
-        ("hang", Spec(Hang())),
-        ("hang=after@control", Spec(Hang("after"), 1, "control")),
-        ("reset=after", Spec(Reset("after"))),
-        ("3*truncate@get", Spec(Truncate(), 3, "get")),
-        ("malform@list", Spec(Malform(), 1, "list")),
-        ("drip=20", Spec(Drip(20.0))),
-        ("redirect=https://elsewhere.test/x", Spec(Redirect("https://elsewhere.test/x"))),
-        ("redirect=https://me@elsewhere.test/x@get", Spec(Redirect("https://me@elsewhere.test/x"), 1, "get")),
-        ('answer={"x":1,"y":[2]}', Spec(Answer('{"x":1,"y":[2]}'))),
-        ("answer=", Spec(Answer(""))),
-        ("answer=a,b=c@create@create", Spec(Answer("a,b=c@create"))),
-        ("inf*drop=control_url", Spec(Drop("control_url"), ALL)),
-        ("foreign_control=http://127.0.0.1:9", Spec(ForeignControl("http://127.0.0.1:9"))),
-        ("never_join", Spec(NeverJoin(), ALL)),
-        ("1*leave_after=2", Spec(LeaveAfter(2.0), 1)),
-        ("return_after=1", Spec(ReturnAfter(1.0), ALL)),
-        ("freeze_video", Spec(FreezeVideo(0.0), ALL)),
-        ("freeze_video=3", Spec(FreezeVideo(3.0), ALL)),
-        ("noise=-61", Spec(Noise(-61.0), ALL)),
-        ("1*noise=-61.5", Spec(Noise(-61.5), 1)),
-        ("mute=0.5", Spec(Mute(0.5), ALL)),
-        ("fatal=meeting expired, @create", Spec(Fatal("meeting expired, @create"), ALL)),
-        ("trouble=no GPU", Spec(Trouble("no GPU"), ALL)),
-        ("cut_after=2", Spec(CutAfter(2.0), ALL)),
-        ("2*refuse_rooms=meeting is full", Spec(RefuseRooms("meeting is full"), 2)),
-    ],
-)
-def test_a_fault_is_understood(text: str, spec: Spec):
-    """Each fault, with what may be said of it."""
-    assert parse(text) == spec
+async def raw(client: Client, **kwargs: Any) -> tuple[int, str, str, Any]:
+    """Create a session; returns status, content type, text and headers of the answer."""
+    url = f"{client.emulator.api_url}/liveai/sessions"
+    async with client.http.post(url, json=CREATE, headers=KEY, allow_redirects=False, **kwargs) as response:
+        return response.status, response.content_type, await response.text(), response.headers
 
 
-SECONDS_SAID = "must be a number of seconds from 0"
-NO_PATH = "does not belong there: only faults of requests take a @PATH"
-PATHS_SAID = "Known: create, list, get, control, any, terminate, reset-idle-timeout, "
+# Requests.
+
+
+@with_emulator()
+async def test_a_rejection_is_as_it_was_asked_for(client: Client) -> None:
+    """JSON with a detail, or a gateway's HTML, with Retry-After; said in Python or as text; so often and no more."""
+    client.emulator.reject(500, times=0)
+    client.emulator.reject(503, times=2, detail="come, back later=1", retry_after=1.5)
+    client.emulator.fault("reject=502,body=<p>Bad, gateway</p>,retry_after=Wed, 21 Oct 2026 07:28:00 GMT")
+    for _ in range(2):
+        status, kind, text, headers = await raw(client)
+        assert (status, kind, headers["Retry-After"]) == (503, "application/json", "1.5")
+        assert json.loads(text) == {"detail": "come, back later=1"}
+    status, kind, text, headers = await raw(client)
+    assert (status, kind, text) == (502, "text/html", "<p>Bad, gateway</p>")
+    assert headers["Retry-After"].startswith("Wed, 21 Oct")
+    assert client.emulator.created == 0
+    assert (await raw(client))[0] == 201
+    assert len(client.emulator.requests) == 4
 
 
 @pytest.mark.parametrize(
-    ("text", "says", "example"),
+    ("fault", "created"),
     [
-        ("", "a fault begins with its name; Known: delay, drop, ", "reject=503"),
-        ("rejct=503", "unknown fault 'rejct', did you mean reject? Known: delay, drop, ", "reject=503"),
-        ("Reject=503", "unknown fault 'Reject', did you mean reject?", "reject=503"),
-        ("never-join", "unknown fault 'never-join', did you mean never_join?", "never_join"),
-        ("x" * 1000, f"unknown fault '{'x' * 60}…'; Known: ", "reject=503"),
-        # Values.
-        ("reject", "reject: it needs a value", "reject=503"),
-        ("reject,detail=x", "reject: it needs a value", "reject=503"),
-        ("leave_after", "leave_after: it needs a value", "leave_after=2"),
-        ("reject=abc", "reject: status must be a number from 200 to 599, not 'abc'", "reject=503"),
-        ("reject=700", "reject: status must be a number from 200 to 599, not '700'", "reject=503"),
-        ("hang=later", "hang: when must be before or after, not 'later'", "hang=after"),
-        ("delay=-1", f"delay: seconds {SECONDS_SAID}, not '-1'", "delay=2"),
-        ("delay=nan", f"delay: seconds {SECONDS_SAID}, not 'nan'", "delay=2"),
-        ("leave_after=2s", f"leave_after: seconds {SECONDS_SAID}, not '2s'", "leave_after=2"),
-        ("noise", "noise: it needs a value", "noise=-61"),
-        ("noise=61", "noise: dbfs must be a level from -90 to 0 dBFS, not '61'", "noise=-61"),
-        ("noise=-91", "noise: dbfs must be a level from -90 to 0 dBFS, not '-91'", "noise=-61"),
-        ("noise=nan", "noise: dbfs must be a level from -90 to 0 dBFS, not 'nan'", "noise=-61"),
-        ("noise=-61dB", "noise: dbfs must be a level from -90 to 0 dBFS, not '-61dB'", "noise=-61"),
-        ("noise=-61@control", f"noise: '@control' {NO_PATH}", "noise=-61"),
-        ("drop=", "drop: key must be one line of text, not ''", "drop=room_url"),
-        ("malform=x", "malform: it takes no value, so '=x' does not belong there", "malform"),
-        ("never_join=3", "never_join: it takes no value, so '=3' does not belong there", "never_join"),
-        # Keys.
-        (
-            "reject=503,retry_aftr=1",
-            "unknown key of reject 'retry_aftr', did you mean retry_after? Known: detail, ",
-            "reject=503,retry_after=1",
-        ),
-        (
-            "reject=503,retry-after=1",
-            "unknown key of reject 'retry-after', did you mean retry_after? Known: detail, ",
-            "reject=503,retry_after=1",
-        ),
-        ("reject=503, when=after", "unknown key of reject ' when', did you mean when?", "reject=503,when=after"),
-        ("reject=503,retry_after", "reject: its key retry_after needs a value", "reject=503,retry_after=1"),
-        ("reject=503,detail=a,detail=b", "reject: detail is said twice", "reject=503,detail=meeting over"),
-        (
-            "reject=503,retry_after=a\nb",
-            "reject: retry_after must be one line of text, not 'a\\nb'",
-            "reject=503,retry_after=1",
-        ),
-        ("reject=503,when=later", "reject: when must be before or after, not 'later'", "reject=503,when=after"),
-        ("drop,control_url", "drop: its value follows a =, so ',control_url' does not belong there", "drop=room_url"),
-        (
-            "leave_after=2,return_after=1",
-            "leave_after: it takes no KEY, so ',return_after=1' does not",
-            "leave_after=2",
-        ),
-        ("leave_after=0,5", "leave_after: it takes no KEY, so ',5' does not belong there", "leave_after=2"),
-        ("never_join,mute", "never_join: it takes no value, so ',mute' does not belong there", "never_join"),
-        # How often.
-        ("0*hang", "hang: TIMES must be a whole number from 1, always or inf, not '0'", "2*hang"),
-        ("*hang", "hang: TIMES must be a whole number from 1, always or inf, not ''", "2*hang"),
-        ("1.5*hang", "hang: TIMES must be a whole number from 1, always or inf, not '1.5'", "2*hang"),
-        ("never*delay=1", "delay: TIMES must be a whole number from 1, always or inf, not 'never'", "2*delay=2"),
-        ("reject=503*2", "reject: '*2' does not belong there: TIMES come first", "2*reject=503"),
-        ("leave_after*2", "leave_after: '*2' does not belong there: TIMES come first", "2*leave_after=2"),
-        # For which requests.
-        ("hang@controll", f"unknown path 'controll', did you mean control? {PATHS_SAID}", "hang=after@control"),
-        ("hang@reset_idle_timeout", "unknown path 'reset_idle_timeout', did you mean reset-idle-timeout?", "@control"),
-        ("leave_after=2@pose-trigger", f"leave_after: '@pose-trigger' {NO_PATH}", "leave_after=2"),
-        ("hang@", f"unknown path ''; {PATHS_SAID}", "hang=after@control"),
-        ("hang@create2", f"unknown path 'create2', did you mean create? {PATHS_SAID}", "hang=after@control"),
-        ("delay=4@create,list", "delay: '@create' does not belong there: a PATH is one, and comes last", "@control"),
-        ("delay=4@create2", f"unknown path 'create2', did you mean create? {PATHS_SAID}", "delay=2@control"),
-        ("hang@create@list", "hang: '@create' does not belong there: a PATH is one, and comes last", "@control"),
-        ("reject@control=503", "reject: '@control' does not belong there: a PATH is one, and comes last", "@control"),
-        (
-            "reject=503@control,retry_after=1",
-            "reject: '@control' does not belong there: a PATH is one, and comes last",
-            "reject=503@control",
-        ),
-        ("leave_after=2@control", f"leave_after: '@control' {NO_PATH}", "leave_after=2"),
-        ("leave_after=2@create2", f"leave_after: '@create2' {NO_PATH}", "leave_after=2"),
-        ("leave_after@control=2", f"leave_after: '@control=2' {NO_PATH}", "leave_after=2"),
-        ("mute@any", f"mute: '@any' {NO_PATH}", "mute=2"),
-        ("never_join@create", f"never_join: '@create' {NO_PATH}", "never_join"),
-        ("refuse_rooms@create", f"refuse_rooms: '@create' {NO_PATH}", "refuse_rooms=meeting over"),
+        ("hang", 0),
+        ("hang=after", 1),
+        ("reset", 0),
+        ("reset=after", 1),
+        ("truncate", 1),
+        ("reject=504", 0),
+        ("reject=504,when=after", 1),
     ],
 )
-def test_a_wrong_text_is_explained(text: str, says: str, example: str):
-    """The error names what is wrong and what is known, ends with an example that is understood, and is short."""
-    with pytest.raises(FaultError, match="^" + re.escape(says)) as caught:
-        parse(text)
-    assert len(str(caught.value)) < 450
-    assert example in str(caught.value)
-    parse(str(caught.value).rpartition("for example ")[2])
+@with_emulator()
+async def test_a_request_fails_before_or_after_it_is_carried_out(client: Client, fault: str, created: int) -> None:
+    """The client sees no success, for a session that was or was not created; the next request is not concerned."""
+    client.emulator.fault(fault)
+    if fault.startswith("reject"):
+        assert (await raw(client))[0] == 504
+    else:
+        with pytest.raises(TimeoutError if fault.startswith("hang") else BROKEN):
+            await raw(client, timeout=aiohttp.ClientTimeout(30))
+    assert client.emulator.created == created
+    await client.create()
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_each_fault_has_an_example(form: Form):
-    """Examples are understood, and are examples of that fault."""
-    assert isinstance(parse(form.example).fault, form.make)  # type: ignore[arg-type]
-    for key in form.keys:
-        assert isinstance(parse(form.example_of(key)).fault, form.make)  # type: ignore[arg-type]
-
-
-SECONDS = st.floats(0, 999_999)
-TEXTS = st.text(max_size=20)
-LINES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=20)
-WHEN = st.sampled_from(["before", "after"])
-INNER = TEXTS.filter(lambda text: not re.search(",[A-Za-z_]+=", text))
-REQUEST_FAULTS = st.one_of(
-    st.builds(
-        Reject, st.integers(200, 599), INNER, st.none() | LINES.filter(lambda text: "," not in text), INNER, WHEN
-    ),
-    st.builds(Redirect, LINES),
-    st.builds(Answer, TEXTS),
-    st.builds(Drop, LINES),
-    st.builds(ForeignControl, LINES),
-    st.builds(Delay, SECONDS),
-    st.builds(Drip, SECONDS),
-    st.builds(Hang, WHEN),
-    st.just(Malform()),
+@pytest.mark.parametrize(
+    ("fault", "status", "kind", "text"),
+    [
+        ('answer={"x": 1}', 201, "application/json", '{"x": 1}'),
+        ("answer=", 201, "application/json", ""),
+        ("answer=a,b=c@create@create", 201, "application/json", "a,b=c@create"),
+        ("answer=<html>ok</html>", 201, "text/html", "<html>ok</html>"),
+        ("malform", 201, "application/json", '{"session_id": "'),
+        ("redirect=https://me@elsewhere.test/x", 307, "application/octet-stream", ""),
+    ],
 )
-OTHER_FAULTS = st.one_of(
-    st.just(NeverJoin()),
-    st.builds(LeaveAfter, SECONDS),
-    st.builds(Mute, SECONDS),
-    st.builds(Noise, st.floats(-90, 0)),
-    st.builds(Fatal, TEXTS),
-    st.builds(RefuseRooms, TEXTS),
+@with_emulator()
+async def test_an_answer_is_another(client: Client, fault: str, status: int, kind: str, text: str) -> None:
+    """Other JSON, half of it, HTML, nothing, or a Location; but for the latter the session is created."""
+    client.emulator.fault(fault)
+    seen = await raw(client)
+    assert (seen[0], seen[1], seen[2][: len(text) or None]) == (status, kind, text)
+    assert seen[3].get("Location") == (None if status == 201 else "https://me@elsewhere.test/x")
+    assert client.emulator.created == (status == 201)
+
+
+@with_emulator()
+async def test_answers_lack_keys_and_name_others(client: Client) -> None:
+    """All that alter an answer add up; errors are left alone, and in the end everything goes well."""
+    for text in ("always*drop=room_url", "foreign_control=http://x.test", "2*drop=cost@get", "drop=detail@control"):
+        client.emulator.fault(text)
+    answer = json.loads((await raw(client))[2])
+    assert (set(answer), answer["control_url"]) == ({"session_id", "control_url"}, "http://x.test")
+    session = client.emulator.sessions[0]
+    assert set((await client.ask("GET", f"/{session.id}"))[1]) == {"session_id", "session_status"}
+    assert set((await client.control(session, event="dance"))[1]) == {"detail"}
+    client.emulator.behave()
+    assert set(json.loads((await raw(client))[2])) == KEYS
+
+
+@pytest.mark.parametrize(
+    ("faults", "seconds"), [(["delay=4"], 4), (["2*delay=1@any", "delay=2"], 3), (["drip=20"], 20)]
 )
-TIMES = st.integers(1, 999_999_999) | st.just(ALL)
+@with_emulator()
+async def test_answers_are_late(client: Client, faults: list[str], seconds: float) -> None:
+    """Delays add up; of an answer that drips, status and headers come at once."""
+    for text in faults:
+        client.emulator.fault(text)
+    now = asyncio.get_running_loop().time
+    begin = now()
+    url = f"{client.emulator.api_url}/liveai/sessions"
+    async with client.http.post(url, json=CREATE, headers=KEY) as response:
+        assert now() - begin == pytest.approx(0 if faults == ["drip=20"] else seconds, abs=0.01)
+        assert set(await response.json()) == KEYS
+    assert now() - begin == pytest.approx(seconds, abs=0.01)
 
 
-@given(st.builds(Spec, REQUEST_FAULTS, TIMES, st.sampled_from(PATHS)) | st.builds(Spec, OTHER_FAULTS, TIMES))
-def test_a_fault_is_written_as_it_is_read(spec: Spec):
-    """As a string, a spec is a text from which it can be read again."""
-    assert parse(str(spec)) == spec
+@with_emulator()
+async def test_faults_are_for_their_requests(client: Client) -> None:
+    """Of one kind, of all, or control requests with one event; the first that is due decides how a request ends."""
+    session = await client.create()
+    for text in ("2*reject=501@reset-idle-timeout", "reject=502@control", "reject=503@any", "reject=504@list"):
+        client.emulator.fault(text)
+    wave: dict[str, Any] = {"event": "pose-trigger", "pose_trigger": {"name": "wave"}}
+    asked = [
+        await client.control(session, event="reset-idle-timeout"),
+        await client.control(session, **wave),
+        await client.control(session, event="reset-idle-timeout"),
+        await client.ask("GET", f"/{session.id}"),
+        await client.ask("GET"),
+        await client.control(session, event="reset-idle-timeout"),
+        await client.control(session, **wave),
+        await client.ask("GET"),
+    ]
+    assert [status for status, _ in asked] == [501, 502, 501, 503, 504, 200, 200, 200]
+    assert [body["event"] for body in session.controls] == ["reset-idle-timeout", "pose-trigger"]
 
 
-@given(st.text())
-def test_any_text_is_a_fault_or_an_error(text: str):
-    """No text does anything else than being understood or refused."""
-    with contextlib.suppress(FaultError):
-        assert isinstance(parse(text), Spec)
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"event": 3}', b"[" * 9999, b"\xff"])
+@with_emulator()
+async def test_a_control_request_that_cannot_be_read_has_no_event(client: Client, body: bytes) -> None:
+    """It meets faults of all control requests alone, and is a bad request otherwise."""
+    session = await client.create()
+    client.emulator.fault("always*hang@terminate")
+    assert (await client.ask("POST", f"/{session.id}/control", data=body))[0] == 400
+    client.emulator.fault("reject=503@control")
+    assert (await client.ask("POST", f"/{session.id}/control", data=body))[0] == 503
 
 
-def test_defaults_are_not_written():
-    """What goes without saying is not said."""
-    texts = ["hang", "2*reject=503", "leave_after=2", "1*never_join", "delay=0.5@any", "always*malform"]
-    assert [str(parse(text)) for text in texts] == texts
+@pytest.mark.parametrize("fault", ["hang", "drip=3600", "delay=3600"])
+@with_emulator()
+async def test_the_end_of_the_emulator_ends_all_waiting(client: Client, fault: str) -> None:
+    """Connections that hang break, the rest of an answer comes at once."""
+    now = asyncio.get_running_loop().time
+    begin = now()
+    client.emulator.fault(fault)
+    waiting = asyncio.create_task(raw(client))
+    await asyncio.sleep(1)
+    await client.emulator.close()
+    (answer,) = await asyncio.gather(waiting, return_exceptions=True)
+    assert isinstance(answer, BROKEN if fault == "hang" else tuple)
+    assert now() - begin < 5
 
 
-def test_the_table_tells_of_every_fault():
-    """Each fault has a line with how it is written and what it does."""
-    lines = table().splitlines()
-    for form in FORMS.values():
-        assert form.says
-        assert any(line.strip().startswith(form.usage) for line in lines)
+# Sessions.
 
 
-async def test_an_emulator_takes_faults_as_text():
-    """What is understood is armed, what is not is an error and arms nothing."""
-    emulator = Emulator()
-    emulator.fault("2*reject=503@create")
-    with pytest.raises(FaultError, match="did you mean"):
-        emulator.fault("rejct=503")
+@with_emulator(cold_start=100)
+async def test_faults_of_sessions_are_counted(client: Client) -> None:
+    """One session without its avatar, though it becomes ACTIVE; the next one with it."""
+    client.emulator.fault("1*never_join")
+    first, second = await client.create(idle_timeout=60), await client.create(idle_timeout=60)
+    await asyncio.sleep(130)
+    assert (first.status, second.status) == ("ACTIVE", "ACTIVE")
+    assert (first.avatar.present, second.avatar.present) == (False, True)
+    await first.avatar.wait_for("idle_timeout", timeout=31)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("fatal=meeting, @create=1", {"type": "daily_error", "fatal": True, "error": "meeting, @create=1"}),
+        ("fatal", {"type": "daily_error", "fatal": True, "error": "meeting expired"}),
+        ("trouble", {"type": "video_generation_error", "error": "no GPU"}),
+    ],
+)
+@with_emulator()
+async def test_an_avatar_reports_that_something_is_wrong(client: Client, fault: str, message: dict[str, Any]) -> None:
+    """When it has joined, behind bot_ready."""
+    client.emulator.fault(fault)
+    session, bot = await client.meet()
+    await bot.until(lambda: len(bot.app_messages) == 2)
+    assert bot.app_messages[1] == {**message, "session_id": session.id}
+
+
+@with_emulator()
+async def test_an_avatar_leaves_and_comes_back_as_somebody_else(client: Client) -> None:
+    """In mid-sentence, with the rest unsaid, whenever it leaves; not once its session is over."""
+    client.emulator.fault("leave_after=0.3")
+    client.emulator.fault("return_after=2")
+    session, bot = await client.meet()
+    avatar, before = session.avatar, session.avatar.id
+    await bot.say(tone(0.5))
+    left = await avatar.wait_for("left")
+    joined = await avatar.wait_for("joined", n=2)
+    assert len(avatar.heard) == 0.3 * 48000
+    assert (joined.time - left.time, session.status) == (pytest.approx(2), "ACTIVE")
+    await bot.until(lambda: len(bot.of("participant_joined")) == 2)
+    assert bot.of("participant_left")[0]["participant"]["id"] == str(before)
+    assert bot.of("participant_joined")[1]["participant"]["id"] == str(avatar.id) != str(before)
+    said = len(avatar.sounded)
+    await bot.say(tone(0.2, amplitude=4000))
+    await avatar.wait_until(lambda: avatar.sounded[said:] == tone(0.2, amplitude=4000))
+    await bot.see(3)
+    assert bot.pictures[-1][1:17] == avatar.id.bytes
+    avatar.leave("closed")
+    await avatar.wait_for("joined", n=3)
+    await client.control(session, event="terminate")
+    await asyncio.sleep(10)
+    assert bot.of("participant_left")[1]["reason"] == "closed"
+    assert not avatar.present
+
+
+@with_emulator()
+async def test_a_test_may_send_the_avatar_away_and_call_it_back(client: Client) -> None:
+    """After so much more speech, or now."""
+    session, bot = await client.meet()
+    session.avatar.leave_after(0.2)
+    await bot.say(tone(1.0))
+    await session.avatar.wait_for("left")
+    assert len(session.avatar.heard) == 0.2 * 48000
+    session.avatar.rejoin(after=1)
+    assert not session.avatar.present
+    await session.avatar.wait_for("joined", n=2)
+
+
+@pytest.mark.parametrize("fault", ["freeze_video", "mute", "freeze_video=0.4", "mute=0.4"])
+@with_emulator()
+async def test_a_picture_freezes_or_a_voice_is_gone(client: Client, fault: str) -> None:
+    """From the start or after so much speech, each without the other; a test may end it."""
+    client.emulator.fault(fault)
+    session, bot = await client.meet()
+    await asyncio.sleep(1)
+    counts = {"freeze_video": bot.shown, "mute": len(bot.sounds)}
+    if "=" in fault:
+        assert min(counts.values()) > 20
+        await bot.say(tone(0.5))
+        await asyncio.sleep(1)
+        counts = {"freeze_video": bot.shown, "mute": len(bot.sounds)}
+    name = fault.partition("=")[0]
+    assert "=" in fault or counts[name] == 0
+    await asyncio.sleep(1)
+    after = {"freeze_video": bot.shown, "mute": len(bot.sounds)}
+    assert {kind for kind in counts if counts[kind] == after[kind]} == {name}
+    session.avatar.thaw_video()
+    session.avatar.unmute()
+    await asyncio.sleep(1)
+    assert bot.shown > after["freeze_video"] + 20
+    assert len(bot.sounds) > after["mute"] + 40
+    session.avatar.freeze_video()
+    session.avatar.mute()
+    await bot.hear(1)
+    shown, heard = bot.shown, len(bot.sounds)
+    await asyncio.sleep(1)
+    assert (bot.shown, len(bot.sounds)) == (shown, heard)
+
+
+@with_emulator()
+async def test_all_connections_break(client: Client) -> None:
+    """After so much speech, without a goodbye; people can come again, and the avatar is there."""
+    client.emulator.fault("cut_after=0.1")
+    session, bot = await client.meet()
+    url = client.emulator.room_url(session.room)
+    viewer = await client.join(url, user_name="Viewer", tracks=[])
+    await bot.say(tone(0.2))
+    for person in (bot, viewer):
+        await person.until(lambda person=person: not person.open)
+        assert person.socket.close_code != 1000
+    again = await client.join(url)
+    assert [other["user_name"] for other in again.joined["participants"]] == ["LemonSlice"]
+    await again.say(tone(0.2))
+    await again.see(2)
+
+
+def level(packets: list[bytes]) -> float:
+    """Mean level of packets of sound in dBFS."""
+    samples = np.frombuffer(b"".join(packet[22:] for packet in packets), "<i2").astype(float)
+    return float(10 * np.log10(np.mean(samples**2) / 32768**2))
+
+
+@with_emulator()
+async def test_a_voice_has_a_noise_floor(client: Client) -> None:
+    """Silence is noise of that level from the first packet on; speech is above it, and is recorded without it."""
+    client.emulator.fault("noise=-61")
+    session, bot = await client.meet()
+    await bot.hear(25)
+    assert all(-63 < level([sound]) < -59 for sound in bot.sounds)
+    assert level(bot.sounds) == pytest.approx(-61, abs=0.5)
+    said = tone(0.4)
+    await bot.say(said)
+    await session.avatar.wait_until(lambda: session.avatar.sounded == said)
+    sounds = (await bot.hear(7))[2:]
+    loud = np.frombuffer(b"".join(sound[22:] for sound in bot.sounds if level([sound]) > -40), "<i2").astype(float)
+    noise = loud - np.frombuffer(said, "<i2")
+    assert 10 * np.log10(np.mean(noise**2) / 32768**2) == pytest.approx(-61, abs=0.5)
+    assert level(sounds) == pytest.approx(-61, abs=1)
+    for dbfs in (-45.0, -20.0):
+        session.avatar.set_noise(dbfs)
+        assert level((await bot.hear(7))[2:]) == pytest.approx(dbfs, abs=0.5)
+    session.avatar.set_noise(None)
+    assert not any(b"".join(sound[22:] for sound in (await bot.hear(7))[2:]))
+
+
+# Rooms.
+
+
+@with_emulator()
+async def test_rooms_refuse_so_many_people(client: Client) -> None:
+    """For the reason given, one after the other; then they let people in, as they do when the emulator behaves."""
+    url = client.emulator.room_url(client.emulator.open_room())
+    client.emulator.fault("2*refuse_rooms=meeting is full")
+    client.emulator.fault("refuse_rooms")
+    hello = json.dumps(JOIN)
+    refusals = [await client.refused(url, hello) for _ in range(4)]
+    assert refusals == [("meeting is full", 4003)] * 2 + [("refused by the emulator", 4003)] * 2
+    client.emulator.behave()
+    await client.join(url)

@@ -1,232 +1,220 @@
-"""Rooms, visited by a WebSocket client that was written from the description of the wire."""
+"""Rooms, entered by a WebSocket client that was written from the description of the wire."""
 
 import asyncio
 import json
 import struct
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
-import aiohttp
 import pytest
 
-from pipecat_lemonslice.emulator import EmulatorOptions
-from tests.emulator.town import Person, Town, tone
-
-
-async def refused(town: Town, url: str, first: str) -> tuple[dict[str, Any], int | None]:
-    """What somebody is told who is not let in, and the close code."""
-    socket = await town.http.ws_connect(url)
-    await socket.send_str(first)
-    answer = json.loads(await socket.receive_str(timeout=5))
-    await socket.receive(timeout=5)
-    return answer, socket.close_code
-
-
-def transport_of(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport:
-    """What lies below a socket, to mistreat it."""
-    connection = socket._response.connection
-    assert connection is not None
-    return cast("asyncio.Transport", connection.transport)
+from tests.emulator.client import JOIN, Client, Person, tone, with_emulator
 
 
 def hello(**fields: Any) -> str:
-    join = {"type": "join", "user_name": "X", "token": None, "tracks": [], "voice_sample_rate": 24000}
-    return json.dumps({**join, "subscribe": None, **fields})
+    return json.dumps({**JOIN, **fields})
 
 
-async def test_joining_tells_who_is_there(town: Town):
-    """A newcomer learns who is there already, the others learn of the newcomer, whoever comes first."""
-    url = town.emulator.room_url(town.emulator.open_room())
-    ann = await town.join(url, user_name="Ann")
-    bob = await town.join(url, user_name="Bob")
-    assert ann.others == []
-    assert bob.others == [{"id": ann.id, "user_name": "Ann"}]
-    await ann.until(lambda: ann.texts)
-    assert ann.texts == [{"type": "participant_joined", "participant": {"id": bob.id, "user_name": "Bob"}}]
+async def people(client: Client, *names: str, **fields: Any) -> tuple[str, list[Person]]:
+    """A room with some people in it, each of whom hears the first."""
+    url = client.emulator.room_url(client.emulator.open_room())
+    return url, [await client.join(url, user_name=name, subscribe=names[0], **fields) for name in names]
 
 
-async def test_app_messages_carry_their_sender(town: Town):
+@with_emulator()
+async def test_joining_and_leaving_are_told(client: Client) -> None:
+    """A newcomer learns who is there and since when, the others learn who comes, leaves and disappears."""
+    _, (ann,) = await people(client, "Ann")
+    url = client.emulator.room_url(client.emulator.open_room("named"))
+    assert url.endswith("/rooms/named")
+    first = await client.join(url, user_name="First")
+    await asyncio.sleep(2)
+    second = await client.join(url, user_name="Second")
+    assert (first.joined["participants"], ann.texts) == ([], [])
+    assert second.joined["participants"] == [{"id": first.id, "user_name": "First"}]
+    assert second.joined["seconds_here"] == {first.id: 2.0}
+    await first.socket.send_json({"type": "leave"})
+    await first.until(lambda: not first.open)
+    third = await client.join(url, user_name="Third")
+    await third.vanish()
+    await second.until(lambda: len(second.texts) == 3)
+    told = [(text["type"], text["participant"]["user_name"], text.get("reason")) for text in second.texts]
+    left, joined = "participant_left", "participant_joined"
+    assert told == [(left, "First", "leftCall"), (joined, "Third", None), (left, "Third", "leftCall")]
+
+
+@with_emulator()
+async def test_app_messages_carry_their_sender(client: Client) -> None:
     """To everybody else, or to one."""
-    url = town.emulator.room_url(town.emulator.open_room())
-    ann, bob, eve = [await town.join(url, user_name=name) for name in ("Ann", "Bob", "Eve")]
+    _, (ann, bob, eve) = await people(client, "Ann", "Bob", "Eve")
     await ann.tell({"n": 1})
     await ann.tell({"n": 2}, recipient=eve.id)
-    await eve.until(lambda: len(eve.of("app_message")) == 2)
+    await eve.until(lambda: len(eve.app_messages) == 2)
     assert bob.of("app_message") == [{"type": "app_message", "sender": ann.id, "message": {"n": 1}}]
-    assert ann.of("app_message") == []
+    assert ann.app_messages == []
 
 
-async def test_leaving_is_told(town: Town):
-    """Who says goodbye is gone at once, and its socket is closed."""
-    url = town.emulator.room_url(town.emulator.open_room())
-    ann, bob = await town.join(url, user_name="Ann"), await town.join(url, user_name="Bob")
-    await ann.socket.send_json({"type": "leave"})
-    await bob.until(lambda: bob.of("participant_left"))
-    assert bob.of("participant_left") == [
-        {"type": "participant_left", "participant": {"id": ann.id, "user_name": "Ann"}, "reason": "leftCall"}
-    ]
+@pytest.mark.parametrize(
+    ("room", "first", "says", "code"),
+    [
+        ("none", hello(), "no such room", 4004),
+        ("closed", hello(token="t2"), "the token does not let you", 4003),
+        ("closed", hello(token="t1", voice_sample_rate=7), "the first message must be a join: sample rates", 4000),
+        ("closed", hello(type="hello"), "the first message must be a join", 4000),
+        ("closed", "nonsense", "the first message must be a join", 4000),
+    ],
+)
+@with_emulator()
+async def test_who_is_not_let_in_is_told_why(client: Client, room: str, first: str, says: str, code: int) -> None:
+    """No such room, a wrong token, nonsense; the right token opens the door."""
+    url = client.emulator.room_url(client.emulator.open_room("closed", tokens=["t1"]))
+    error, closed_with = await client.refused(url.replace("closed", room), first)
+    assert (error[: len(says)], closed_with) == (says, code)
+    await client.join(url, token="t1")
+
+
+@pytest.mark.parametrize("packet", [b"\x07", b"\x01" + bytes(16) + b"\x01\xc0\x5d\x00\x00\x01\x00", "[]", "{}", "x"])
+@with_emulator()
+async def test_who_breaks_the_rules_is_sent_away(client: Client, packet: bytes | str) -> None:
+    """A message that makes no sense, or sound in somebody else's name."""
+    _, (ann,) = await people(client, "Ann")
+    await (ann.socket.send_str(packet) if isinstance(packet, str) else ann.socket.send_bytes(packet))
     await ann.until(lambda: not ann.open)
+    assert ann.of("error")
+    assert ann.socket.close_code == 4000
 
 
-async def test_disappearing_is_told(town: Town):
-    """Who disappears without a goodbye has left, too."""
-    url = town.emulator.room_url(town.emulator.open_room())
-    ann, bob = await town.join(url, user_name="Ann"), await town.join(url, user_name="Bob")
-    transport_of(ann.socket).abort()
-    await bob.until(lambda: bob.of("participant_left"))
+@with_emulator()
+async def test_sound_is_paced_and_reported(client: Client) -> None:
+    """A second of speech in one message is heard in packets of 20 ms, each in its time; its sender is told how far."""
+    _, (ann, bob) = await people(client, "Ann", "Bob")
+    await ann.say(tone(1.0))
+    await ann.until(lambda: len(ann.of("played")) == 50)
+    assert bob.voice == tone(1.0)
+    assert [later - earlier for earlier, later in pairwise(bob.sound_times)] == pytest.approx([0.02] * 49)
+    assert [text["samples"] for text in ann.of("played")] == list(range(480, 24001, 480))
 
 
-async def test_wrong_guests_are_refused(town: Town):
-    """No such room closes with 4004, a wrong token with 4003, nonsense with 4000; each is told why."""
-    room = town.emulator.room_url(town.emulator.open_room("closed", tokens=["t1"]))
-    none = room.replace("closed", "none")
-    assert await refused(town, none, hello()) == ({"type": "error", "error": "no such room"}, 4004)
-    answer, code = await refused(town, room, hello(token="t2"))
-    assert (answer["type"], code) == ("error", 4003)
-    answer, code = await refused(town, room, hello(token="t1", voice_sample_rate=7))
-    assert (answer["error"][:17], code) == ("voice_sample_rate", 4000)
-    assert (await refused(town, room, "nonsense"))[1] == 4000
-    assert (await town.join(room, token="t1")).others == []
+@pytest.mark.parametrize(("end", "heard"), [(12, 12), (5, 10)])
+@with_emulator()
+async def test_sound_can_be_cleared(client: Client, end: int, heard: int) -> None:
+    """What lies behind a position and has not been played is not heard; what follows is counted from that position."""
+    _, (ann, bob) = await people(client, "Ann", "Bob")
+    await ann.say(tone(1.0))
+    await bob.hear(10)
+    await ann.socket.send_json({"type": "clear", "end": end * 480})
+    await asyncio.sleep(0.5)
+    assert bob.voice == tone(heard * 0.02)
+    await ann.say(tone(0.02, amplitude=500))
+    await asyncio.sleep(0.5)
+    assert ann.of("played")[-1]["samples"] == (end + 1) * 480
+    assert bob.voice == tone(heard * 0.02) + tone(0.02, amplitude=500)
 
 
-@pytest.mark.parametrize("packet", [b"\x07", b"\x01" + bytes(16) + b"\x01\xc0\x5d\x00\x00\x01\x00"])
-async def test_a_broken_rule_ends_the_visit(town: Town, packet: bytes):
-    """A packet that is none, or in somebody else's name, is answered with an error and the door."""
-    person = await town.join(town.emulator.room_url(town.emulator.open_room()))
-    await person.socket.send_bytes(packet)
-    await person.until(lambda: not person.open)
-    assert person.of("error")
-    assert person.socket.close_code == 4000
-
-
-async def test_people_hear_each_other_at_their_own_rate(town: Town):
-    """A subscriber gets another person's sound, at the rate it asked for, in 20 ms packets."""
-    url = town.emulator.room_url(town.emulator.open_room())
-    same = await town.join(url, user_name="Same", subscribe="Ann")
-    other = await town.join(url, user_name="Other", subscribe="Ann", voice_sample_rate=16000)
-    deaf = await town.join(url, user_name="Deaf", subscribe=None)
-    ann = await town.join(url, user_name="Ann")
-    speech = tone(1.0)
-    await ann.say(speech)
-    await same.until(lambda: len(same.voice) == len(speech))
-    assert same.voice == speech
-    await other.until(lambda: len(other.sounds) >= 40)
-    assert {struct.unpack_from("<BBI", sound[:1] + sound[17:22]) for sound in other.sounds} == {(1, 1, 16000)}
-    assert {len(sound) - 22 for sound in other.sounds} == {640}
+@with_emulator()
+async def test_people_hear_each_other_at_their_own_rate(client: Client) -> None:
+    """Who subscribes hears a sound at the rate asked for, in packets of 20 ms; who does not hears nothing."""
+    url, (ann,) = await people(client, "Ann")
+    other = await client.join(url, subscribe="Ann", voice_sample_rate=16000)
+    deaf = await client.join(url, subscribe=None)
+    await ann.say(tone(1.0))
+    await other.hear(40)
+    heads = {struct.unpack_from("<BBI", sound[:1] + sound[17:22]) for sound in other.sounds}
+    assert (heads, {len(sound) - 22 for sound in other.sounds}) == ({(1, 1, 16000)}, {640})
+    assert {UUID(bytes=sound[1:17]) for sound in other.sounds} == {UUID(ann.id)}
     assert deaf.sounds == []
 
 
-async def test_stereo_is_heard_as_mono(town: Town):
-    """A subscriber gets the mean of two channels."""
-    url = town.emulator.room_url(town.emulator.open_room())
-    bob = await town.join(url, user_name="Bob", subscribe="Ann")
-    tracks = [{"name": "stream", "sample_rate": 24000, "channels": 2}]
-    ann = await town.join(url, user_name="Ann", tracks=tracks)
+@with_emulator()
+async def test_stereo_is_heard_as_mono(client: Client) -> None:
+    """As the mean of two channels."""
+    _, (ann, bob) = await people(client, "Ann", "Bob")
     await ann.say(struct.pack("<4h", 100, 300, -50, 50), channels=2)
-    await bob.until(lambda: bob.sounds)
+    await bob.hear(1)
     assert bob.voice == struct.pack("<2h", 200, 0)
 
 
-async def test_a_slow_reader_gets_the_newest_pictures(town: Town):
-    """Who does not read while 25 pictures are shown finds a few of them, not all, and every sound."""
-    answer = await town.create()
-    slow = await town.http.ws_connect(answer["room_url"], max_msg_size=0)
-    await slow.send_str(hello(subscribe="LemonSlice"))
-    quick = await town.join(answer["room_url"])
-    transport_of(slow).pause_reading()
-    await quick.until(lambda: len(quick.pictures) >= 25)
-    shown, played = len(quick.pictures), len(quick.sounds)
-    transport_of(slow).resume_reading()
+@with_emulator()
+async def test_a_slow_reader_gets_the_newest_pictures(client: Client) -> None:
+    """Who reads nothing for four seconds finds a few of 100 pictures, and every sound."""
+    session, bot = await client.meet()
+    slow = await client.http.ws_connect(client.emulator.room_url(session.room), max_msg_size=0)
+    await slow.send_str(hello())
+    await slow.receive_str()
+    await bot.see()
+    shown = bot.shown
+    sounds = await bot.hear(200)
     kinds: list[int] = []
     async with asyncio.timeout(5):
-        while kinds.count(1) < played:
+        while kinds.count(1) < len(sounds):
             message = await slow.receive()
             kinds += [message.data[0]] if isinstance(message.data, bytes) else []
-    assert 0 < kinds.count(2) < shown / 2
+    assert bot.shown - shown >= 99
+    assert 0 < kinds.count(2) < 10
     await slow.close()
 
 
-async def test_connections_can_be_dropped(town: Town):
-    """All sockets of a room break at once, without a goodbye; the avatar stays."""
-    answer = await town.create()
-    session = town.emulator.sessions[0]
-    ann = await town.join(answer["room_url"], user_name="Ann")
-    bob = await town.join(answer["room_url"], user_name="Bob")
-    await session.avatar.wait_for("joined")
-    session.room.drop_connections()
-    for person in (ann, bob):
-        await person.until(lambda person=person: not person.open)
-        assert person.socket.close_code != 1000
-    assert [member.user_name for member in session.room.participants] == ["LemonSlice"]
+@with_emulator()
+async def test_who_takes_nothing_is_disconnected(client: Client) -> None:
+    """After half a minute of sound that waits."""
+    session, bot = await client.meet()
+    slow = await client.http.ws_connect(client.emulator.room_url(session.room), max_msg_size=0, heartbeat=None)
+    await slow.send_str(hello(user_name="Slow"))
+    await bot.until(lambda: len(bot.of("participant_joined")) == 2)
+    await bot.until(lambda: bot.of("participant_left"), timeout=60)
+    assert bot.of("participant_left")[0]["participant"]["user_name"] == "Slow"
 
 
-async def test_rooms_can_refuse(town: Town):
-    """Nobody is let in, for the reason given, until the emulator behaves again."""
-    answer = await town.create()
-    town.emulator.refuse_rooms("meeting is full")
-    assert await refused(town, answer["room_url"], hello()) == ({"type": "error", "error": "meeting is full"}, 4003)
-    town.emulator.behave()
-    await town.join(answer["room_url"])
-
-
-async def test_refusals_run_out(town: Town):
-    """So many people are turned away, the next one comes in."""
-    answer = await town.create()
-    town.emulator.fault("2*refuse_rooms=meeting is full")
-    for _ in range(2):
-        assert await refused(town, answer["room_url"], hello()) == ({"type": "error", "error": "meeting is full"}, 4003)
-    await town.join(answer["room_url"])
-
-
-async def test_long_sounds_are_passed_on_in_packets(town: Town):
-    """A second of sound in one message comes as 50 packets of 20 ms: nobody's queue holds more than it counts."""
-    url = town.emulator.room_url(town.emulator.open_room())
-    bob = await town.join(url, user_name="Bob", subscribe="Ann")
-    ann = await town.join(url, user_name="Ann")
-    await ann.socket.send_bytes(struct.pack("<B16sBI", 1, UUID(ann.id).bytes, 1, 24000) + tone(1.0))
-    await bob.until(lambda: len(bob.sounds) == 50)
-    assert bob.voice == tone(1.0)
-
-
-async def test_an_existing_room_is_shared(town: Town):
-    """A session created for a room brings its avatar to the people who are there already."""
-    room = town.emulator.open_room("lobby")
-    url = town.emulator.room_url(room)
-    viewer = await town.join(url, user_name="Viewer", tracks=[])
-    answer = await town.create(properties={"daily_url": url, "daily_room_url": url})
-    assert answer["room_url"] == url
+@with_emulator()
+async def test_an_existing_room_is_shared(client: Client) -> None:
+    """A session created for a room brings its avatar to the people who are there."""
+    room = client.emulator.open_room("lobby")
+    url = client.emulator.room_url(room)
+    viewer = await client.join(url, tracks=[])
+    session = await client.create(properties={"daily_url": url, "daily_room_url": url})
+    assert session.room is room
     await viewer.until(lambda: viewer.pictures and viewer.sounds)
     assert viewer.of("participant_joined")[0]["participant"]["user_name"] == "LemonSlice"
-    assert town.emulator.sessions[0].room is room
 
 
-@pytest.mark.parametrize("options", [EmulatorOptions(latency=0.05, room_tokens=frozenset({"bots"}))])
-async def test_tokens_are_for_rooms_with_tokens(town: Town):
+@with_emulator(room_tokens=frozenset({"bots"}))
+async def test_tokens_are_for_rooms_with_tokens(client: Client) -> None:
     """With tokens set, a session created with a token admits known ones only; others admit anybody."""
-    closed = await town.create(properties={"daily_token": "avatars"})
-    assert (await refused(town, closed["room_url"], hello()))[1] == 4003
-    assert (await town.join(closed["room_url"], token="bots")).id
-    assert (await town.join((await town.create())["room_url"])).id
+    closed = client.emulator.room_url((await client.create(properties={"daily_token": "avatars"})).room)
+    assert (await client.refused(closed, hello()))[1] == 4003
+    await client.join(closed, token="bots")
+    await client.join(client.emulator.room_url((await client.create()).room))
 
 
-async def test_an_avatar_without_the_token_fails(town: Town):
+@with_emulator()
+async def test_an_avatar_without_the_token_fails(client: Client) -> None:
     """An avatar whose token does not open the room never comes, and its session FAILED."""
-    room = town.emulator.open_room(tokens=["secret"])
-    url = town.emulator.room_url(room)
-    await town.create(properties={"daily_url": url, "daily_token": "wrong"})
-    await town.create(properties={"daily_url": url, "daily_token": "secret"})
-    wrong, right = town.emulator.sessions
+    url = client.emulator.room_url(client.emulator.open_room(tokens=["secret"]))
+    wrong = await client.create(properties={"daily_url": url, "daily_token": "wrong"})
+    right = await client.create(properties={"daily_url": url, "daily_token": "secret"})
     await right.avatar.wait_for("joined")
     assert (wrong.status, right.status) == ("FAILED", "ACTIVE")
     assert not wrong.avatar.present
 
 
-async def test_the_end_closes_all_rooms(town: Town):
-    """When the emulator ends everybody is sent away with the code for it, quickly."""
-    answer = await town.create()
-    people: list[Person] = [await town.join(answer["room_url"], user_name=name) for name in ("Ann", "Bob")]
-    async with asyncio.timeout(1.9):
-        await town.emulator.close()
-    for person in people:
+@with_emulator()
+async def test_connections_can_be_dropped(client: Client) -> None:
+    """All sockets of a room break at once, without a goodbye; the avatar stays."""
+    session, bot = await client.meet()
+    viewer = await client.join(client.emulator.room_url(session.room), user_name="Viewer")
+    session.room.drop_connections()
+    for person in (bot, viewer):
+        await person.until(lambda person=person: not person.open)
+        assert person.socket.close_code != 1000
+    assert [member.user_name for member in session.room.participants] == ["LemonSlice"]
+
+
+@with_emulator()
+async def test_the_end_closes_all_rooms(client: Client) -> None:
+    """When the emulator ends everybody is sent away with the code for it."""
+    _, (ann, bob) = await people(client, "Ann", "Bob")
+    await client.emulator.close()
+    for person in (ann, bob):
         await person.until(lambda person=person: not person.open)
         assert person.socket.close_code == 1001

@@ -10,17 +10,14 @@ import json
 import math
 from dataclasses import replace
 from typing import Any, cast
-from unittest.mock import patch
 
 from yarl import URL
 
 from pipecat_lemonslice.api.http import HttpClient, Request
 from pipecat_lemonslice.api.responses import Response
-from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, face
-from pipecat_lemonslice.emulator.face import Face, View
-from pipecat_lemonslice.emulator.faults import RefuseRooms, Reject
-from pipecat_lemonslice.emulator.record import Kind
-from pipecat_lemonslice.emulator.session import Session, Status
+from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, Kind, Session, Status
+from pipecat_lemonslice.emulator.face import Face, HeadPosition
+from pipecat_lemonslice.emulator.room import AppMessage
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
 from pipecat_lemonslice.rooms.websocket import WebSocketRoom
@@ -32,9 +29,10 @@ PORT = 8900
 PICTURES = 2.0
 """Pictures a second: enough to be seen, as the service counts none of them."""
 
+FACE = Face(2, 3, {0: HeadPosition(bytes(2 * 3 * 3), {})})
 PATHS = {"create": "create", "cost": "get", "terminate": "control", "reset-idle-timeout": "control"}
 ASTRAY = (Kind.IGNORED, Kind.RESPONSE_DONE_TIMEOUT)
-SESSION_SETTINGS = (Kind.RESPONSE_STARTED, Kind.RESPONSE_FINISHED, Kind.INTERRUPT)
+TOLD = (Kind.RESPONSE_STARTED, Kind.RESPONSE_FINISHED, Kind.INTERRUPT)
 LOBBY = f"ws://127.0.0.1:{PORT}/rooms/lobby?t=S3CR3T-room"
 ELSEWHERE = "elsewhere.test"
 """A host on which a session may be controlled without the key; the emulator answers for it, too."""
@@ -57,6 +55,7 @@ class EmulatedLemonSlice(Vendor):
                 join_delay=join_delay,
                 pictures_per_second=PICTURES,
                 api_keys=frozenset({KEY}),
+                face=FACE,
             )
         )
         self.knows_token = False
@@ -84,7 +83,7 @@ class EmulatedLemonSlice(Vendor):
     def expire(self) -> None:
         for session in self.emulator.running:
             self._expired.add(session.id)
-            session._end(Status.TIMED_OUT)
+            session.end(Status.TIMED_OUT)
 
     def session_in(self, room_url: str) -> Session:
         """The newest session whose avatar belongs in a room."""
@@ -92,17 +91,17 @@ class EmulatedLemonSlice(Vendor):
 
     def arrange(self, event: str, fault: Fault | None) -> None:
         """Have the emulator do to the request that goes out now what a fault wants."""
-        path: Any = PATHS[event]
+        path = PATHS[event]
         match fault:
             case Refuse(status, body, retry_after, acted=acted):
                 detail = _detail(body) if self.knows_token else _detail(body).replace(AVATAR_TOKEN, "")
                 page = None if detail else body
-                when: Any = "after" if acted else "before"
-                self.emulator.arm(Reject(status, detail, retry_after, page, when), times=1, path=path)
+                when = "after" if acted else "before"
+                self.emulator.reject(status, detail=detail, retry_after=retry_after, body=page, when=when, path=path)
             case Break("connect"):
                 cast("NetworkLoop", asyncio.get_running_loop()).network.refusals += 1
             case Break(when):
-                self.emulator.reset(when=cast("Any", when), path=path)
+                self.emulator.reset(when=when, path=path)
             case Hang(acts):
                 self.emulator.hang(when="after" if acts else "before", path=path)
             case Slow(seconds):
@@ -168,7 +167,7 @@ class EmulatedRoom:
 
     @property
     def events(self) -> list[str]:
-        return [str(event.kind) for event in self._session.avatar.events if event.kind in SESSION_SETTINGS]
+        return [str(event.kind) for event in self._session.avatar.events if event.kind in TOLD]
 
     @property
     def astray(self) -> list[str]:
@@ -191,7 +190,7 @@ class EmulatedRoom:
         """It shows itself as soon as it is there."""
 
     def say(self, message: Any) -> None:
-        self._session.room.say(self._session.avatar, message)
+        self._session.room.send(self._session.avatar, AppMessage(message))
 
     def mute(self) -> None:
         self._session.avatar.mute()
@@ -219,13 +218,12 @@ class EmulatedWorld(World):
 
     def __init__(self, *, join_delay: float = 1.5, lobby: bool = False, **kwargs: Any) -> None:
         self._lobby = lobby
-        self._face = patch.object(face, "drawn", _tiny)
         self._emulated = EmulatedLemonSlice(join_delay)
         super().__init__(**kwargs)
         self.coming = None
 
     def keep_away(self, seconds: float | None = None) -> None:
-        self._emulated.emulator.never_join()
+        self._emulated.emulator.fault("never_join")
         super().keep_away(seconds)
 
     def _vendor(self) -> tuple[EmulatedLemonSlice, HttpClient]:
@@ -240,17 +238,13 @@ class EmulatedWorld(World):
         return {**order, "daily_token": AVATAR_TOKEN, "daily_room_url": LOBBY}
 
     async def __aenter__(self) -> "EmulatedWorld":
-        self._face.start()
         await self._emulated.start()
         await super().__aenter__()
         return self
 
     async def __aexit__(self, *details: Any) -> None:
-        try:
-            await super().__aexit__(*details)
-            await self._emulated.emulator.close()
-        finally:
-            self._face.stop()
+        await super().__aexit__(*details)
+        await self._emulated.emulator.close()
 
     async def _open(self, url: str, options: RoomOptions) -> Room:
         await asyncio.sleep(JOIN_SECONDS)
@@ -258,11 +252,7 @@ class EmulatedWorld(World):
         if refusal is not None and not isinstance(refusal, RoomError):
             raise refusal
         if refusal is not None:
-            self._emulated.emulator.arm(RefuseRooms(str(refusal)), times=1)
+            self._emulated.emulator.fault(f"1*refuse_rooms={refusal}")
         room = cast("WebSocketRoom", await open_room(url, options))
         self._enter(EmulatedRoom(room, self._emulated.session_in(url)))
         return room
-
-
-def _tiny(_: str) -> Face:
-    return Face(2, 3, {0: View(bytes(2 * 3 * 3), {})})

@@ -28,7 +28,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.emulator import Avatar, Emulator, EmulatorOptions, Session
-from pipecat_lemonslice.emulator.room import Member
+from pipecat_lemonslice.emulator.room import AppMessage, Member, RoomEvent
 
 RATE = 24000
 
@@ -255,9 +255,9 @@ class Listener(Member):
         super().__init__(user_name)
         self.told: list[object] = []
 
-    def on_message(self, sender: Member, message: object) -> None:
-        if sender.user_name == "Pipecat":
-            self.told.append(message)
+    def on_event(self, sender: Member, event: RoomEvent) -> None:
+        if sender.user_name == "Pipecat" and isinstance(event, AppMessage):
+            self.told.append(event.message)
 
 
 async def test_who_was_in_a_given_room_before_the_session_is_not_the_avatar(emulator: Emulator) -> None:

@@ -10,8 +10,7 @@ from pipecat.transports.daily.transport import DailyParams, DailyTransport
 
 from pipecat_lemonslice.emulator import Emulator
 from pipecat_lemonslice.emulator import Room as EmulatorRoom
-from pipecat_lemonslice.emulator.room import Member
-from pipecat_lemonslice.emulator.wire import Sound, picture_header
+from pipecat_lemonslice.emulator.room import AppMessage, Member, Picture, Sound, picture_header
 from pipecat_lemonslice.rooms import Room, RoomEvent, RoomLost, RoomOptions, open_room
 from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 from tests.fidelity.calls import Running
@@ -100,22 +99,24 @@ class _Puppet(Member):
     def speech(self) -> bytes:
         return bytes(self._speech)
 
-    def on_message(self, sender: Member, message: Any) -> None:
-        self.said_to.append(message)
-
-    def on_sound(self, sender: Member, sound: Sound) -> None:
-        if sender.user_name == "Pipecat":
-            self._speech += sound.pcm
+    def on_event(self, sender: Member, event: object) -> None:
+        match event:
+            case AppMessage(message):
+                self.said_to.append(message)
+            case Sound(pcm) if sender.user_name == "Pipecat":
+                self._speech += pcm
+            case _:
+                pass
 
     def say(self, pcm: bytes) -> None:
         for at in range(0, len(pcm), RATE // 50 * 2):
-            self._room.play(self, Sound(pcm[at : at + RATE // 50 * 2], RATE))
+            self._room.send(self, Sound(pcm[at : at + RATE // 50 * 2], RATE))
 
     def show(self, rgb: bytes, width: int, height: int) -> None:
-        self._room.show(self, bytearray(picture_header(self.id, width, height) + rgb))
+        self._room.send(self, Picture(bytearray(picture_header(self.id, width, height) + rgb)))
 
     def send(self, message: dict[str, Any]) -> None:
-        self._room.say(self, message)
+        self._room.send(self, AppMessage(message))
 
     def leave(self, reason: str = "leftCall") -> None:
         self._room.leave(self, reason)
@@ -134,9 +135,6 @@ class EmulatorPlace:
     def enter(self, name: str) -> Actor:
         puppet = _Puppet(self._room, name)
         self._room.enter(puppet)
-        for other in self._room.participants:
-            if other is not puppet:
-                puppet.on_join(other)
         return puppet
 
     def demand_token(self) -> None:
