@@ -240,7 +240,6 @@ async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: floa
 # Bounds.
 
 
-@pytest.mark.beside
 def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
     """An answer every minute for a day, each in its own context: the number of living objects does not grow."""
 

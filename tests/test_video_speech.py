@@ -200,7 +200,6 @@ async def test_two_contexts_interleaved_are_heard_in_order_of_arrival() -> None:
         assert room.events == ["response_started", "response_finished"]
 
 
-@pytest.mark.beside
 def test_thirty_minutes_without_a_pause_are_one_response() -> None:
     """Half an hour of talk that never pauses is one response, whole, and needs no memory of what was said."""
 

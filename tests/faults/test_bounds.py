@@ -5,7 +5,6 @@ import pytest
 from tests.bench.soak import soak
 
 
-@pytest.mark.beside
 def test_five_hundred_calls_leave_nothing_behind() -> None:
     """No session, no unhandled failure, and no more objects than after the first fifty."""
     figures = soak(500)

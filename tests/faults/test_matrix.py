@@ -65,7 +65,6 @@ def test_the_matrix_is_as_large_as_promised() -> None:
     assert len({param.id for param in CELLS}) == len(CELLS) >= 60
 
 
-@pytest.mark.beside
 @pytest.mark.parametrize(("topology", "fault", "moment"), CELLS)
 def test_the_call_survives(topology: Topology, fault: Fault, moment: str) -> None:
     """No dead air, no lost word, no leak and no secret beyond what is stated; one ErrorFrame for each failure."""

@@ -52,7 +52,6 @@ def answer(context: str) -> list[Frame]:
     ]
 
 
-@pytest.mark.beside
 @pytest.mark.parametrize("fault", [None, "noise=-61", "noise=-50"])
 def test_a_noise_floor_changes_nothing_in_a_call(fault: str | None) -> None:
     """Each answer ends once and in time, the bot is known to have stopped speaking, and the call ends promptly."""
