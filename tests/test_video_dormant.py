@@ -13,7 +13,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
-from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice import AvatarStatus
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
@@ -22,7 +22,7 @@ IDLE = {"type": "idle_timeout"}
 
 
 def status(stage: Stage) -> AvatarStatus:
-    return stage.down(AvatarStatusFrame)[-1].status
+    return stage.statuses[-1]
 
 
 async def fall_asleep(stage: Stage, *, by: str = "message", after: float = 60.0) -> None:

@@ -5,24 +5,18 @@ import asyncio
 import pytest
 from pipecat.frames.frames import CancelFrame, EndFrame, ErrorFrame, TTSStoppedFrame
 
-from pipecat_lemonslice import AvatarActionFrame, AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice import AvatarActionFrame, AvatarStatus
 from pipecat_lemonslice.errors import ApiStatusError, ApiTimeoutError
-from tests.support.memory import MemoryRoom, MemoryVendor
+from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import virtual_time
-
-
-async def arrived(stage: Stage) -> MemoryRoom:
-    stage.room.arrive()
-    await stage.settle()
-    return stage.room
 
 
 @virtual_time
 async def test_the_goodbye_is_heard_to_its_end() -> None:
     """EndFrame passes when the last words have been spoken and the avatar's voice has come back."""
     async with Stage(room={"track": True}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(1.0))
         await stage.settle(3.0)
         started = stage.now
@@ -31,14 +25,14 @@ async def test_the_goodbye_is_heard_to_its_end() -> None:
         assert room.speech.startswith(tone(1.0) + tone(2.005))
         assert 2.25 <= stage.now - started <= 2.25 + 1.0
         assert len(stage.voice.strip(b"\0")) >= 2 * 24000 * 3 - 2 * 1920
-        assert [frame.reason for frame in stage.down(AvatarResponseDoneFrame)][-1] == "stopped"
+        assert stage.reasons[-1] == "stopped"
 
 
 @virtual_time
 async def test_an_end_in_silence_does_not_wait() -> None:
     """With nothing to be said, EndFrame passes within half a second."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         started = stage.now
         await stage.end()
         assert stage.now - started < 0.5
@@ -73,7 +67,7 @@ async def test_an_end_while_the_avatar_is_about_to_come() -> None:
 async def test_an_end_with_a_room_that_is_stuck_is_bounded() -> None:
     """A room that plays nothing any more keeps the EndFrame no longer than a few seconds, and the words are heard."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         started = stage.now
         room.frozen = True
         await stage.send(speech(2.0), TTSStoppedFrame("a"))
@@ -87,7 +81,7 @@ async def test_an_end_with_an_api_that_hangs_is_bounded() -> None:
     """EndFrame passes at once; cleanup gives the API twelve seconds, then says what may go on."""
     vendor = MemoryVendor(terminate_latency=10_000.0)
     async with Stage(vendor) as stage:
-        await arrived(stage)
+        await stage.arrive()
         started = stage.now
         await stage.end()
         assert stage.now - started < 1.0
@@ -102,7 +96,7 @@ async def test_an_end_with_an_api_that_hangs_is_bounded() -> None:
 async def test_a_cancel_falls_silent_at_once() -> None:
     """CancelFrame passes at once; nothing more is written; the session ends."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(10.0))
         await stage.settle(1.0)
         before, started = len(room.speech), stage.now
@@ -112,14 +106,14 @@ async def test_a_cancel_falls_silent_at_once() -> None:
         await stage.settle(2.0)
         assert len(room.speech) == before
         assert stage.vendor.terminated == ["session-1"]
-        assert [frame.reason for frame in stage.down(AvatarResponseDoneFrame)] == ["ended"]
+        assert stage.reasons == ["ended"]
 
 
 @virtual_time
 async def test_a_cancel_while_the_end_waits() -> None:
     """A CancelFrame does not wait for an EndFrame that lets the last words be spoken."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.send(speech(30.0), EndFrame())
         await stage.settle(1.0)
         started = stage.now
@@ -159,7 +153,7 @@ async def test_cleanup_twice_and_at_once() -> None:
     """Two cleanups at once and one after: the session is terminated once, before the API is closed."""
     vendor = MemoryVendor(terminate_latency=1.0)
     async with Stage(vendor) as stage:
-        await arrived(stage)
+        await stage.arrive()
         await asyncio.gather(stage.service.cleanup(), stage.service.cleanup())
         assert vendor.terminated == ["session-1"]
         await stage.service.cleanup()
@@ -172,7 +166,7 @@ async def test_a_cleanup_that_is_cancelled_ends_the_session_all_the_same() -> No
     """Whoever waits for the cleanup may be cancelled; the API is not closed under the terminate."""
     vendor = MemoryVendor(terminate_latency=1.0)
     async with Stage(vendor) as stage:
-        await arrived(stage)
+        await stage.arrive()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await stage.service.cleanup()
@@ -197,7 +191,7 @@ async def test_a_terminate_that_fails_is_reported_and_does_not_stop_the_teardown
     vendor = MemoryVendor()
     vendor.terminations_refused.append(ApiStatusError(status, "no"))
     async with Stage(vendor) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.end()
         await stage.settle(1.0)
         errors = stage.up(ErrorFrame)
@@ -213,7 +207,7 @@ async def test_a_terminate_that_breaks_does_not_keep_the_room_open() -> None:
     vendor = MemoryVendor()
     vendor.terminations_refused.append(RuntimeError("unforeseen"))  # type: ignore[arg-type]
     async with Stage(vendor) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
     assert room.closed
     assert vendor.closed
 
@@ -234,16 +228,16 @@ async def test_a_timeout_of_a_creation_is_a_failure_like_any_other() -> None:
 async def test_the_end_is_told() -> None:
     """The page learns that the call is over."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.end()
-    assert stage.down(AvatarStatusFrame)[-1].status is AvatarStatus.ENDED
+    assert stage.statuses[-1] is AvatarStatus.ENDED
 
 
 @virtual_time
 async def test_nothing_of_the_service_is_left_running() -> None:
     """After cleanup no task is left but those of the test itself."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         stage.vendor.control_latency = 1000.0
         await stage.send(AvatarActionFrame("wave"), speech(1.0))
         await stage.settle(0.5)
@@ -255,7 +249,7 @@ async def test_nothing_of_the_service_is_left_running() -> None:
 async def test_a_short_goodbye_that_comes_first_is_heard() -> None:
     """Also words shorter than the avatar's latency, which is not known yet, come back before the EndFrame passes."""
     async with Stage(room={"latency": 1.0}) as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.send(speech(0.4), TTSStoppedFrame("a"))
         await stage.end()
         assert len(stage.voice.strip(b"\0")) >= 2 * 24000 * 0.4 - 1920

@@ -18,7 +18,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.utils.errors import ErrorCategory
 
-from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice import AvatarStatus
 from pipecat_lemonslice.api import CreatedSession, ResetIdleTimeout
 from pipecat_lemonslice.errors import (
     ApiConnectionError,
@@ -28,24 +28,9 @@ from pipecat_lemonslice.errors import (
     RoomError,
 )
 from pipecat_lemonslice.session.session import STEADY_SECONDS
-from tests.support.memory import MemoryRoom, MemoryVendor
+from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
-
-
-async def arrived(stage: Stage) -> MemoryRoom:
-    stage.room.arrive()
-    await stage.settle()
-    return stage.room
-
-
-def reasons(stage: Stage) -> list[str]:
-    return [frame.reason for frame in stage.down(AvatarResponseDoneFrame)]
-
-
-def statuses(stage: Stage) -> list[AvatarStatus]:
-    return [frame.status for frame in stage.down(AvatarStatusFrame)]
-
 
 # Starting.
 
@@ -91,7 +76,7 @@ async def test_a_refusal_for_good_is_told_once_and_the_voice_goes_on(status: int
         assert not errors[0].fatal
         assert stage.plain == tone(0.5) * 10
         assert stage.time_of(TTSAudioRawFrame) - stage.time_of(StartFrame) < 0.5
-        assert statuses(stage)[-1] is AvatarStatus.VOICE_ONLY
+        assert stage.statuses[-1] is AvatarStatus.VOICE_ONLY
         assert "on_avatar_disconnected" not in stage.event_names()
 
 
@@ -109,7 +94,7 @@ async def test_failed_starts_are_tried_again_with_growing_pauses(error: Exceptio
         assert len(stage.up(ErrorFrame)) == 1
         assert len(vendor.created) == 5
         assert vendor.terminated == vendor.created[:4]
-        await arrived(stage)
+        await stage.arrive()
         await stage.send(speech(0.5))
         await stage.settle(1.0)
         assert stage.room.speech == tone(0.5)
@@ -129,7 +114,7 @@ async def test_an_avatar_that_comes_only_to_go_again_costs_ever_fewer_sessions()
 
 async def pause_after(stage: Stage, seconds: float) -> float:
     """From when the room of an avatar that was here for so long is lost until the next one is joined."""
-    room = await arrived(stage)
+    room = await stage.arrive()
     await stage.settle(seconds)
     room.lose("gone")
     lost_at, rooms = stage.now, len(stage.rooms)
@@ -173,7 +158,7 @@ async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
         await stage.settle(10.0)
         assert stage.plain == b""
         assert len(stage.down(TTSStoppedFrame)) == 1
-        assert reasons(stage) == ["stopped"]
+        assert stage.reasons == ["stopped"]
 
 
 @pytest.mark.parametrize("cause", ["late", "refused"])
@@ -201,7 +186,7 @@ def test_a_quiet_call_is_kept_alive_with_one_request_per_third_of_the_timeout(re
         error = ApiStatusError(refusal, "unknown event") if isinstance(refusal, int) else refusal
         vendor = MemoryVendor(control_refusal=error)
         async with Stage(vendor) as stage:
-            await arrived(stage)
+            await stage.arrive()
             started = stage.now
             await stage.settle(600.0)
             gaps = [b - a for a, b in zip([started, *vendor.control_times], vendor.control_times, strict=False)]
@@ -218,7 +203,7 @@ def test_a_quiet_call_is_kept_alive_with_one_request_per_third_of_the_timeout(re
 async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
     """A vendor that is slow to answer is not asked again meanwhile."""
     async with Stage(MemoryVendor(control_latency=70.0)) as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.settle(240.0)
         assert stage.vendor.control_times == pytest.approx([stage.now - 150.0, stage.now - 70.0])
 
@@ -230,7 +215,7 @@ async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
 async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: float) -> None:
     """While something is said every few seconds, nothing is sent; nor with keep_alive off or without a timeout."""
     async with Stage(**kwargs) as stage:
-        await arrived(stage)
+        await stage.arrive()
         for _ in range(10):
             await stage.send(speech(0.5))
             await stage.settle(pause)
@@ -258,7 +243,7 @@ def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
 
     async def scenario() -> None:
         async with Stage(room={"forgetful": True}) as stage:
-            await arrived(stage)
+            await stage.arrive()
             stage.sink.forgetful = stage.source.forgetful = True
             after_five_hours = await talk(stage, 0, 300)
             assert await talk(stage, 300, 1140) - after_five_hours < 100
@@ -299,7 +284,7 @@ def test_what_cannot_be_meant_is_refused_at_construction(kwargs: dict[str, Any],
 async def test_every_errorframe_has_a_category() -> None:
     """An error frame says why: connectivity for a room that is lost."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         room.lose("gone")
         await stage.settle(0.1)
         assert [frame.category for frame in stage.up(ErrorFrame)] == [ErrorCategory.SERVER]

@@ -374,8 +374,7 @@ async def test_a_floor_that_rises_in_the_middle_of_a_call_is_a_floor_soon() -> N
 async def test_an_avatar_that_speaks_from_its_first_sample_is_heard() -> None:
     """Also where nothing was ever heard of its track before, and it speaks without a pause."""
     async with Stage() as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         room = stage.room
         await stage.send(speech(3.0), TTSStoppedFrame("a"))
         await stage.settle(5.0)

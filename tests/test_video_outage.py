@@ -8,7 +8,7 @@ from pipecat.frames.frames import CancelFrame, EndFrame, ErrorFrame, TTSAudioRaw
 from pipecat.pipeline.worker import ProcessorUnusablePolicy
 from pipecat.utils.errors import ErrorCategory
 
-from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice import AvatarStatus
 from pipecat_lemonslice.errors import ApiStatusError, RoomError
 from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
@@ -55,7 +55,7 @@ async def avatar_speaks(stage: Stage, context: str = "z") -> None:
     """The avatar comes, and says the next answer whole."""
     stage.room.arrive()
     await stage.settle(0.5)
-    assert stage.down(AvatarStatusFrame)[-1].status is AvatarStatus.HERE
+    assert stage.statuses[-1] is AvatarStatus.HERE
     await answer(stage, 1.0, context)
     await stage.settle(3.0)
     assert stage.room.speech == tone(1.0)
@@ -129,7 +129,7 @@ async def test_a_refusal_for_good_ends_a_call_that_is_nothing_without_the_avatar
             await stage.until(lambda: stage.over)
     assert [error.category for error in stage.up(ErrorFrame)] == [ErrorCategory.AUTHENTICATION]
     assert not stage.service.is_usable
-    assert [event[1] for event in stage.events if event[0] == "on_fallback"] == [stage.up(ErrorFrame)[0].error]
+    assert stage.fallbacks == [stage.up(ErrorFrame)[0].error]
     assert ["fallback='fatal'" in line.text and "401" in line.text for line in lines] == [True]
     assert len(stage.down(CancelFrame if policy is CANCEL else EndFrame)) == 1
 
@@ -229,7 +229,7 @@ async def test_an_outage_is_one_errorframe_and_the_next_one_another() -> None:
             assert len(vendor.requests) == 4 * outage
             stage.room.arrive()
             await stage.settle(1.0)
-            assert stage.down(AvatarStatusFrame)[-1].status is AvatarStatus.HERE
+            assert stage.statuses[-1] is AvatarStatus.HERE
             assert len(stage.up(ErrorFrame)) == outage
             vendor.refuse(500, times=3)
             stage.room.leave()

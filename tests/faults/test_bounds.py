@@ -1,7 +1,5 @@
 """Nothing grows: not with the number of calls in one process; for the length of one call see `test_video_faults`."""
 
-import pytest
-
 from tests.bench.soak import soak
 
 

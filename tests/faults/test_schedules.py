@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loguru import logger
