@@ -107,19 +107,6 @@ async def test_it_sleeps_and_wakes_again_and_again() -> None:
 
 
 @virtual_time
-async def test_a_timeout_that_keeping_alive_could_not_prevent_is_a_sleep_too() -> None:
-    """LemonSlice refuses `reset-idle-timeout`: the quiet session ends without an error, and the next one waits."""
-    vendor = MemoryVendor()
-    vendor.refuse_controls(400)
-    async with Stage(vendor) as stage:
-        await fall_asleep(stage)
-        await stage.settle(120.0)
-        assert len(vendor.created) == 1
-        assert stage.up(ErrorFrame) == []
-        assert status(stage) is AvatarStatus.DORMANT
-
-
-@virtual_time
 async def test_an_avatar_that_leaves_while_it_is_kept_alive_is_a_loss() -> None:
     """Ten quiet minutes in which each reset was accepted, then it leaves: an error, and a new session at once."""
     async with Stage() as stage:

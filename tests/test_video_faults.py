@@ -6,25 +6,18 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import (
-    EndWorkerFrame,
     ErrorFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
-    StartFrame,
-    TTSAudioRawFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.utils.errors import ErrorCategory
 
-from pipecat_lemonslice import AvatarStatus
-from pipecat_lemonslice.api import CreatedSession, ResetIdleTimeout
+from pipecat_lemonslice.api import CreatedSession
 from pipecat_lemonslice.errors import (
     ApiConnectionError,
     ApiResponseError,
-    ApiStatusError,
-    ConfigurationError,
     RoomError,
 )
 from pipecat_lemonslice.session.session import STEADY_SECONDS
@@ -33,15 +26,6 @@ from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
 
 # Starting.
-
-
-@virtual_time
-async def test_network_work_does_not_hold_the_startframe_back() -> None:
-    """An API that hangs lets the StartFrame pass in no time, and StartFrame is not lost when the call fails."""
-    vendor = MemoryVendor(latency=1000.0)
-    vendor.refuse(ApiConnectionError("no way", False), times=3)
-    async with Stage(vendor) as stage:
-        assert stage.time_of(StartFrame) == pytest.approx(stage.now)
 
 
 @virtual_time
@@ -56,28 +40,6 @@ async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> No
         assert stage.room.speech == tone(1.0) * 6
         assert [frame.context_id for frame in stage.down(TTSStoppedFrame)] == list("abcdef")
         assert stage.plain == b""
-
-
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413])
-@virtual_time
-async def test_a_refusal_for_good_is_told_once_and_the_voice_goes_on(status: int) -> None:
-    """A start that can only fail again is one ErrorFrame with status and words; speech is heard without waiting."""
-    vendor = MemoryVendor()
-    vendor.refuse(status, times=99)
-    async with Stage(vendor) as stage:
-        await stage.send(*(speech(0.5) for _ in range(10)))
-        await stage.settle(60.0)
-        assert len(vendor.requests) == 1
-        errors = stage.up(ErrorFrame)
-        assert len(errors) == 1
-        assert str(status) in errors[0].error
-        assert "refused by the test" in errors[0].error
-        assert errors[0].category is not None
-        assert not errors[0].fatal
-        assert stage.plain == tone(0.5) * 10
-        assert stage.time_of(TTSAudioRawFrame) - stage.time_of(StartFrame) < 0.5
-        assert stage.statuses[-1] is AvatarStatus.VOICE_ONLY
-        assert "on_avatar_disconnected" not in stage.event_names()
 
 
 @pytest.mark.parametrize(
@@ -123,18 +85,6 @@ async def pause_after(stage: Stage, seconds: float) -> float:
 
 
 @virtual_time
-async def test_an_avatar_that_never_comes_is_given_up() -> None:
-    """Nobody joins, or nobody shows a picture: a session lasts so long and no longer."""
-    async with Stage() as stage:
-        await stage.settle(181.0)
-        assert stage.vendor.terminated == ["session-1"]
-        stage.room.join()
-        await stage.settle(16.0)
-        assert stage.vendor.terminated == ["session-1", "session-2"]
-        assert len(stage.up(ErrorFrame)) == 1
-
-
-@virtual_time
 async def test_a_session_without_a_room_is_terminated() -> None:
     """An answer without room_url does not leak the session that it created."""
 
@@ -161,42 +111,7 @@ async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
         assert stage.reasons == ["stopped"]
 
 
-@pytest.mark.parametrize("cause", ["late", "refused"])
-@virtual_time
-async def test_fallback_fatal_ends_the_pipeline_with_one_errorframe(cause: str) -> None:
-    """With fallback='fatal' no avatar is the end: one ErrorFrame, one request to end."""
-    vendor = MemoryVendor()
-    if cause == "refused":
-        vendor.refuse(401)
-    async with Stage(vendor, fallback="fatal") as stage:
-        await stage.send(speech(1.0))
-        await stage.settle(9.0)
-        assert len(stage.up(ErrorFrame)) == 1
-        assert len(stage.up(EndWorkerFrame)) == 1
-
-
 # Keeping it alive.
-
-
-@pytest.mark.parametrize("refusal", [None, ApiResponseError("success: false"), 400, 404, 429, 503])
-def test_a_quiet_call_is_kept_alive_with_one_request_per_third_of_the_timeout(refusal: Any) -> None:
-    """Ten quiet minutes with idle_timeout=60 cost one request each 20 s, and a refusal harms nothing."""
-
-    async def scenario() -> None:
-        error = ApiStatusError(refusal, "unknown event") if isinstance(refusal, int) else refusal
-        vendor = MemoryVendor(control_refusal=error)
-        async with Stage(vendor) as stage:
-            await stage.arrive()
-            started = stage.now
-            await stage.settle(600.0)
-            gaps = [b - a for a, b in zip([started, *vendor.control_times], vendor.control_times, strict=False)]
-            assert len(gaps) == 30
-            assert min(gaps) >= 20.0 - 1e-6
-            assert max(gaps) <= 20.0 + 1e-6
-            assert stage.up(ErrorFrame) == []
-            assert refusal or set(map(type, vendor.controls)) == {ResetIdleTimeout}
-
-    run_virtual(scenario)
 
 
 @virtual_time
@@ -252,39 +167,3 @@ def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
 
 
 # Bad input.
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "names"),
-    [
-        ({"agent_id": None}, "agent_id"),
-        ({"agent_image_url": "https://x.test/a.png"}, "agent_image_url"),
-        ({"idle_timeout": 0}, "idle_timeout"),
-        ({"audio_sample_rate": 22050}, "audio_sample_rate"),
-        ({"audio_sample_rate": 12345}, "audio_sample_rate"),
-        ({"fallback": "loud"}, "fallback"),
-        ({"extra": {"simulcast": True}}, "simulcast"),
-        ({"extra": {"agent_id": "other"}}, "agent_id"),
-        ({"session_response_done_timeout": -1.0}, "response_done_timeout"),
-        ({"recording": {"enable_recording": "everything"}}, "enable_recording"),
-        ({"recording": {"enable_recoding": "cloud"}}, "enable_recoding"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused_at_construction(kwargs: dict[str, Any], names: str) -> None:
-    """The error names the field."""
-
-    async def build() -> None:
-        Stage(**kwargs)
-
-    with pytest.raises(ConfigurationError, match=names):
-        run_virtual(build)
-
-
-@virtual_time
-async def test_every_errorframe_has_a_category() -> None:
-    """An error frame says why: connectivity for a room that is lost."""
-    async with Stage() as stage:
-        room = await stage.arrive()
-        room.lose("gone")
-        await stage.settle(0.1)
-        assert [frame.category for frame in stage.up(ErrorFrame)] == [ErrorCategory.SERVER]

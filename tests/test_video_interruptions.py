@@ -22,16 +22,38 @@ from tests.support.virtual_time import virtual_time
 
 @virtual_time
 async def test_interrupt_comes_before_everything_else() -> None:
-    """The avatar is told to stop first, then that the response is over, and takes no audio in between."""
+    """The avatar is told to stop first, then that the response is over; at most 40 ms of it are played after that."""
     async with Stage() as stage:
         room = await stage.arrive()
-        await stage.send(speech(5.0))
+        unheard = TTSTextFrame("heard too late", "sentence")
+        unheard.context_id = "a"
+        await stage.send(speech(5.0), unheard)
         await stage.settle(1.0)
         written = len(room.log)
         await stage.send(InterruptionFrame())
-        await stage.settle(1.0)
+        await stage.settle(6.0)
         assert [entry.what for entry in room.log[written:]] == ["interrupt", "response_finished"]
+        assert room.played_until - room.time_of("interrupt") <= 0.040 + 1e-9
+        assert stage.down(TTSTextFrame) == []
         assert stage.reasons == ["interrupted"]
+
+
+@virtual_time
+async def test_a_room_that_plays_nothing_is_told_what_it_was_given() -> None:
+    """An interrupted response has its end; what it did not play of the next is heard without it."""
+    async with Stage() as stage:
+        room = await stage.arrive()
+        room.frozen = True
+        await stage.send(speech(0.04))
+        await stage.settle(0.1)
+        await stage.send(InterruptionFrame())
+        await stage.settle()
+        assert room.events == ["response_started", "interrupt", "response_finished"]
+        await stage.send(speech(0.04, "b"))
+        await stage.settle(0.1)
+        room.leave()
+        await stage.settle(0.1)
+        assert stage.plain == tone(0.04)
 
 
 @virtual_time

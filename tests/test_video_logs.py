@@ -98,20 +98,6 @@ async def test_a_cost_that_is_not_told_is_called_unknown() -> None:
     assert "credits" not in lines[-1].text
 
 
-@pytest.mark.parametrize("failure", [refuse(429), refuse(503, retry_after=1)], ids=["429", "503 with Retry-After"])
-@over_http
-async def test_nobody_but_the_package_logs_its_retries(failure, caplog: pytest.LogCaptureFixture) -> None:
-    """No line without content, from a library that nobody knows."""
-    caplog.set_level("DEBUG")
-    async with HttpApi() as api:
-        api.fail(failure, 3)
-        async with Stage(api.client()) as stage:
-            await stage.until(lambda: len(stage.rooms) == 1)
-            assert len(api.creations) == 4
-    strangers = {record.name for record in caplog.records if record.levelname != "DEBUG"}
-    assert {name for name in strangers if not name.startswith("aiohttp.access")} == set()
-
-
 def refused(stage: Stage) -> None:
     stage.vendor.refuse(402)
 

@@ -77,7 +77,7 @@ async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bo
     """3.013 s at another rate arrive with their whole length and the sound of their tail."""
     async with Stage() as stage:
         room = await stage.arrive()
-        pcm = tone(SECONDS, rate, channels)
+        pcm, sent_at = tone(SECONDS, rate, channels), stage.now
         for start in range(0, len(pcm), 4001):
             await stage.send(audio(pcm[start : start + 4001], "a", rate, channels))
         if stop:
@@ -86,6 +86,7 @@ async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bo
         heard = np.frombuffer(room.speech, dtype="<i2").astype(float)
         wanted = np.frombuffer(tone(SECONDS), dtype="<i2").astype(float)
         assert -240 <= len(heard) - len(wanted) <= 480
+        assert room.played_until - sent_at == pytest.approx(len(heard) / RATE, abs=1e-6), "a hole"
         heard = np.pad(heard, (0, max(0, len(wanted) - len(heard))))[: len(wanted)]
         for part in (slice(480, -480), slice(-1440, -240)):
             assert np.corrcoef(heard[part], wanted[part])[0, 1] > 0.99
@@ -320,6 +321,18 @@ async def test_an_open_llm_bridges_a_slow_tts() -> None:
         await stage.send(LLMFullResponseEndFrame())
         await stage.settle()
         assert room.events == ["response_started", "response_finished"]
+
+
+@virtual_time
+async def test_an_llm_response_that_is_not_spoken_holds_nothing_open() -> None:
+    """Text that is not to be spoken does not delay the end of what is."""
+    async with Stage() as stage:
+        await stage.arrive()
+        silent = LLMFullResponseStartFrame()
+        silent.skip_tts = True
+        await stage.send(silent, speech(0.5), TTSStoppedFrame("a"))
+        await stage.settle(0.6)
+        assert stage.reasons == ["stopped"]
 
 
 # Words.
