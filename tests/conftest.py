@@ -11,9 +11,13 @@ REAL_TIME = (
 """Where sockets, processes or the clock are real."""
 
 
+NO_TIME = "tests/bots/test_start.py"
+"""Processes that end at once: what they say does not depend on when."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.nodeid.startswith(REAL_TIME):
+        if item.nodeid.startswith(REAL_TIME) and not item.nodeid.startswith(NO_TIME):
             item.add_marker(pytest.mark.xdist_group("real time"))
 
 
