@@ -239,7 +239,7 @@ class Stage:
             raise self.join_refusals.popleft()
         room = MemoryRoom(self._rate, **self._room_options)
         self.rooms.append(room)
-        return cast("Room", room)
+        return room
 
     def _listen(self) -> None:
         def handler(name: str) -> Callable[..., Any]:
