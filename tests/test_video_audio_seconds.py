@@ -14,8 +14,7 @@ from tests.support.virtual_time import virtual_time
 async def test_everybody_is_told_the_same_three_decimals(pieces: int) -> None:
     """Speech in many small pieces adds up to no tail of digits."""
     async with Stage() as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         for _ in range(pieces):
             await stage.send(speech(0.02))
         await stage.send(TTSStoppedFrame("a"))

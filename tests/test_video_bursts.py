@@ -45,8 +45,7 @@ def audio(_stage: Stage, count: int) -> list[Frame]:
 async def processor_seconds(burst: Burst, count: int, *, interrupted: bool) -> float:
     """Return what a burst costs on its way through the pipeline."""
     async with Stage() as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         frames = burst(stage, count)
         started = time.process_time()
         await stage.send(*frames)

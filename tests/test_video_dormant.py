@@ -13,7 +13,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
-from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice import AvatarStatus
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
@@ -22,7 +22,7 @@ IDLE = {"type": "idle_timeout"}
 
 
 def status(stage: Stage) -> AvatarStatus:
-    return stage.down(AvatarStatusFrame)[-1].status
+    return stage.statuses[-1]
 
 
 async def fall_asleep(stage: Stage, *, by: str = "message", after: float = 60.0) -> None:
@@ -104,19 +104,6 @@ async def test_it_sleeps_and_wakes_again_and_again() -> None:
             assert len(stage.vendor.created) == count + 1
         assert stage.up(ErrorFrame) == []
     assert stage.vendor.terminated == stage.vendor.created
-
-
-@virtual_time
-async def test_a_timeout_that_keeping_alive_could_not_prevent_is_a_sleep_too() -> None:
-    """LemonSlice refuses `reset-idle-timeout`: the quiet session ends without an error, and the next one waits."""
-    vendor = MemoryVendor()
-    vendor.refuse_controls(400)
-    async with Stage(vendor) as stage:
-        await fall_asleep(stage)
-        await stage.settle(120.0)
-        assert len(vendor.created) == 1
-        assert stage.up(ErrorFrame) == []
-        assert status(stage) is AvatarStatus.DORMANT
 
 
 @virtual_time

@@ -43,8 +43,7 @@ def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, interru
 
     async def scenario() -> None:
         async with Stage() as stage:
-            stage.room.arrive()
-            await stage.settle()
+            await stage.arrive()
             await stage.send(speech(0.5, "a"), unreadable(last))
             if interrupted:
                 await stage.send(InterruptionFrame())
@@ -73,14 +72,12 @@ def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nonsense: 
 
     async def scenario() -> None:
         async with Stage() as stage:
-            stage.room.arrive()
-            await stage.settle()
+            await stage.arrive()
             stage.room.put(nonsense)
             await stage.settle(2.0)
             assert len(stage.up(ErrorFrame)) == 1
             assert len(stage.vendor.created) == 2
-            stage.room.arrive()
-            await stage.settle()
+            await stage.arrive()
             await stage.send(speech(1.0))
             await stage.settle(3.0)
             assert stage.room.speech == tone(1.0)
@@ -99,8 +96,7 @@ def test_a_handler_that_raises_harms_nothing() -> None:
         async with Stage() as stage:
             for event in ("on_avatar_ready", "on_response_started", "on_response_done", "on_session_created"):
                 stage.service.add_event_handler(event, handler)
-            stage.room.arrive()
-            await stage.settle()
+            await stage.arrive()
             await stage.send(speech(1.0))
             await stage.settle(3.0)
             assert stage.room.speech == tone(1.0)

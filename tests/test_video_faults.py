@@ -6,57 +6,26 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import (
-    EndWorkerFrame,
     ErrorFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
-    StartFrame,
-    TTSAudioRawFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.utils.errors import ErrorCategory
 
-from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
-from pipecat_lemonslice.api import CreatedSession, ResetIdleTimeout
+from pipecat_lemonslice.api import CreatedSession
 from pipecat_lemonslice.errors import (
     ApiConnectionError,
     ApiResponseError,
-    ApiStatusError,
-    ConfigurationError,
     RoomError,
 )
 from pipecat_lemonslice.session.session import STEADY_SECONDS
-from tests.support.memory import MemoryRoom, MemoryVendor
+from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
 
-
-async def arrived(stage: Stage) -> MemoryRoom:
-    stage.room.arrive()
-    await stage.settle()
-    return stage.room
-
-
-def reasons(stage: Stage) -> list[str]:
-    return [frame.reason for frame in stage.down(AvatarResponseDoneFrame)]
-
-
-def statuses(stage: Stage) -> list[AvatarStatus]:
-    return [frame.status for frame in stage.down(AvatarStatusFrame)]
-
-
 # Starting.
-
-
-@virtual_time
-async def test_network_work_does_not_hold_the_startframe_back() -> None:
-    """An API that hangs lets the StartFrame pass in no time, and StartFrame is not lost when the call fails."""
-    vendor = MemoryVendor(latency=1000.0)
-    vendor.refuse(ApiConnectionError("no way", False), times=3)
-    async with Stage(vendor) as stage:
-        assert stage.time_of(StartFrame) == pytest.approx(stage.now)
 
 
 @virtual_time
@@ -73,28 +42,6 @@ async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> No
         assert stage.plain == b""
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413])
-@virtual_time
-async def test_a_refusal_for_good_is_told_once_and_the_voice_goes_on(status: int) -> None:
-    """A start that can only fail again is one ErrorFrame with status and words; speech is heard without waiting."""
-    vendor = MemoryVendor()
-    vendor.refuse(status, times=99)
-    async with Stage(vendor) as stage:
-        await stage.send(*(speech(0.5) for _ in range(10)))
-        await stage.settle(60.0)
-        assert len(vendor.requests) == 1
-        errors = stage.up(ErrorFrame)
-        assert len(errors) == 1
-        assert str(status) in errors[0].error
-        assert "refused by the test" in errors[0].error
-        assert errors[0].category is not None
-        assert not errors[0].fatal
-        assert stage.plain == tone(0.5) * 10
-        assert stage.time_of(TTSAudioRawFrame) - stage.time_of(StartFrame) < 0.5
-        assert statuses(stage)[-1] is AvatarStatus.VOICE_ONLY
-        assert "on_avatar_disconnected" not in stage.event_names()
-
-
 @pytest.mark.parametrize(
     "error", [ApiConnectionError("no", False), ApiResponseError("no id"), RoomError("dark"), RuntimeError("unforeseen")]
 )
@@ -109,7 +56,7 @@ async def test_failed_starts_are_tried_again_with_growing_pauses(error: Exceptio
         assert len(stage.up(ErrorFrame)) == 1
         assert len(vendor.created) == 5
         assert vendor.terminated == vendor.created[:4]
-        await arrived(stage)
+        await stage.arrive()
         await stage.send(speech(0.5))
         await stage.settle(1.0)
         assert stage.room.speech == tone(0.5)
@@ -129,24 +76,12 @@ async def test_an_avatar_that_comes_only_to_go_again_costs_ever_fewer_sessions()
 
 async def pause_after(stage: Stage, seconds: float) -> float:
     """From when the room of an avatar that was here for so long is lost until the next one is joined."""
-    room = await arrived(stage)
+    room = await stage.arrive()
     await stage.settle(seconds)
     room.lose("gone")
     lost_at, rooms = stage.now, len(stage.rooms)
     await stage.until(lambda: len(stage.rooms) > rooms)
     return stage.now - lost_at
-
-
-@virtual_time
-async def test_an_avatar_that_never_comes_is_given_up() -> None:
-    """Nobody joins, or nobody shows a picture: a session lasts so long and no longer."""
-    async with Stage() as stage:
-        await stage.settle(181.0)
-        assert stage.vendor.terminated == ["session-1"]
-        stage.room.join()
-        await stage.settle(16.0)
-        assert stage.vendor.terminated == ["session-1", "session-2"]
-        assert len(stage.up(ErrorFrame)) == 1
 
 
 @virtual_time
@@ -173,52 +108,17 @@ async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
         await stage.settle(10.0)
         assert stage.plain == b""
         assert len(stage.down(TTSStoppedFrame)) == 1
-        assert reasons(stage) == ["stopped"]
-
-
-@pytest.mark.parametrize("cause", ["late", "refused"])
-@virtual_time
-async def test_fallback_fatal_ends_the_pipeline_with_one_errorframe(cause: str) -> None:
-    """With fallback='fatal' no avatar is the end: one ErrorFrame, one request to end."""
-    vendor = MemoryVendor()
-    if cause == "refused":
-        vendor.refuse(401)
-    async with Stage(vendor, fallback="fatal") as stage:
-        await stage.send(speech(1.0))
-        await stage.settle(9.0)
-        assert len(stage.up(ErrorFrame)) == 1
-        assert len(stage.up(EndWorkerFrame)) == 1
+        assert stage.reasons == ["stopped"]
 
 
 # Keeping it alive.
-
-
-@pytest.mark.parametrize("refusal", [None, ApiResponseError("success: false"), 400, 404, 429, 503])
-def test_a_quiet_call_is_kept_alive_with_one_request_per_third_of_the_timeout(refusal: Any) -> None:
-    """Ten quiet minutes with idle_timeout=60 cost one request each 20 s, and a refusal harms nothing."""
-
-    async def scenario() -> None:
-        error = ApiStatusError(refusal, "unknown event") if isinstance(refusal, int) else refusal
-        vendor = MemoryVendor(control_refusal=error)
-        async with Stage(vendor) as stage:
-            await arrived(stage)
-            started = stage.now
-            await stage.settle(600.0)
-            gaps = [b - a for a, b in zip([started, *vendor.control_times], vendor.control_times, strict=False)]
-            assert len(gaps) == 30
-            assert min(gaps) >= 20.0 - 1e-6
-            assert max(gaps) <= 20.0 + 1e-6
-            assert stage.up(ErrorFrame) == []
-            assert refusal or set(map(type, vendor.controls)) == {ResetIdleTimeout}
-
-    run_virtual(scenario)
 
 
 @virtual_time
 async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
     """A vendor that is slow to answer is not asked again meanwhile."""
     async with Stage(MemoryVendor(control_latency=70.0)) as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.settle(240.0)
         assert stage.vendor.control_times == pytest.approx([stage.now - 150.0, stage.now - 70.0])
 
@@ -230,7 +130,7 @@ async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
 async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: float) -> None:
     """While something is said every few seconds, nothing is sent; nor with keep_alive off or without a timeout."""
     async with Stage(**kwargs) as stage:
-        await arrived(stage)
+        await stage.arrive()
         for _ in range(10):
             await stage.send(speech(0.5))
             await stage.settle(pause)
@@ -240,7 +140,6 @@ async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: floa
 # Bounds.
 
 
-@pytest.mark.beside
 def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
     """An answer every minute for a day, each in its own context: the number of living objects does not grow."""
 
@@ -259,7 +158,7 @@ def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
 
     async def scenario() -> None:
         async with Stage(room={"forgetful": True}) as stage:
-            await arrived(stage)
+            await stage.arrive()
             stage.sink.forgetful = stage.source.forgetful = True
             after_five_hours = await talk(stage, 0, 300)
             assert await talk(stage, 300, 1140) - after_five_hours < 100
@@ -268,39 +167,3 @@ def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
 
 
 # Bad input.
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "names"),
-    [
-        ({"agent_id": None}, "agent_id"),
-        ({"agent_image_url": "https://x.test/a.png"}, "agent_image_url"),
-        ({"idle_timeout": 0}, "idle_timeout"),
-        ({"audio_sample_rate": 22050}, "audio_sample_rate"),
-        ({"audio_sample_rate": 12345}, "audio_sample_rate"),
-        ({"fallback": "loud"}, "fallback"),
-        ({"extra": {"simulcast": True}}, "simulcast"),
-        ({"extra": {"agent_id": "other"}}, "agent_id"),
-        ({"session_response_done_timeout": -1.0}, "response_done_timeout"),
-        ({"recording": {"enable_recording": "everything"}}, "enable_recording"),
-        ({"recording": {"enable_recoding": "cloud"}}, "enable_recoding"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused_at_construction(kwargs: dict[str, Any], names: str) -> None:
-    """The error names the field."""
-
-    async def build() -> None:
-        Stage(**kwargs)
-
-    with pytest.raises(ConfigurationError, match=names):
-        run_virtual(build)
-
-
-@virtual_time
-async def test_every_errorframe_has_a_category() -> None:
-    """An error frame says why: connectivity for a room that is lost."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        room.lose("gone")
-        await stage.settle(0.1)
-        assert [frame.category for frame in stage.up(ErrorFrame)] == [ErrorCategory.SERVER]

@@ -1,40 +1,30 @@
 """What becomes of speech when the avatar goes, and of the avatar that comes after. In virtual time."""
 
+import asyncio
 from itertools import groupby
 
 import pytest
 from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
+    Frame,
     InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
+    LLMTextFrame,
     TTSAudioRawFrame,
     TTSStoppedFrame,
 )
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
-from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
+from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus
 from tests.support.memory import MemoryRoom
 from tests.support.stage import RATE, Stage, speech, tone
 from tests.support.virtual_time import virtual_time
 
 DOUBLED_BYTES = round(0.06 * RATE) * 2
 """The most that may be heard twice: a piece of the avatar's voice and a write."""
-
-
-async def arrived(stage: Stage) -> MemoryRoom:
-    stage.room.arrive()
-    await stage.settle()
-    return stage.room
-
-
-def reasons(stage: Stage) -> list[str]:
-    return [frame.reason for frame in stage.down(AvatarResponseDoneFrame)]
-
-
-def statuses(stage: Stage) -> list[AvatarStatus]:
-    return [frame.status for frame in stage.down(AvatarStatusFrame)]
 
 
 def lose(room: MemoryRoom, how: str) -> None:
@@ -62,7 +52,7 @@ def check_covered(stage: Stage, whole: bytes) -> None:
 async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, at: float) -> None:
     """What the avatar has not been heard saying goes on as plain voice, at once; its lag is not lost."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(1.0), speech(1.0, "b", 24000), TTSStoppedFrame("b"))
         await stage.settle(at)
         lost_at = stage.now
@@ -74,7 +64,7 @@ async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, 
         await stage.settle(5.0)
         assert room.speech == written
         check_covered(stage, tone(1.0) * 2)
-        assert reasons(stage) == (["avatar_lost", "stopped"] if written else ["stopped"])
+        assert stage.reasons == (["avatar_lost", "stopped"] if written else ["stopped"])
         ends = lost_at + len(stage.plain) / (2 * RATE)
         assert stage.time_of(AvatarResponseDoneFrame, -1) == pytest.approx(ends, abs=1e-6)
         assert stage.event_names().count("on_fallback") == 1
@@ -88,7 +78,7 @@ async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, 
 async def test_each_response_is_taken_back_by_itself(latency: float, pause: float) -> None:
     """Also soon after another one whose last words are still heard, nothing is missing, and nothing of that comes."""
     async with Stage(room={"latency": latency}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"))
         await stage.settle(1.0 + pause)
         await stage.send(speech(2.0, "b"))
@@ -104,15 +94,15 @@ async def test_each_response_is_taken_back_by_itself(latency: float, pause: floa
 async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, at: float) -> None:
     """What the avatar was given to the end, and takes along before its voice has come back, is heard as plain voice."""
     async with Stage(room={"latency": 0.5}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(1.0), TTSStoppedFrame("a"))
         await stage.settle(at)
-        assert reasons(stage) == ["stopped"]
+        assert stage.reasons == ["stopped"]
         lose(room, how)
         await stage.settle(3.0)
         check_covered(stage, tone(1.0))
         assert stage.plain
-        assert reasons(stage) == ["stopped", "response_done_timeout"]
+        assert stage.reasons == ["stopped", "response_done_timeout"]
 
 
 @pytest.mark.parametrize("after", [0.3, 2.0, 30.0])
@@ -120,32 +110,60 @@ async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, 
 async def test_what_was_heard_to_its_end_is_not_repeated(after: float) -> None:
     """An avatar that goes in a pause leaves no syllable behind, neither soon nor late."""
     async with Stage(room={"track": True}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(1.0), TTSStoppedFrame("a"))
         await stage.settle(1.25 + after)
         room.lose("gone")
         await stage.settle(3.0)
         assert stage.plain == b""
-        assert reasons(stage) == ["stopped"]
+        assert stage.reasons == ["stopped"]
 
 
 @virtual_time
 async def test_a_short_answer_that_a_mute_avatar_took_along_is_heard() -> None:
     """Also when its response was over long before the avatar was found out, and in order with what came since."""
     async with Stage(room={"echo": False}) as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.send(speech(1.5, "a"), TTSStoppedFrame("a"))
         await stage.settle(4.9)
-        assert reasons(stage) == ["stopped"]
+        assert stage.reasons == ["stopped"]
         await stage.settle(0.2)
         assert stage.plain == tone(1.5)
+
+
+class SlowText(FrameProcessor):
+    """Takes a quarter of a second for each text."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMTextFrame):
+            await asyncio.sleep(0.25)
+        await self.push_frame(frame, direction)
+
+
+@pytest.mark.parametrize("at", [0.1, 0.225, 0.35, 0.475])
+@virtual_time
+async def test_an_avatar_that_goes_while_the_pipeline_is_busy(at: float) -> None:
+    """Nothing is lost and hardly anything doubled, whatever the speech is waiting for; texts keep their order."""
+    async with Stage(behind=[SlowText()], room={"latency": 0.0}) as stage:
+        room = await stage.arrive()
+        frames = [frame for n in range(4) for frame in (LLMTextFrame(str(n)), speech(0.25, str(n)))]
+        await stage.send(*frames, LLMTextFrame("end"))
+        await stage.settle(at)
+        room.leave()
+        await stage.settle(5.0)
+        check_covered(stage, tone(0.25) * 4)
+        assert [frame.text for frame in stage.down(LLMTextFrame)] == ["0", "1", "2", "3", "end"]
 
 
 @virtual_time
 async def test_the_goodbye_of_a_mute_avatar_is_heard() -> None:
     """At the end there is no time to find out; what it was not heard saying is said all the same, before the end."""
     async with Stage(room={"echo": False}) as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.send(speech(1.0), TTSStoppedFrame("a"))
         await stage.end()
         assert stage.plain == tone(1.0)
@@ -157,7 +175,7 @@ async def test_the_goodbye_of_a_mute_avatar_is_heard() -> None:
 async def test_the_goodbye_of_an_avatar_that_goes_is_heard() -> None:
     """It leaves between the end of its speech and that of its voice, and the EndFrame waits for the rest."""
     async with Stage(room={"latency": 1.0}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(1.0), TTSStoppedFrame("a"), EndFrame())
         await stage.settle(1.5)
         room.leave()
@@ -171,7 +189,7 @@ async def test_the_goodbye_of_an_avatar_that_goes_is_heard() -> None:
 async def test_silence_before_the_first_word_is_no_lag() -> None:
     """The lag is taken from sound to sound."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         silent = speech(0.5)
         silent.audio = bytes(len(silent.audio))
         await stage.send(silent, speech(2.0))
@@ -188,7 +206,7 @@ async def test_a_first_answer_that_comes_late_is_not_taken_for_that_of_the_next(
 ) -> None:
     """Nothing of the second response is lost where the first was over before anything of it was heard."""
     async with Stage(room={"latency": latency, "track": True}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(first, "a"), TTSStoppedFrame("a"))
         await stage.settle(first + pause)
         await stage.send(speech(3.0, "b"))
@@ -206,7 +224,7 @@ async def test_a_first_answer_that_comes_late_is_not_taken_for_that_of_the_next(
 async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent: float) -> None:
     """What was heard to its end is not repeated when the avatar goes early in the next response."""
     async with Stage(room={"track": True}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         quiet = speech(silent)
         quiet.audio = bytes(len(quiet.audio))
         await stage.send(quiet, speech(1.0), TTSStoppedFrame("a"))
@@ -222,7 +240,7 @@ async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent
 async def test_what_a_mute_avatar_was_given_is_heard_whole() -> None:
     """Nothing of a response of which nothing came back is lost, however late that is noticed."""
     async with Stage(room={"echo": False}) as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.send(speech(10.0))
         await stage.settle(5.1)
         assert stage.plain == tone(10.0)
@@ -232,7 +250,7 @@ async def test_what_a_mute_avatar_was_given_is_heard_whole() -> None:
 async def test_what_was_interrupted_is_not_taken_back() -> None:
     """An avatar that goes after an interruption leaves nothing behind."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(5.0))
         await stage.settle(1.0)
         await stage.send(InterruptionFrame(), speech(1.0, "b"))
@@ -246,7 +264,7 @@ async def test_what_was_interrupted_is_not_taken_back() -> None:
 async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
     """Also what the resampler holds goes on."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(2.0, "a", 44100))
         await stage.settle(1.0)
         room.lose("gone")
@@ -259,7 +277,7 @@ async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
 async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() -> None:
     """It says two writes more that the plain voice has said by then; its next answer is heard whole."""
     async with Stage(room={"track": True}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(0.2), TTSStoppedFrame("a"))
         await stage.settle(0.1)
         room.leave()
@@ -278,7 +296,7 @@ async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() 
 async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) -> None:
     """Nor when the plain voice has ended by then."""
     async with Stage(room={"latency": 1.0}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(0.2), TTSStoppedFrame("a"))
         await stage.settle(0.1)
         lose(room, how)
@@ -291,7 +309,7 @@ async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) 
 async def test_an_avatar_that_was_gone_for_a_moment_says_the_rest_itself() -> None:
     """With no more in flight than ever, though the room still plays what it had been given."""
     async with Stage(room={"track": True, "obedient": True}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(1.0), TTSStoppedFrame("a"))
         await stage.settle(0.1)
         room.leave()
@@ -306,12 +324,12 @@ async def test_an_avatar_that_was_gone_for_a_moment_says_the_rest_itself() -> No
 async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
     """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(LLMFullResponseStartFrame(), speech(10.0))
         await stage.settle(1.0)
         room.leave()
         await stage.until(lambda: len(stage.rooms) == 2)
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(1.0))
         await stage.settle(1.0)
         assert room.speech == b""
@@ -326,7 +344,7 @@ async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> N
 async def test_an_avatar_that_comes_back_to_its_room_is_followed_again() -> None:
     """The same session goes on when the avatar rejoins within the grace, with another id."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         room.leave()
         await stage.settle(1.0)
         room.join(participant_id="22222222-2222-4222-8222-222222222222")
@@ -346,7 +364,7 @@ async def test_an_avatar_that_comes_back_before_it_leaves_costs_no_session() -> 
     """The new one is watched once the old one has gone, and nothing of the speech is lost."""
     twin = "22222222-2222-4222-8222-222222222222"
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(2.0), TTSStoppedFrame("a"))
         await stage.settle(0.5)
         room.join(participant_id=twin)
@@ -368,81 +386,17 @@ async def test_an_avatar_that_comes_back_before_it_leaves_costs_no_session() -> 
 
 
 @virtual_time
-async def test_pictures_that_stop_end_the_session_and_the_voice_goes_on() -> None:
-    """A frozen picture is a lost avatar, after a patience."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        room.freeze_video()
-        await stage.settle(14.0)
-        assert stage.vendor.terminated == []
-        await stage.settle(2.0)
-        assert stage.vendor.terminated == ["session-1"]
-        assert len(stage.up(ErrorFrame)) == 1
-
-
-@virtual_time
-async def test_a_room_that_stops_playing_is_lost_within_three_seconds() -> None:
-    """A write that is never played gives the room up; the rest is heard as plain voice."""
-    async with Stage(room={"echo": False}) as stage:
-        room = await arrived(stage)
-        await stage.send(speech(5.0))
-        await stage.settle(1.0)
-        room.frozen = True
-        frozen = len(room.speech)
-        await stage.settle(3.5)
-        assert tone(5.0).endswith(stage.plain)
-        assert len(stage.plain) >= len(tone(5.0)) - frozen - 2 * 960
-        assert reasons(stage)[0] == "avatar_lost"
-
-
-@virtual_time
-async def test_a_room_whose_write_raises_does_not_silence_the_bot() -> None:
-    """A native layer that refuses a write costs the avatar, not the call."""
-    async with Stage(room={"echo": False}) as stage:
-        room = await arrived(stage)
-        room.write_error = ValueError("released")
-        await stage.send(speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(2.0)
-        assert stage.plain == tone(1.0)
-        assert len(stage.up(ErrorFrame)) == 1
-        await stage.until(lambda: len(stage.rooms) == 2)
-        room = await arrived(stage)
-        await stage.send(speech(1.0, "b"))
-        await stage.settle(2.0)
-        assert room.speech == tone(1.0)
-
-
-@virtual_time
-async def test_strangers_cannot_steer_the_service() -> None:
-    """Messages, pictures and departures of others than the avatar mean nothing."""
-    async with Stage() as stage:
-        room = await arrived(stage)
-        room.join("Eve", "33333333-3333-4333-8333-333333333333")
-        room.join("LemonSlice", "44444444-4444-4444-8444-444444444444")
-        for sender in ("33333333-3333-4333-8333-333333333333", "44444444-4444-4444-8444-444444444444"):
-            room.say({"type": "idle_timeout"}, sender)
-            room.say({"type": "daily_error", "fatal": True}, sender)
-            room.leave("LemonSlice", sender)
-        room.show()
-        await stage.send(speech(1.0))
-        await stage.settle(3.0)
-        assert room.speech == tone(1.0)
-        assert stage.up(ErrorFrame) == []
-        assert stage.vendor.terminated == []
-
-
-@virtual_time
 async def test_the_page_is_told_of_a_loss_and_of_a_return() -> None:
     """Lost, voice only, calling, joining, here: in this order, and each RTVI message as its frame."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(3.0))
         await stage.settle(1.0)
-        before = len(statuses(stage))
+        before = len(stage.statuses)
         room.lose("gone")
         await stage.until(lambda: len(stage.rooms) == 2)
-        await arrived(stage)
-        assert [status for status, _ in groupby(statuses(stage)[before:])] == [
+        await stage.arrive()
+        assert [status for status, _ in groupby(stage.statuses[before:])] == [
             AvatarStatus.LOST,
             AvatarStatus.VOICE_ONLY,
             AvatarStatus.CALLING,
@@ -450,4 +404,4 @@ async def test_the_page_is_told_of_a_loss_and_of_a_return() -> None:
             AvatarStatus.HERE,
         ]
         told = [frame.data["status"] for frame in stage.down(RTVIServerMessageFrame) if "status" in frame.data]
-        assert told == [str(status) for status in statuses(stage)]
+        assert told == [str(status) for status in stage.statuses]

@@ -20,10 +20,6 @@ def at_level(lines: list[Line], level: str) -> list[str]:
     return [line.text for line in lines if line.level == level]
 
 
-def fallbacks(stage: Stage) -> list[str]:
-    return [event[1] for event in stage.events if event[0] == "on_fallback"]
-
-
 @over_http
 async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
     """At the first failed attempt, with the cause; the same cause is the reason of the fallback and on the page."""
@@ -37,10 +33,10 @@ async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
                 assert re.search(r"next attempt is made in \d+\.\d s", lines[0].text)
                 await stage.send(speech(1.0))
                 await stage.settle(PATIENCE + 0.5)
-                assert len(fallbacks(stage)) == 1
-                assert fallbacks(stage)[0].rstrip(".") in lines[0].text
+                assert len(stage.fallbacks) == 1
+                assert stage.fallbacks[0].rstrip(".") in lines[0].text
                 statuses = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
-                assert [one.detail for one in statuses] == fallbacks(stage)
+                assert [one.detail for one in statuses] == stage.fallbacks
                 await stage.settle(30.0)
                 assert len(lines) == 1, "an outage is one warning"
 
@@ -102,20 +98,6 @@ async def test_a_cost_that_is_not_told_is_called_unknown() -> None:
     assert "credits" not in lines[-1].text
 
 
-@pytest.mark.parametrize("failure", [refuse(429), refuse(503, retry_after=1)], ids=["429", "503 with Retry-After"])
-@over_http
-async def test_nobody_but_the_package_logs_its_retries(failure, caplog: pytest.LogCaptureFixture) -> None:
-    """No line without content, from a library that nobody knows."""
-    caplog.set_level("DEBUG")
-    async with HttpApi() as api:
-        api.fail(failure, 3)
-        async with Stage(api.client()) as stage:
-            await stage.until(lambda: len(stage.rooms) == 1)
-            assert len(api.creations) == 4
-    strangers = {record.name for record in caplog.records if record.levelname != "DEBUG"}
-    assert {name for name in strangers if not name.startswith("aiohttp.access")} == set()
-
-
 def refused(stage: Stage) -> None:
     stage.vendor.refuse(402)
 
@@ -137,7 +119,7 @@ async def test_a_pipeline_that_ends_for_want_of_an_avatar_says_why(happen, cause
             await stage.send(speech(1.0))
             await stage.until(lambda: bool(stage.up(EndWorkerFrame)))
             assert [cause in line.text and "fallback='fatal'" in line.text for line in lines] == [True]
-            assert [cause in told for told in fallbacks(stage)] == [True]
+            assert [cause in told for told in stage.fallbacks] == [True]
             assert [cause in error.error for error in stage.up(ErrorFrame)] == [True]
             await stage.settle(20.0)
             assert len(stage.up(EndWorkerFrame)) == 1

@@ -37,8 +37,7 @@ async def test_each_response_of_the_avatar_is_measured_once() -> None:
     """Three responses, three figures."""
     metrics = Noted()
     async with Stage(metrics=metrics) as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         for context in "abc":
             await stage.send(speech(1.0, context), TTSStoppedFrame(context))
             await stage.settle(3.0)
@@ -62,8 +61,7 @@ async def test_a_response_that_is_interrupted_before_it_is_heard_leaves_nothing_
     """Pipecat stops what is measured at an interruption; the next response has a figure of its own."""
     metrics = Noted()
     async with Stage(room={"latency": 0.75}, metrics=metrics) as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         await stage.send(speech(1.0, "a"))
         await stage.settle(0.25)
         await stage.send(InterruptionFrame())

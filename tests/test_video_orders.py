@@ -1,9 +1,7 @@
 """Prompts, pictures and actions that come before there is a session, between two, or while one is being created."""
 
-from typing import Any
-
 import pytest
-from pipecat.frames.frames import ErrorFrame, ServiceUpdateSettingsFrame, UserStartedSpeakingFrame
+from pipecat.frames.frames import ErrorFrame, UserStartedSpeakingFrame
 
 from pipecat_lemonslice import AvatarActionFrame, AvatarImageFrame, AvatarKeepAliveFrame, LemonSliceVideoService
 from pipecat_lemonslice.api import PoseTrigger, UpdateAgentPrompt, UpdateImage
@@ -15,15 +13,11 @@ Settings = LemonSliceVideoService.Settings
 FIRST, SECOND = "https://x.test/1.png", "https://x.test/2.png"
 
 
-def update(stage: Stage, **fields: Any) -> ServiceUpdateSettingsFrame:
-    return ServiceUpdateSettingsFrame(delta=Settings(**fields), service=stage.service)
-
-
 @virtual_time
 async def test_settings_changed_while_the_session_is_being_created_are_told_once_it_is_there() -> None:
     """What the request did not say yet follows as control events: the newest value of each, and no error."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
-        await stage.send(update(stage, agent_prompt="sad"), update(stage, agent_prompt="happy"))
+        await stage.send(stage.change(agent_prompt="sad"), stage.change(agent_prompt="happy"))
         await stage.settle(1.0)
         assert stage.vendor.requests[0].agent_prompt is None
         await stage.settle(2.0)
@@ -35,11 +29,10 @@ async def test_settings_changed_while_the_session_is_being_created_are_told_once
 async def test_settings_changed_between_two_sessions_are_part_of_the_next_request() -> None:
     """Nothing is sent twice, and nothing is an error."""
     async with Stage() as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         stage.room.lose("gone")
         await stage.settle(0.1)
-        await stage.send(update(stage, agent_prompt="happy", agent_image_url=FIRST))
+        await stage.send(stage.change(agent_prompt="happy", agent_image_url=FIRST))
         await stage.settle(2.0)
         assert stage.vendor.requests[1].agent_prompt == "happy"
         assert stage.vendor.requests[1].agent_image_url == FIRST
@@ -55,7 +48,7 @@ async def test_a_prompt_changed_while_it_sleeps_is_part_of_the_next_request() ->
         await stage.settle(60.0)
         stage.room.say({"type": "idle_timeout"})
         await stage.settle(1.0)
-        await stage.send(update(stage, agent_prompt="happy"), AvatarActionFrame("wave"), AvatarKeepAliveFrame())
+        await stage.send(stage.change(agent_prompt="happy"), AvatarActionFrame("wave"), AvatarKeepAliveFrame())
         await stage.settle(10.0)
         assert len(stage.vendor.requests) == 1
         assert stage.up(ErrorFrame) == []
@@ -69,12 +62,11 @@ async def test_a_prompt_changed_while_it_sleeps_is_part_of_the_next_request() ->
 async def test_a_picture_is_that_of_this_session_and_of_all_further_ones() -> None:
     """A frame's picture is sent now, and takes the place of the avatar's own in later requests."""
     async with Stage() as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         await stage.send(AvatarImageFrame(image_url=FIRST))
         await stage.settle()
         assert stage.vendor.controls == [UpdateImage(image_url=FIRST)]
-        await stage.send(update(stage, agent_prompt="happy"))
+        await stage.send(stage.change(agent_prompt="happy"))
         await stage.settle()
         assert stage.vendor.controls[1:] == [UpdateAgentPrompt("happy")]
         stage.room.lose("gone")
@@ -111,7 +103,7 @@ async def test_orders_are_dropped_in_silence_when_there_will_be_no_session(late:
     vendor.refuse(401)
     async with Stage(vendor) as stage:
         await stage.settle(2.0 if late else 0.0)
-        await stage.send(AvatarImageFrame(image_url=FIRST), AvatarActionFrame("wave"), update(stage, agent_prompt="x"))
+        await stage.send(AvatarImageFrame(image_url=FIRST), AvatarActionFrame("wave"), stage.change(agent_prompt="x"))
         await stage.settle(5.0)
         [error] = stage.up(ErrorFrame)
         assert "401" in error.error
@@ -122,8 +114,7 @@ async def test_orders_are_dropped_in_silence_when_there_will_be_no_session(late:
 async def test_a_picture_that_is_none_is_one_error_and_not_remembered() -> None:
     """The next session has the picture of before."""
     async with Stage() as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         await stage.send(AvatarImageFrame(image=b"no picture"))
         await stage.settle(0.5)
         assert len(stage.up(ErrorFrame)) == 1

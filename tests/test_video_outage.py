@@ -1,15 +1,17 @@
 """No avatar for a while, as the pipeline, its worker and the user see it. Calls in virtual time."""
 
+import re
+from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from pipecat.frames.frames import CancelFrame, EndFrame, ErrorFrame, TTSAudioRawFrame, TTSStoppedFrame
+from pipecat.frames.frames import CancelFrame, EndFrame, EndWorkerFrame, ErrorFrame, TTSAudioRawFrame, TTSStoppedFrame
 from pipecat.pipeline.worker import ProcessorUnusablePolicy
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
-from pipecat_lemonslice.errors import ApiStatusError, RoomError
+from pipecat_lemonslice.errors import ApiConnectionError, ApiResponseError, ApiStatusError, RoomError
 from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
 from tests.support.rest_api import Failure, HttpApi, hang, over_http, refuse, reset
@@ -55,7 +57,7 @@ async def avatar_speaks(stage: Stage, context: str = "z") -> None:
     """The avatar comes, and says the next answer whole."""
     stage.room.arrive()
     await stage.settle(0.5)
-    assert stage.down(AvatarStatusFrame)[-1].status is AvatarStatus.HERE
+    assert stage.statuses[-1] is AvatarStatus.HERE
     await answer(stage, 1.0, context)
     await stage.settle(3.0)
     assert stage.room.speech == tone(1.0)
@@ -122,33 +124,23 @@ async def test_a_refusal_for_good_ends_a_call_that_is_nothing_without_the_avatar
     policy: ProcessorUnusablePolicy,
 ) -> None:
     """The service is useless then. Why is told in the log and to the handlers, before the pipeline ends."""
+    ended: list[int] = []
     with package_logs("ERROR") as lines:
         stage = WorkerStage(MemoryVendor(latency=1.0), policy=policy, fallback="fatal")
+
+        async def on_fallback(_service: object, _reason: str) -> None:
+            ended.append(len(stage.down(EndFrame)))
+
+        stage.service.add_event_handler("on_fallback", on_fallback)
         wrong_key(stage)
         async with stage:
             await stage.until(lambda: stage.over)
     assert [error.category for error in stage.up(ErrorFrame)] == [ErrorCategory.AUTHENTICATION]
     assert not stage.service.is_usable
-    assert [event[1] for event in stage.events if event[0] == "on_fallback"] == [stage.up(ErrorFrame)[0].error]
+    assert ended == [0], "a handler can still say so to the page"
+    assert stage.fallbacks == [stage.up(ErrorFrame)[0].error]
     assert ["fallback='fatal'" in line.text and "401" in line.text for line in lines] == [True]
     assert len(stage.down(CancelFrame if policy is CANCEL else EndFrame)) == 1
-
-
-@virtual_time
-async def test_handlers_of_the_fallback_run_before_a_fatal_one_ends_the_pipeline() -> None:
-    """So that a bot can still say so to the page."""
-    ended: list[int] = []
-    stage = WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal")
-
-    async def on_fallback(_service: object, _reason: str) -> None:
-        ended.append(len(stage.down(EndFrame)))
-
-    stage.service.add_event_handler("on_fallback", on_fallback)
-    wrong_key(stage)
-    async with stage:
-        await stage.until(lambda: stage.over)
-    assert ended == [0]
-    assert len(stage.down(EndFrame)) == 1
 
 
 @pytest.mark.parametrize("speaking", [False, True])
@@ -196,6 +188,35 @@ async def test_an_avatar_that_comes_back_in_time_goes_on_where_a_call_is_nothing
         assert "on_fallback" not in stage.event_names()
 
 
+@virtual_time
+async def test_a_call_that_is_nothing_without_the_avatar_outlasts_a_failure_that_passes() -> None:
+    """Speech waits as long as it may, as it would not be heard otherwise; then the avatar says it."""
+    vendor = MemoryVendor()
+    vendor.refuse(409)
+    async with Stage(vendor, fallback="fatal") as stage:
+        await answer(stage, 1.0)
+        await stage.settle(4.0)
+        await stage.arrive()
+        await stage.settle(3.0)
+        assert stage.room.speech == tone(1.0)
+        assert stage.plain == b""
+        assert stage.up(EndWorkerFrame) == []
+
+
+@pytest.mark.parametrize(("status", "category"), [(307, "APPLICATION"), (402, "QUOTA"), (500, "SERVER")])
+@virtual_time
+async def test_the_category_of_a_failure_says_nothing_for_good(status: int, category: str) -> None:
+    """The text says all: the service stays usable while the bot is heard."""
+    vendor = MemoryVendor()
+    vendor.refuse(status, times=99)
+    async with Stage(vendor) as stage:
+        await stage.settle(10.0)
+        [error] = stage.up(ErrorFrame)
+        assert str(status) in error.error
+        assert error.category is ErrorCategory[category]
+        assert stage.service.is_usable
+
+
 # What the user hears, and how often it is an error.
 
 
@@ -217,22 +238,75 @@ async def test_the_greeting_is_heard_as_soon_as_a_creation_has_failed() -> None:
         assert heard_at - spoke_at <= 0.1
 
 
+FAILURES = (409, 500, ApiConnectionError("reset", True), ApiStatusError(429, "too many", 60.0), ApiResponseError("?"))
+
+
 @virtual_time
 async def test_an_outage_is_one_errorframe_and_the_next_one_another() -> None:
-    """However many creations fail until the avatar is there; the page sees it come and go."""
+    """However often it is tried again until the avatar is there, and whatever the causes; the page sees them all."""
     vendor = MemoryVendor()
-    vendor.refuse(500, times=3)
     async with Stage(vendor) as stage:
         for outage in (1, 2):
-            await stage.until(lambda: len(stage.up(ErrorFrame)) == outage)  # noqa: B023
-            await stage.until(lambda: len(stage.rooms) == outage)  # noqa: B023
-            assert len(vendor.requests) == 4 * outage
-            stage.room.arrive()
-            await stage.settle(1.0)
-            assert stage.down(AvatarStatusFrame)[-1].status is AvatarStatus.HERE
-            assert len(stage.up(ErrorFrame)) == outage
-            vendor.refuse(500, times=3)
+            await stage.arrive()
+            before = len(vendor.requests)
+            for failure in FAILURES:
+                vendor.refuse(failure)
+            stage.join_refusals.append(RoomError("no such meeting"))
             stage.room.leave()
+            await stage.until(lambda: len(stage.rooms) == outage + 1, limit=300.0)  # noqa: B023
+            assert len(vendor.requests) - before == len(FAILURES) + 2
+            assert [error.error for error in stage.up(ErrorFrame)] == ["the avatar has left and not come back"] * outage
+        assert stage.statuses.count(AvatarStatus.LOST) >= 2 * len(FAILURES)
+
+
+@virtual_time
+async def test_a_refusal_for_good_is_reported_after_another_cause() -> None:
+    """It changes what a person must do; once, and last."""
+    vendor = MemoryVendor()
+    vendor.refuse(409, times=2)
+    vendor.refuse(401, times=99)
+    async with Stage(vendor) as stage:
+        await stage.settle(120.0)
+        assert [re.findall(r"answered (\d+)", error.error) for error in stage.up(ErrorFrame)] == [["409"], ["401"]]
+
+
+@virtual_time
+async def test_sessions_that_cannot_be_terminated_are_one_errorframe() -> None:
+    """As long as none can be; the service stays usable, though the key is refused."""
+    vendor = MemoryVendor(terminations_refused=deque([ApiStatusError(401, "wrong key")] * 9))
+    async with Stage(vendor) as stage:
+        stage.join_refusals.extend([RoomError("no such meeting")] * 3)
+        stage.room.lose("gone")
+        await stage.settle(20.0)
+        assert ["could not be terminated" in error.error for error in stage.up(ErrorFrame)].count(True) == 1
+        assert len(stage.up(ErrorFrame)) == 2
+        assert lasting(stage) == []
+
+
+@pytest.mark.parametrize("failure", [ApiStatusError(402, "no credit"), ApiStatusError(500, "no GPU")])
+@virtual_time
+async def test_the_cause_is_the_reason_of_the_fallback(failure: ApiStatusError) -> None:
+    """Where it is known, it is what the bot and the page are told."""
+    vendor = MemoryVendor()
+    vendor.refuse(failure, times=99)
+    async with Stage(vendor) as stage:
+        await answer(stage, 1.0)
+        await stage.settle(9.0)
+        [told] = stage.fallbacks
+        assert failure.detail in told
+        voice_only = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
+        assert {one.detail for one in voice_only} == {told}
+
+
+@over_http
+async def test_a_cause_that_has_passed_is_not_the_reason() -> None:
+    """The session was created in the end; its avatar is late."""
+    async with HttpApi() as api:
+        api.refuse_connections(1)
+        async with Stage(api.client()) as stage:
+            await answer(stage, 1.0)
+            await stage.settle(10.0)
+            assert stage.fallbacks == ["the avatar was not ready within 8 s"]
 
 
 # What the vendor is asked for.
@@ -319,6 +393,16 @@ async def test_a_creation_that_cannot_have_been_carried_out_is_repeated_soon(nam
             assert stage.room.speech == tone(1.0)
             assert stage.plain == b""
             assert stage.up(ErrorFrame) == []
+
+
+@virtual_time
+async def test_the_old_room_is_left_before_the_next_one_is_joined() -> None:
+    """The bot is in no room twice, as it may be the same."""
+    async with Stage(room={"close_latency": 5.0}) as stage:
+        await stage.arrive()
+        stage.room.leave()
+        await stage.until(lambda: len(stage.rooms) == 2)
+        assert stage.rooms[0].closed
 
 
 @virtual_time

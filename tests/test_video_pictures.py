@@ -229,16 +229,17 @@ async def test_a_webrtc_track_that_nobody_reads_does_not_fill(
     """Pipecat's own track takes any number of pictures. When the browser is gone it gets a good second of them."""
     pytest.importorskip("aiortc")
     from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
-    from pipecat.transports.smallwebrtc.transport import RawVideoTrack, SmallWebRTCTransport
+    from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+
+    from tests.support.webrtc import connected, waiting
 
     transport = SmallWebRTCTransport(SmallWebRTCConnection(), params(live=live))
     output = transport.output()
-    monkeypatch.setattr(output._client, "_can_send", lambda: True)
-    output._client._video_output_track = track = RawVideoTrack(WIDTH, HEIGHT)
+    track = connected(output, (WIDTH, HEIGHT), monkeypatch)
     async with Stage(behind=before(), output=output) as stage:
         stage.room.join()
         await play(stage, 60.0)
-        assert track._video_buffer.qsize() > 0
+        assert waiting(track) > 0
         assert living() <= MOST
 
 

@@ -40,12 +40,6 @@ def words(stage: Stage) -> list[str]:
     return [frame.text for frame in stage.down(TTSTextFrame)]
 
 
-async def arrived(stage: Stage) -> MemoryRoom:
-    stage.room.arrive()
-    await stage.settle()
-    return stage.room
-
-
 def assert_whole(room: MemoryRoom, sent: bytes, *, most_silence: float = 0.02) -> None:
     """What was sent is what was spoken, and nothing but a little silence behind it."""
     assert room.speech[: len(sent)] == sent
@@ -61,7 +55,7 @@ def assert_whole(room: MemoryRoom, sent: bytes, *, most_silence: float = 0.02) -
 async def test_every_sample_arrives_where_the_rates_match(rate: int, channels: int, stop: bool) -> None:
     """3.013 s at the room's own rate arrive sample for sample, tail included."""
     async with Stage(audio_sample_rate=rate) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         pcm = tone(SECONDS, rate, channels)
         half = len(pcm) // 2 + 1
         await stage.send(audio(pcm[:half], "a", rate, channels), audio(pcm[half:], "a", rate, channels))
@@ -82,8 +76,8 @@ async def test_every_sample_arrives_where_the_rates_match(rate: int, channels: i
 async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bool) -> None:
     """3.013 s at another rate arrive with their whole length and the sound of their tail."""
     async with Stage() as stage:
-        room = await arrived(stage)
-        pcm = tone(SECONDS, rate, channels)
+        room = await stage.arrive()
+        pcm, sent_at = tone(SECONDS, rate, channels), stage.now
         for start in range(0, len(pcm), 4001):
             await stage.send(audio(pcm[start : start + 4001], "a", rate, channels))
         if stop:
@@ -92,6 +86,7 @@ async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bo
         heard = np.frombuffer(room.speech, dtype="<i2").astype(float)
         wanted = np.frombuffer(tone(SECONDS), dtype="<i2").astype(float)
         assert -240 <= len(heard) - len(wanted) <= 480
+        assert room.played_until - sent_at == pytest.approx(len(heard) / RATE, abs=1e-6), "a hole"
         heard = np.pad(heard, (0, max(0, len(wanted) - len(heard))))[: len(wanted)]
         for part in (slice(480, -480), slice(-1440, -240)):
             assert np.corrcoef(heard[part], wanted[part])[0, 1] > 0.99
@@ -103,7 +98,7 @@ async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bo
 async def test_a_burst_lasts_as_long_as_it_sounds() -> None:
     """Twenty seconds that arrive in one moment are written at the speed at which they are heard."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         started = stage.now
         await stage.send(*(speech(1.0) for _ in range(20)), TTSStoppedFrame("a"))
         await stage.settle(25.0)
@@ -116,7 +111,7 @@ async def test_a_burst_lasts_as_long_as_it_sounds() -> None:
 async def test_drips_of_a_millisecond_arrive_whole() -> None:
     """A millisecond each millisecond is one response with no gap, begun when a write is complete."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         pcm = tone(1.0)
         for start in range(0, len(pcm), 48):
             await stage.send(audio(pcm[start : start + 48]))
@@ -131,7 +126,7 @@ async def test_drips_of_a_millisecond_arrive_whole() -> None:
 async def test_rare_drips_are_not_held_back() -> None:
     """Less than a write that nothing follows is spoken after a grace, not with the next utterance."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(0.005))
         await stage.settle(0.2)
         assert_whole(room, tone(0.005), most_silence=0.01)
@@ -141,7 +136,7 @@ async def test_rare_drips_are_not_held_back() -> None:
 async def test_sentence_by_sentence_without_an_llm_each_is_a_response() -> None:
     """With nobody who says that more comes, a pause beyond the timeout ends a response."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         for sentence in "abc":
             await stage.send(speech(0.5, sentence))
             await stage.settle(1.25)
@@ -154,7 +149,7 @@ async def test_sentence_by_sentence_without_an_llm_each_is_a_response() -> None:
 async def test_without_contexts_or_announcements_it_is_heard(started: bool) -> None:
     """A TTS that labels nothing and announces nothing is heard all the same."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         if started:
             await stage.send(TTSStartedFrame())
         await stage.send(speech(1.0, None))
@@ -167,7 +162,7 @@ async def test_without_contexts_or_announcements_it_is_heard(started: bool) -> N
 async def test_a_stop_before_the_last_audio_loses_nothing() -> None:
     """Audio behind a stop is heard, and the response that it belongs to has one end for each start."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(0.5), TTSStoppedFrame("a"), speech(0.5), TTSStoppedFrame("a"))
         await stage.settle(3.0)
         assert room.speech == tone(0.5) * 2
@@ -178,7 +173,7 @@ async def test_a_stop_before_the_last_audio_loses_nothing() -> None:
 async def test_a_stop_that_is_too_early_makes_two_responses() -> None:
     """Audio long after its stop begins a new response, and is heard."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(speech(0.5), TTSStoppedFrame("a"))
         await stage.settle(1.0)
         await stage.send(speech(0.5))
@@ -191,7 +186,7 @@ async def test_a_stop_that_is_too_early_makes_two_responses() -> None:
 async def test_two_contexts_interleaved_are_heard_in_order_of_arrival() -> None:
     """Chunks of two contexts that alternate, at different rates, are all heard."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         for _ in range(5):
             await stage.send(speech(0.25, "a"), speech(0.25, "b", 48000))
         await stage.send(TTSStoppedFrame("a"), TTSStoppedFrame("b"))
@@ -200,13 +195,12 @@ async def test_two_contexts_interleaved_are_heard_in_order_of_arrival() -> None:
         assert room.events == ["response_started", "response_finished"]
 
 
-@pytest.mark.beside
 def test_thirty_minutes_without_a_pause_are_one_response() -> None:
     """Half an hour of talk that never pauses is one response, whole, and needs no memory of what was said."""
 
     async def scenario() -> None:
         async with Stage(room={"echo_every": 50, "forgetful": True}) as stage:
-            room = await arrived(stage)
+            room = await stage.arrive()
             second = speech(1.0)
             for _ in range(1800):
                 await stage.send(second)
@@ -226,7 +220,7 @@ def test_thirty_minutes_without_a_pause_are_one_response() -> None:
 async def test_half_an_hour_in_one_frame_holds_the_pipeline_back_instead_of_dropping() -> None:
     """Beyond the most that may wait, the pipeline waits; an interruption lets it go on at once."""
     async with Stage(room={"echo_every": 50, "forgetful": True}) as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         hour = audio(bytes(2 * RATE * 1801))
         await stage.send(hour, speech(1.0), TTSStoppedFrame("a"))
         await stage.settle(1.0)
@@ -243,7 +237,7 @@ async def test_half_an_hour_in_one_frame_holds_the_pipeline_back_instead_of_drop
 async def test_silence_is_speech() -> None:
     """Audio that is silent is written like any other: zero samples are not deleted."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(audio(tone(0.5) + bytes(RATE) + tone(0.5)), audio(bytes(RATE)), TTSStoppedFrame("a"))
         await stage.settle(4.0)
         assert room.speech == tone(0.5) + bytes(RATE) + tone(0.5) + bytes(RATE)
@@ -254,7 +248,7 @@ async def test_silence_is_speech() -> None:
 async def test_silence_alone_is_a_response_that_ends() -> None:
     """A TTS that gives nothing but silence starts a response and ends it."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(audio(bytes(RATE)), TTSStoppedFrame("a"))
         await stage.settle(2.0)
         assert room.events == ["response_started", "response_finished"]
@@ -265,7 +259,7 @@ async def test_silence_alone_is_a_response_that_ends() -> None:
 async def test_a_rate_that_changes_within_a_context_is_followed() -> None:
     """Each piece is read at its own rate: the length of the whole is the sum of the lengths."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         for rate in (24000, 8000, 24000, 44100, 48000):
             await stage.send(speech(0.5, "a", rate))
         await stage.send(TTSStoppedFrame("a"))
@@ -279,7 +273,7 @@ async def test_a_rate_that_changes_within_a_context_is_followed() -> None:
 async def test_odd_bytes_are_carried_over(channels: int) -> None:
     """Frames cut in the middle of a sample lose no sample and shift none."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         pcm = tone(1.0, RATE, channels)
         for start in range(0, len(pcm), 777):
             await stage.send(audio(pcm[start : start + 777], channels=channels))
@@ -292,7 +286,7 @@ async def test_odd_bytes_are_carried_over(channels: int) -> None:
 async def test_an_odd_last_byte_does_not_shift_the_next_utterance() -> None:
     """Half a sample at the end of a context is completed, and the next context begins on a sample."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(audio(tone(0.5) + b"\x01"), speech(0.5, "b"), TTSStoppedFrame("b"))
         await stage.settle(3.0)
         assert room.speech[: 2 * RATE + 2] == tone(0.5) + b"\x01\x00" + tone(0.5)
@@ -302,7 +296,7 @@ async def test_an_odd_last_byte_does_not_shift_the_next_utterance() -> None:
 async def test_frames_without_audio_or_format_harm_nothing() -> None:
     """Empty audio starts nothing; an impossible rate or channel count is read as the room's own."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(audio(b""))
         await stage.settle(1.0)
         assert room.events == []
@@ -318,7 +312,7 @@ async def test_frames_without_audio_or_format_harm_nothing() -> None:
 async def test_an_open_llm_bridges_a_slow_tts() -> None:
     """Pauses beyond the timeout stay inside the response while the LLM writes; its end ends it."""
     async with Stage() as stage:
-        room = await arrived(stage)
+        room = await stage.arrive()
         await stage.send(LLMFullResponseStartFrame(), speech(0.5))
         await stage.settle(3.0)
         await stage.send(speech(0.5))
@@ -329,6 +323,18 @@ async def test_an_open_llm_bridges_a_slow_tts() -> None:
         assert room.events == ["response_started", "response_finished"]
 
 
+@virtual_time
+async def test_an_llm_response_that_is_not_spoken_holds_nothing_open() -> None:
+    """Text that is not to be spoken does not delay the end of what is."""
+    async with Stage() as stage:
+        await stage.arrive()
+        silent = LLMFullResponseStartFrame()
+        silent.skip_tts = True
+        await stage.send(silent, speech(0.5), TTSStoppedFrame("a"))
+        await stage.settle(0.6)
+        assert stage.reasons == ["stopped"]
+
+
 # Words.
 
 
@@ -336,7 +342,7 @@ async def test_an_open_llm_bridges_a_slow_tts() -> None:
 async def test_text_leaves_when_the_audio_before_it_has_been_written() -> None:
     """A sentence's text, without times, comes behind its audio and before the next one's."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         for sentence in "ab":
             frame = TTSTextFrame(sentence, "sentence")
             frame.context_id = sentence
@@ -353,7 +359,7 @@ async def test_text_leaves_when_the_audio_before_it_has_been_written() -> None:
 async def test_timed_words_come_as_they_are_spoken() -> None:
     """Words carry the times that the TTS gave them, relative to the audio that is spoken."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         begun = stage.now
         await stage.send(speech(2.0), *(word(stage, str(n), n / 2, begun) for n in range(4)))
         for count in range(1, 5):
@@ -381,7 +387,7 @@ async def test_words_of_speech_that_waited_wait_with_it() -> None:
 async def test_words_of_the_next_sentence_are_counted_from_the_last_word_as_the_tts_does() -> None:
     """A TTS that is ahead stamps the next context from its last word on; its words still come with its audio."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         begun = stage.now
         await stage.send(speech(2.0, "a"), word(stage, "a0", 0.0, begun), word(stage, "a1", 1.75, begun))
         after = begun + 1.75
@@ -398,7 +404,7 @@ async def test_words_of_the_next_sentence_are_counted_from_the_last_word_as_the_
 async def test_after_an_interruption_only_what_was_spoken_has_been_told() -> None:
     """Words beyond the moment of the interruption never come; the next answer's words are timed afresh."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         begun = stage.now
         await stage.send(speech(10.0), *(word(stage, str(n), float(n), begun) for n in range(10)))
         await stage.settle(3.5)
@@ -417,7 +423,7 @@ async def test_after_an_interruption_only_what_was_spoken_has_been_told() -> Non
 async def test_words_that_no_audio_follows_are_told_once_the_response_is_over() -> None:
     """A word stamped beyond the audio, with no stop behind it, is not kept for ever."""
     async with Stage() as stage:
-        await arrived(stage)
+        await stage.arrive()
         await stage.send(speech(1.0), word(stage, "late", 5.0, stage.now))
         await stage.settle(1.4)
         assert words(stage) == []

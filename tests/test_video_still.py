@@ -36,8 +36,7 @@ def staged(vendor: MemoryVendor | None = None, **kwargs: Any) -> Stage:
 async def test_the_agents_picture_is_shown_once_per_fallback() -> None:
     """With the plain voice, and not before; the avatar's own pictures take over when it is back."""
     async with staged() as stage:
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         await stage.send(speech(1.0))
         await stage.settle(0.5)
         assert stills(stage) == []
@@ -49,8 +48,7 @@ async def test_the_agents_picture_is_shown_once_per_fallback() -> None:
         await stage.until(lambda: len(stage.rooms) == 2)
         await stage.settle(2.0)
         assert len(stills(stage)) == 1
-        stage.room.arrive()
-        await stage.settle()
+        await stage.arrive()
         assert stage.sink.hoard is not None
         assert stage.sink.hoard[-1].size == (2, 3)
         await stage.send(speech(1.0, "c"))
@@ -79,8 +77,7 @@ async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
             ([b"\x00\x00\xff"], Settings(agent_image=picture("blue"))),
             ([], Settings(agent_image_url="https://x.test/a.png")),
         ):
-            stage.room.arrive()
-            await stage.settle()
+            await stage.arrive()
             await stage.send(ServiceUpdateSettingsFrame(delta=change, service=stage.service))
             await stage.settle(0.1)
             stage.sink.hoard = []

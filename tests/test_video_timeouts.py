@@ -6,7 +6,7 @@ import pytest
 from pipecat.frames.frames import ErrorFrame
 
 from pipecat_lemonslice import LemonSliceVideoService
-from tests.support.stage import Stage, speech
+from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import virtual_time
 
 
@@ -26,6 +26,17 @@ async def appear(stage: Stage, check: str) -> None:
         await stage.settle(0.1)
         await stage.send(speech(2.0))
     await stage.settle(0.1)
+
+
+@virtual_time
+async def test_a_shorter_patience_counts_at_once() -> None:
+    """Also for speech that waits already."""
+    async with Stage() as stage:
+        await stage.send(speech(1.0))
+        await stage.settle(1.0)
+        await stage.send(stage.change(ready_timeout=1.25))
+        await stage.settle(0.3)
+        assert stage.plain == tone(1.0)
 
 
 CHECKS = ("join_timeout", "first_frame_timeout", "frozen_timeout", "mute_timeout")

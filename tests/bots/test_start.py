@@ -83,7 +83,7 @@ def test_the_local_bot_names_the_package_that_draws_the_avatar(tmp_path: Path) -
     assert lines == ["resvg_py not found: uv pip install 'pipecat-lemonslice[local]'"]
 
 
-@pytest.mark.parametrize("seconds", ["-3", "nan", "inf", "soon"])
+@pytest.mark.parametrize("seconds", ["-3", "nan"])
 def test_a_pause_that_cannot_be_made_is_refused(seconds: str, tmp_path: Path) -> None:
     """The line says what is wanted instead."""
     code, lines = started("local.py", [f"--sentence-pause={seconds}"], {}, tmp_path)
@@ -109,19 +109,14 @@ def test_every_option_of_the_local_bot_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "keys"),
-    [("local.py", {}), ("relay.py", AVATAR), ("shared_room.py", {**AVATAR, "DAILY_API_KEY": "k"})],
-)
-@pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("script", "keys", "arguments", "said"),
     [
-        (["--port", "99999"], "--port: give a port from 1 to 65535, not '99999'"),
-        (["--port", "soon"], "--port: give a port from 1 to 65535, not 'soon'"),
-        (["--host", "192.0.2.1"], "--host 192.0.2.1 is not of this machine"),
-        (["--host", "no host"], "--host no host is not known"),
-        (["--wrong"], "unrecognized arguments: --wrong"),
+        ("local.py", {}, ["--port", "99999"], "--port: give a port from 1 to 65535, not '99999'"),
+        ("local.py", {}, ["--host", "192.0.2.1"], "--host 192.0.2.1 is not of this machine"),
+        ("relay.py", AVATAR, ["--port", "soon"], "--port: give a port from 1 to 65535, not 'soon'"),
+        ("relay.py", AVATAR, ["--wrong"], "unrecognized arguments: --wrong"),
+        ("shared_room.py", {**AVATAR, "DAILY_API_KEY": "k"}, ["--host", "no host"], "--host no host is not known"),
     ],
-    ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
 def test_where_a_bot_cannot_be_called_is_said_in_one_line(
     script: str, keys: Mapping[str, str], arguments: Sequence[str], said: str, tmp_path: Path

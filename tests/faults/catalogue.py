@@ -218,7 +218,8 @@ def avatar(name: str, change: Callable[[WorldRoom], None], **facts: Any) -> Faul
 def _return(target: WorldRoom, participant_id: str | None = None) -> None:
     def again() -> None:
         target.join(**({"participant_id": participant_id} if participant_id else {}))
-        target._show_again()
+        if isinstance(target, WorldRoom):  # in other rooms it shows itself
+            target.keep_showing()
 
     target.leave()
     asyncio.get_running_loop().call_later(1.0, again)

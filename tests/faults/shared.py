@@ -160,9 +160,6 @@ class Seat:
     def arrive(self) -> None:
         self.join()
 
-    def _show_again(self) -> None:
-        """It has been seen since it joined."""
-
     def leave(self) -> None:
         self.left = True
         self.fall_silent()

@@ -1,11 +1,8 @@
 """Nothing grows: not with the number of calls in one process; for the length of one call see `test_video_faults`."""
 
-import pytest
-
 from tests.bench.soak import soak
 
 
-@pytest.mark.beside
 def test_five_hundred_calls_leave_nothing_behind() -> None:
     """No session, no unhandled failure, and no more objects than after the first fifty."""
     figures = soak(500)

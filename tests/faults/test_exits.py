@@ -153,17 +153,6 @@ async def test_a_fatal_error_of_a_neighbour_leaves_no_session(emulator: Emulator
     await over(call, running)
 
 
-async def test_cleanups_at_once_terminate_once(emulator: Emulator) -> None:
-    """Two cleanups beside the pipeline's own: one terminate."""
-    call = Call(emulator)
-    running = await call.start()
-    await call.until_ready()
-    await call.worker.queue_frame(EndFrame())
-    await asyncio.wait_for(call.neighbour.ended.wait(), PATIENCE)
-    await asyncio.gather(call.service.cleanup(), call.service.cleanup(), over(call, running))
-    assert [request.path for request in emulator.requests].count("control") == 1
-
-
 # Processes.
 
 

@@ -7,7 +7,7 @@ catalogue; here it is found out. To run the matrix on another topology, add one 
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -16,7 +16,8 @@ from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from tests.faults.catalogue import EARLY, FAULTS, READY, SOON, Fault
 from tests.faults.topologies import TOPOLOGIES, Topology
-from tests.faults.world import LAG, SECRET, SLICE, SLICE_SAMPLES, Utterance, World
+from tests.faults.visible import secrets_seen
+from tests.faults.world import LAG, SLICE, SLICE_SAMPLES, Utterance, World
 from tests.support.stage import RATE
 from tests.support.virtual_time import run_virtual
 
@@ -65,7 +66,6 @@ def test_the_matrix_is_as_large_as_promised() -> None:
     assert len({param.id for param in CELLS}) == len(CELLS) >= 60
 
 
-@pytest.mark.beside
 @pytest.mark.parametrize(("topology", "fault", "moment"), CELLS)
 def test_the_call_survives(topology: Topology, fault: Fault, moment: str) -> None:
     """No dead air, no lost word, no leak and no secret beyond what is stated; one ErrorFrame for each failure."""
@@ -198,18 +198,9 @@ def check_quiet(world: World) -> None:
     assert world.journal.strays == []
     assert world.journal.tracebacks == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert [text for text in visible(world) if SECRET in text] == []
+    assert secrets_seen(world) == []
     for sent in world.lemonslice.requests:
         assert ("X-API-Key" in sent.headers) == sent.url.startswith(world.lemonslice.url), sent.url
-
-
-def visible(world: World) -> Iterator[str]:
-    """Everything that anybody may get to see of a call."""
-    yield from world.journal.logs
-    for end in (world.source, world.sink):
-        frames = (frame for _, frame in end.frames if not hasattr(frame, "audio") and not isinstance(frame, StartFrame))
-        yield from (f"{frame!r} {frame}" for frame in frames)
-    yield from (repr(event) for event in world.events)
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.name)

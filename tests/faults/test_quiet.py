@@ -40,8 +40,7 @@ def heard_by(world: EmulatedWorld) -> set[str]:
     return {sounding.by for sounding in world.heard() if sounding.code in world.said[0].codes}
 
 
-@pytest.mark.beside
-@pytest.mark.parametrize("fault", [None, "reject=400@control", "reject=503@control", "hang@control", "drip=15@control"])
+@pytest.mark.parametrize("fault", [None, "reject=400@control", "hang@control"])
 def test_a_quiet_call_is_kept_alive_at_little_cost(fault: str | None) -> None:
     """One request for each third of the idle timeout; one that fails in any way harms nothing."""
     world = quiet_call(lambda emulator: emulator.fault(fault) if fault else None)
@@ -53,7 +52,6 @@ def test_a_quiet_call_is_kept_alive_at_little_cost(fault: str | None) -> None:
     assert heard_by(world) == {"avatar"}
 
 
-@pytest.mark.beside
 def test_a_vendor_that_does_not_know_the_event_lets_a_quiet_call_sleep() -> None:
     """The session ends by its idle timeout, which is no error; the next one is created by the next words, all heard."""
     world = quiet_call(lambda emulator: emulator.fault("always*reject=400@reset-idle-timeout"))
@@ -73,11 +71,3 @@ def test_a_vendor_that_does_not_know_the_event_lets_a_quiet_call_sleep() -> None
     assert all(at >= said_at for at, _ in frames if at > asleep[0])
     assert {sounding.code for sounding in world.heard()} >= set(world.said[0].codes)
     assert heard_by(world) == {"avatar"}
-
-
-@pytest.mark.beside
-def test_a_bot_that_keeps_it_alive_itself_is_left_alone() -> None:
-    """With keep_alive off nothing is sent, and the session ends by its timeout."""
-    world = quiet_call(keep_alive=False)
-    assert resets(world) == []
-    assert len(world.lemonslice.created) > 1

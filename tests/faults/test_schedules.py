@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loguru import logger
@@ -138,21 +137,18 @@ def run(world: World, schedule: list[Order], ending: str) -> None:
             logger.enable(name)
 
 
-@pytest.mark.beside
 @schedules(SCHEDULES, orders(MISFORTUNES))
 def test_any_schedule_is_survived(schedule: list[Order], ending: str) -> None:
     """Starts and ends alternate, what should be heard is heard once and nothing else, and nothing is left over."""
     run(World(observed=False), schedule, ending)
 
 
-@pytest.mark.beside
 @schedules(SHARED, orders(what for what in MISFORTUNES if what not in NOT_SHARED))
 def test_any_schedule_is_survived_in_a_shared_room(schedule: list[Order], ending: str) -> None:
     """The same, but for words within the avatar's lag when it goes, as the bot does not hear it there."""
     run(SharedWorld(observed=False), schedule, ending)
 
 
-@pytest.mark.beside
 @schedules(EMULATED, orders(what for what in MISFORTUNES if what not in OF_WRITES))
 def test_any_schedule_is_survived_over_the_emulator(schedule: list[Order], ending: str) -> None:
     """The same, with HTTP and WebSockets in between, and an avatar that moves its lips."""

@@ -58,16 +58,16 @@ def make_call_client(world: World, classes: Classes) -> type:
                 world.later(lambda: self._enter(target, client_settings or {}, completion), target.latency)
 
         def _refuse(self, refusal: str, completion: Completion) -> None:
-            self._emit("on_error", refusal)
-            self._emit("on_call_state_updated", "leaving")
+            self.emit("on_error", refusal)
+            self.emit("on_call_state_updated", "leaving")
             self._complete(completion, None, refusal)
-            self._emit("on_error", f"Error handling join: {refusal}")
-            self._emit("on_call_state_updated", "left")
+            self.emit("on_error", f"Error handling join: {refusal}")
+            self.emit("on_call_state_updated", "left")
             self._joining.set()
 
         def _enter(self, target: DailyRoomState, settings: Mapping[str, Any], completion: Completion) -> None:
             self._room = target
-            self._emit("on_call_state_updated", "joined")
+            self.emit("on_call_state_updated", "joined")
             target.add(self)
             microphone = settings.get("inputs", {}).get("microphone", False)
             if isinstance(microphone, Mapping) and microphone.get("isEnabled"):
@@ -84,9 +84,9 @@ def make_call_client(world: World, classes: Classes) -> type:
         def _leave(self, completion: Completion, reason: str = "leftCall") -> None:
             left, self._room = self._room, None
             if left:
-                self._emit("on_call_state_updated", "leaving")
+                self.emit("on_call_state_updated", "leaving")
                 left.remove(self, reason)
-                self._emit("on_call_state_updated", "left")
+                self.emit("on_call_state_updated", "left")
             self._complete(completion, None)
 
         def release(self) -> None:
@@ -187,7 +187,7 @@ def make_call_client(world: World, classes: Classes) -> type:
                 self._room.send(self, message, recipient)
             self._complete(completion, error)
             if error:
-                self._emit("on_error", f"Error handling sendAppMessage: {error}")
+                self.emit("on_error", f"Error handling sendAppMessage: {error}")
 
         # What is received.
 
@@ -251,18 +251,18 @@ def make_call_client(world: World, classes: Classes) -> type:
         # What the room asks for, on the native thread.
 
         def joined(self, other: Member) -> None:
-            self._emit("on_participant_joined", self._entry(other))
+            self.emit("on_participant_joined", self._entry(other))
 
         def left(self, other: Member, reason: str) -> None:
             for source in other.tracks.values():
                 source.listeners.pop(self, None)
-            self._emit("on_participant_left", self._entry(other), reason)
+            self.emit("on_participant_left", self._entry(other), reason)
 
         def updated(self, other: Member) -> None:
-            self._emit("on_participant_updated", self._entry(other))
+            self.emit("on_participant_updated", self._entry(other))
 
         def message(self, message: Any, sender: str) -> None:
-            self._emit("on_app_message", message, sender)
+            self.emit("on_app_message", message, sender)
 
         def picture(self, other: Member, frame: VideoFrame) -> None:
             callback = self._video.get((other.id, "camera"))
@@ -273,7 +273,7 @@ def make_call_client(world: World, classes: Classes) -> type:
             source.listeners[self] = lambda _at, pcm, _written: self._hear(other.id, track, pcm, source.sample_rate)
 
         def ejected(self, reason: str) -> None:
-            self._emit("on_error", reason)
+            self.emit("on_error", reason)
             world.later(lambda: self._leave(None, "ejected"))
 
         def _hear(self, participant_id: str, track: str, pcm: bytes, rate: int) -> None:
@@ -304,7 +304,7 @@ def make_call_client(world: World, classes: Classes) -> type:
             if completion:
                 completion(*results)
 
-        def _emit(self, event: str, *args: Any) -> None:
+        def emit(self, event: str, *args: Any) -> None:
             handler = getattr(self._handler, event, None)
             if handler:
                 handler(*args)

@@ -12,11 +12,8 @@ from pipecat.frames.frames import (
     ErrorFrame,
     Frame,
     InterruptionFrame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
     OutputImageRawFrame,
     SpeechOutputAudioRawFrame,
-    StartFrame,
     TTSAudioRawFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
@@ -179,35 +176,6 @@ async def test_speech_arrives_whole_at_other_rates(emulator: Emulator) -> None:
     await asyncio.gather(*(check(sample_rate) for sample_rate in (8000, 16000, 22050, 44100, 48000)))
 
 
-async def test_the_end_of_a_response_is_exact(emulator: Emulator) -> None:
-    """Without a stop event the end comes response_done_timeout after the last byte was played, with one at once."""
-    async with calling(emulator) as call:
-        avatar = await call.avatar()
-        await call.send(TTSAudioRawFrame(tone(1.0, RATE), RATE, 1, context_id="a"))
-        finished = await avatar.wait_for("response_finished")
-        assert avatar.last_audio_time is not None
-        assert finished.time - avatar.last_audio_time == pytest.approx(0.5, abs=0.02)
-        await call.send(
-            TTSStartedFrame("b"), TTSAudioRawFrame(tone(1.0, RATE), RATE, 1, context_id="b"), TTSStoppedFrame("b")
-        )
-        finished = await avatar.wait_for("response_finished", n=2)
-        assert finished.time - avatar.last_audio_time == pytest.approx(0.0, abs=0.02)
-
-
-async def test_an_answer_with_a_stop_per_sentence_stays_one_response(emulator: Emulator) -> None:
-    """A TTS that stops after each sentence and pauses makes one response while the LLM is writing."""
-    async with calling(emulator) as call:
-        avatar = await call.avatar()
-        await call.send(LLMFullResponseStartFrame())
-        for sentence in "abc":
-            audio = TTSAudioRawFrame(tone(0.3, RATE), RATE, 1, context_id=sentence)
-            await call.send(TTSStartedFrame(sentence), audio, TTSStoppedFrame(sentence))
-            await asyncio.sleep(1.0)
-        await call.send(LLMFullResponseEndFrame())
-        await avatar.wait_for("response_finished")
-        assert len(avatar.events_of("response_started")) == 1
-
-
 async def test_an_interruption_silences_the_avatar(emulator: Emulator) -> None:
     """`interrupt` is the first thing said, at most 40 ms follow, and the voice falls silent."""
     async with calling(emulator) as call:
@@ -223,21 +191,6 @@ async def test_an_interruption_silences_the_avatar(emulator: Emulator) -> None:
         assert len(avatar.heard) - heard <= 0.04 * RATE * 2, "late audio of the interrupted context was spoken"
         assert avatar.last_audio_time is not None
         assert avatar.last_audio_time - interrupted.time <= 0.040 + 0.02
-
-
-async def test_a_slow_api_holds_nothing_back() -> None:
-    """With an API that takes 2 s, StartFrame passes before it answers, and the greeting is heard whole."""
-    async with Emulator(EmulatorOptions(latency=0.1)) as emulator:
-        emulator.delay(2.0)
-        async with calling(emulator, wait=False) as call:
-            while not call.sink.of(StartFrame):
-                call.sink.changed.clear()
-                await call.sink.changed.wait()
-            assert emulator.created == 0
-            await call.send(TTSAudioRawFrame(tone(1.0, RATE), RATE, 1, context_id="a"))
-            avatar = (await emulator.wait_for_session()).avatar
-            await avatar.wait_for("response_finished")
-        assert avatar.heard == tone(1.0, RATE)
 
 
 async def test_what_was_created_is_terminated(emulator: Emulator) -> None:

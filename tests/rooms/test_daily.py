@@ -84,8 +84,8 @@ async def test_a_cancelled_join_releases_the_call(native: Native) -> None:
 async def test_a_failed_request_does_not_lose_the_room(native: Native) -> None:
     """daily-python reports every failed request with `on_error`; only the call's state says that it is over."""
     room = await DailyRoom.join(URL, OPTIONS)
-    native.world.later(lambda: native.clients[0]._emit("on_error", "Error handling sendAppMessage: Signalling"))
-    native.world.later(lambda: native.clients[0]._emit("on_error", "Something"))
+    native.world.later(lambda: native.clients[0].emit("on_error", "Error handling sendAppMessage: Signalling"))
+    native.world.later(lambda: native.clients[0].emit("on_error", "Something"))
     room.append(bytes(480))
     await until(lambda: room.played == 240)
     avatar = AvatarPerson(native.world, URL)

@@ -1,12 +1,13 @@
 """Hellos of a room that cannot be read: refused, and nothing is left of the attempt."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, WSMsgType, web
+from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
 from pipecat_lemonslice.errors import RoomError
@@ -39,15 +40,9 @@ HELLOS: dict[str, Callable[[web.WebSocketResponse], Any]] = {
 
 
 @pytest.mark.parametrize("hello", HELLOS)
-async def test_a_hello_that_cannot_be_read_leaves_nothing_behind(hello: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hello_that_cannot_be_read_leaves_nothing_behind(hello: str) -> None:
     """Joining raises RoomError; the connection is closed, and no task goes on."""
     gone = asyncio.Event()
-    sessions: list[ClientSession] = []
-    opened = ClientSession.__init__
-
-    def note(session: ClientSession, *args: Any, **kwargs: Any) -> None:
-        sessions.append(session)
-        opened(session, *args, **kwargs)
 
     async def room(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -63,11 +58,9 @@ async def test_a_hello_that_cannot_be_read_leaves_nothing_behind(hello: str, mon
     app.router.add_get("/room", room)
     async with TestServer(app) as server:
         tasks = asyncio.all_tasks()
-        monkeypatch.setattr(ClientSession, "__init__", note)
         with pytest.raises(RoomError):
             await open_room(f"ws://127.0.0.1:{server.port}/room", RoomOptions(24000, 24000, timeout=5.0))
         async with asyncio.timeout(5.0):
             await gone.wait()
-        assert sessions
-        assert all(session.closed for session in sessions)
+        gc.collect()  # a session that is still open warns as it goes, which is an error
         assert [task for task in asyncio.all_tasks() - tasks if "lemonslice" in task.get_name()] == []

@@ -49,7 +49,7 @@ class MemoryRoom:
     track does, with silence in packets of 20 ms; with ``obedient`` it drops what it has not said when interrupted;
     ``forgetful`` rooms keep no speech, only count it. Its avatar may be mute (``echo``), or say only every so many
     writes (``echo_every``), which is enough for it not to be taken for mute and costs less. ``noise_dbfs`` lays a noise
-    floor under its track, of a kind of :mod:`tests.support.noise`.
+    floor under its track, of a kind of :mod:`tests.support.noise`. Leaving it takes ``close_latency`` seconds.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class MemoryRoom:
         sample_rate: int = 24000,
         *,
         latency: float = 0.25,
+        close_latency: float = 0.0,
         echo: bool = True,
         echo_every: int = 1,
         track: bool = False,
@@ -78,6 +79,7 @@ class MemoryRoom:
         self.closed = False
         self.frozen = False
         self._latency = latency
+        self._close_latency = close_latency
         self._echo_every = echo_every if echo else 0
         self._writes = 0
         self._loop = asyncio.get_running_loop()
@@ -153,6 +155,7 @@ class MemoryRoom:
         return await self._inbox.get()
 
     async def close(self) -> None:
+        await asyncio.sleep(self._close_latency)
         self.closed = True
         self.freeze_video()
         if self._ticker:
@@ -173,7 +176,7 @@ class MemoryRoom:
     def arrive(self) -> None:
         """Join, and show a picture every few seconds from then on."""
         self.join()
-        self._show_again()
+        self.keep_showing()
 
     def utter(self, pcm: bytes) -> None:
         """Have the avatar say something that it was not given, in packets of 20 ms."""
@@ -186,10 +189,11 @@ class MemoryRoom:
         if self._showing:
             self._showing.cancel()
 
-    def _show_again(self) -> None:
+    def keep_showing(self) -> None:
+        """Show a picture every few seconds from now on."""
         self.freeze_video()
         self.show()
-        self._showing = self._loop.call_later(5.0, self._show_again)
+        self._showing = self._loop.call_later(5.0, self.keep_showing)
 
     def leave(self, name: str = "LemonSlice", participant_id: str = AVATAR_ID) -> None:
         self.freeze_video()

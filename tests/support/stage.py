@@ -21,6 +21,7 @@ from pipecat.frames.frames import (
     EndFrame,
     Frame,
     OutputImageRawFrame,
+    ServiceUpdateSettingsFrame,
     SpeechOutputAudioRawFrame,
     StartFrame,
     TTSAudioRawFrame,
@@ -31,7 +32,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, F
 from pipecat.utils.asyncio.task_manager import TaskManager
 from pipecat.workers.runner import WorkerRunner
 
-from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame, LemonSliceVideoService
 from pipecat_lemonslice.rooms import Room, RoomOptions
 from tests.support.memory import MemoryRoom, MemoryVendor
 
@@ -153,6 +154,16 @@ class Stage:
         for frame in frames:
             await self.source.push_frame(frame)
 
+    async def arrive(self) -> MemoryRoom:
+        """Have the avatar come; returns its room."""
+        self.room.arrive()
+        await self.settle()
+        return self.room
+
+    def change(self, **fields: Any) -> ServiceUpdateSettingsFrame:
+        """Return the frame with which a bot changes settings of the service."""
+        return ServiceUpdateSettingsFrame(delta=self.service.Settings(**fields), service=self.service)
+
     async def settle(self, seconds: float = 0.0) -> None:
         """Let time pass, and everything happen that is due."""
         await asyncio.sleep(seconds)
@@ -201,6 +212,21 @@ class Stage:
         """Speech heard without the avatar."""
         return b"".join(frame.audio for frame in self.down(TTSAudioRawFrame))
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why each response was over."""
+        return [frame.reason for frame in self.down(AvatarResponseDoneFrame)]
+
+    @property
+    def statuses(self) -> list[AvatarStatus]:
+        """What the pipeline was told of the avatar."""
+        return [frame.status for frame in self.down(AvatarStatusFrame)]
+
+    @property
+    def fallbacks(self) -> list[str]:
+        """Why speech was heard without the avatar."""
+        return [event[1] for event in self.events if event[0] == "on_fallback"]
+
     def event_names(self) -> list[str]:
         return [event[0] for event in self.events]
 
@@ -213,7 +239,7 @@ class Stage:
             raise self.join_refusals.popleft()
         room = MemoryRoom(self._rate, **self._room_options)
         self.rooms.append(room)
-        return cast("Room", room)
+        return room
 
     def _listen(self) -> None:
         def handler(name: str) -> Callable[..., Any]:

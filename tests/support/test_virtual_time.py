@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.support.virtual_time import START, StuckError, VirtualTimeLoop, run_virtual, virtual_time
+from tests.support.virtual_time import START, StuckError, run_virtual, virtual_time
 
 
 def now() -> float:
@@ -23,45 +23,12 @@ def test_an_hour_of_sleep_takes_no_time():
     assert time.monotonic() - started < 60
 
 
-def test_takes_a_coroutine_as_well():
-    """A coroutine object may be given in place of a function."""
-    assert run_virtual(asyncio.sleep(1, "done")) == "done"
-
-
-@virtual_time
-async def test_timers_fire_in_order_of_time_then_of_creation():
-    """Two timers of the same time run in the order in which they were made."""
-    seen: list[tuple[float, str]] = []
-    loop = asyncio.get_running_loop()
-    for delay, name in [(0.5, "c"), (0.25, "a"), (0.25, "b")]:
-        loop.call_later(delay, lambda name=name: seen.append((now() - START, name)))
-    await asyncio.sleep(1)
-    assert seen == [(0.25, "a"), (0.25, "b"), (0.5, "c")]
-
-
 @virtual_time
 async def test_no_time_passes_while_something_is_ready():
     """Ready callbacks run to their end before the clock moves."""
     for _ in range(1000):
         await asyncio.sleep(0)
     assert now() == START
-
-
-@virtual_time
-async def test_cancelled_timers_do_not_move_the_clock():
-    """A timeout that was not needed leaves no trace."""
-    async with asyncio.timeout(100):
-        await asyncio.sleep(0.25)
-    await asyncio.sleep(0.25)
-    assert now() == START + 0.5
-
-
-@virtual_time
-async def test_wait_for_times_out_at_its_time():
-    """asyncio.wait_for and asyncio.timeout use the virtual clock."""
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.Event().wait(), 2)
-    assert now() == START + 2
 
 
 @pytest.mark.parametrize("steps", [1, 7, 1000])
@@ -74,23 +41,6 @@ def test_inexact_times_do_not_stall(steps: int):
         return now() - START
 
     assert run_virtual(scenario) == pytest.approx(steps * 0.1)
-
-
-def test_every_run_is_the_same():
-    """Many tasks that sleep and queue interleave in one order only."""
-
-    async def scenario() -> list[tuple[float, int]]:
-        seen: list[tuple[float, int]] = []
-
-        async def worker(number: int) -> None:
-            for step in range(20):
-                await asyncio.sleep((number * 7 + step) % 5 / 8)
-                seen.append((now(), number))
-
-        await asyncio.gather(*(worker(number) for number in range(10)))
-        return seen
-
-    assert run_virtual(scenario) == run_virtual(scenario)
 
 
 def test_stuck_loop_raises_and_says_where():
@@ -167,48 +117,6 @@ async def test_the_clock_stands_still_during_a_thread():
     assert fired == [START + 0.25]
 
 
-@virtual_time
-async def test_a_cancelled_thread_does_not_hold_the_clock():
-    """Time goes on once nobody waits for a thread any more."""
-    release = threading.Event()
-    task = asyncio.create_task(asyncio.to_thread(release.wait, 10))
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await asyncio.sleep(5)
-    assert now() == START + 5
-    release.set()
-
-
-@virtual_time
-async def test_thread_errors_come_out():
-    """An exception in a thread is raised where it is awaited."""
-    with pytest.raises(ZeroDivisionError):
-        await asyncio.to_thread(lambda: 1 // 0)
-
-
-@virtual_time
-async def test_there_are_no_sockets():
-    """A test in virtual time cannot reach a network by mistake."""
-    with pytest.raises(NotImplementedError):
-        await asyncio.open_connection("127.0.0.1", 9)
-
-
-async def test_is_refused_inside_a_running_loop():
-    """Virtual time cannot be nested in an async test, and leaves no coroutine unawaited."""
-    with pytest.raises(RuntimeError, match="running event loop"):
-        run_virtual(asyncio.sleep(1))
-
-
 @pytest.fixture
 def number() -> int:
     return 3
-
-
-@pytest.mark.parametrize("letter", ["a", "b"])
-@virtual_time
-async def test_decorated_tests_take_fixtures_and_parameters(number: int, letter: str):
-    """The test runner sees the parameters of the test that is decorated."""
-    assert number == 3
-    assert letter in "ab"
-    assert isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
