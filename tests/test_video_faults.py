@@ -128,9 +128,11 @@ async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
 )
 @virtual_time
 async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: float) -> None:
-    """While something is said every few seconds, nothing is sent; nor with keep_alive off or without a timeout."""
+    """While something is said, nothing is sent; nor with keep_alive off or without a timeout."""
     async with Stage(**kwargs) as stage:
         await stage.arrive()
+        await stage.send(speech(60.0))
+        await stage.settle(60.0)
         for _ in range(10):
             await stage.send(speech(0.5))
             await stage.settle(pause)

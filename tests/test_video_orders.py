@@ -76,13 +76,16 @@ async def test_a_picture_is_that_of_this_session_and_of_all_further_ones() -> No
 
 @virtual_time
 async def test_orders_before_the_session_are_kept() -> None:
-    """Of pictures the newest, each action once and in its order; nothing is an error."""
+    """Of pictures the newest, each action once and in its order, for one session; nothing is an error."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
         await stage.send(AvatarImageFrame(image_url=FIRST), AvatarActionFrame("wave"), AvatarActionFrame("nod"))
         await stage.send(AvatarActionFrame("wave"), AvatarImageFrame(image_url=SECOND))
         await stage.settle(3.0)
-        assert stage.vendor.controls == [UpdateImage(image_url=SECOND), PoseTrigger("wave"), PoseTrigger("nod")]
         assert stage.up(ErrorFrame) == []
+        stage.room.lose("gone")
+        await stage.until(lambda: len(stage.rooms) == 2)
+        await stage.settle(1.0)
+        assert stage.vendor.controls == [UpdateImage(image_url=SECOND), PoseTrigger("wave"), PoseTrigger("nod")]
 
 
 @virtual_time
