@@ -69,6 +69,6 @@ export function placeholder(call, avatar, picture) {
   if (picture === "stalled") return call.name === "open" ? "The picture has stopped" : "";
   if (call.name === "connecting") return "Connecting…";
   if (call.name === "waiting") return "Connection lost";
-  if (call.name === "idle") return call.cause === "fresh" ? "Nobody here yet" : "Call ended";
+  if (call.name === "idle") return call.cause === "fresh" ? "No call yet" : "Call ended";
   return avatar.status === "voice_only" ? "Voice only" : "The avatar is on its way";
 }
