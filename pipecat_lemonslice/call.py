@@ -1,7 +1,7 @@
 """The parts of one call, put together, and what they know of each other: speech, media, session, control requests."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from pipecat_lemonslice.media.relay import MediaRelay
 from pipecat_lemonslice.media.speaking import SpeakingFrames
 from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.session.connection import ConnectionOptions, SessionOptions
-from pipecat_lemonslice.session.control import ControlRequests
+from pipecat_lemonslice.session.control import ControlRequests, Outcome
 from pipecat_lemonslice.session.events import AvatarLost, SessionEvent
 from pipecat_lemonslice.session.presence import PresenceTimeouts
 from pipecat_lemonslice.session.session import AvatarSession
@@ -26,6 +26,7 @@ from pipecat_lemonslice.session.topology import Topology
 from pipecat_lemonslice.settings import timeouts
 from pipecat_lemonslice.speech.output import SpeechOutput
 from pipecat_lemonslice.speech.ports import OutputEvent, SpeechPorts
+from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted
 from pipecat_lemonslice.speech.route import Route
 from pipecat_lemonslice.speech.track import AvatarLink
 
@@ -113,9 +114,11 @@ class Call:
             emit=emit,
             show=self._feed,
         )
-        self.controls = ControlRequests(self.session, settings, emit)
+        self._silent, self._response_over = asyncio.Event(), asyncio.Event()
+        self._silent.set()
+        self.controls = ControlRequests(self.session, config, settings, self._silent, emit)
         self.speech = SpeechOutput(
-            SpeechPorts(host.forward, emit, host.get_clock().get_time, self.playback),
+            SpeechPorts(host.forward, self._note_response, host.get_clock().get_time, self.playback),
             sample_rate=topology.speech_rate(pipeline_rate),
             done_timeout=given.response_done,
             hold_timeout=given.response_hold,
@@ -157,13 +160,42 @@ class Call:
             keep_alive_after=idle_timeout / 3 if config.keep_alive and idle_timeout else None,
         )
 
-    def configure(self) -> None:
-        """Follow a change of settings."""
+    def configure(self, changed: Iterable[str]) -> asyncio.Future[Outcome]:
+        """Follow a change of settings.
+
+        Args:
+            changed: Their names.
+
+        Returns:
+            What becomes of it at LemonSlice; see :meth:`ControlRequests.settings_changed`.
+        """
         given = timeouts(self._settings())
         self.speech.configure(
             done_timeout=given.response_done, hold_timeout=given.response_hold, ready_timeout=given.ready
         )
-        self.controls.send_settings()
+        self.session.configure()
+        return self.controls.settings_changed(changed)
+
+    def _note_response(self, event: OutputEvent) -> None:
+        """Note whether the avatar speaks, at once, and report the event."""
+        match event:
+            case ResponseStarted() if self.avatar_speaks:
+                self._silent.clear()
+            case ResponseDone():
+                self._response_over.set()
+            case _:
+                pass
+        self._emit(event)
+
+    async def _follow_silence(self) -> None:
+        """Note when the avatar has said what it was given: some time after it has been played to it."""
+        while True:
+            await self._response_over.wait()
+            self._response_over.clear()
+            await self.media.wait_until_finished()
+            if not self.avatar_speaks and not self._response_over.is_set():
+                self._silent.set()
+                self.controls.avatar_silent()
 
     def begin(self, output: BaseOutputTransport | None) -> list[tuple[Run, str]]:
         """Return what runs from the start of the pipeline on, each with a name for people.
@@ -178,6 +210,7 @@ class Call:
             (self.media.run_pictures, "moving the avatar's picture"),
             (self.speaking.run, "telling when the bot speaks"),
             (self.controls.run, "sending control requests"),
+            (self._follow_silence, "following the avatar's silence"),
         ]
 
     def _feed(self, media: VoiceReceived | PictureReceived) -> None:

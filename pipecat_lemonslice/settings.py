@@ -32,7 +32,7 @@ class LemonSliceVideoSettings(ServiceSettings):
     Attributes:
         agent_prompt: The avatar's demeanour while it speaks; None for the vendor's default.
         agent_idle_prompt: Its demeanour while it is idle; None for the vendor's default.
-        agent_image_url: Address of its picture.
+        agent_image_url: Address of its picture; None, with the next one None too, for the avatar's own.
         agent_image: Its picture (PIL image, bytes of a PNG or JPEG, or a path).
         response_done_timeout: Seconds without new audio bytes before a response is complete. 0.5 unless given.
         response_hold_timeout: The most seconds that an unfinished LLM response may hold a response open. 3 unless
@@ -44,7 +44,9 @@ class LemonSliceVideoSettings(ServiceSettings):
         frozen_timeout: Seconds without a picture after which the avatar is taken for lost. 15 unless given.
         mute_timeout: Seconds in which it must be heard once it is given speech. 5 unless given.
 
-    A session that exists keeps the last four as they were when it was created.
+    A session that exists follows a change. LemonSlice cannot be told of a default or of an agent's own picture, so None
+    is part of the next session. What it does not take is one ErrorFrame, and the old value stays. A new picture waits
+    until the avatar has said what it was given, because it would cut the voice.
 
     Raises:
         ConfigurationError: There is no setting of a name that was given.
@@ -129,6 +131,8 @@ def check_settings(settings: ServiceSettings) -> None:
     given = settings.given_fields()
     if unknown := sorted(settings.extra):
         raise _no_setting(unknown)
+    if all(given.get(name) is not None for name in PICTURE):
+        raise ConfigurationError("agent_image_url, agent_image: exactly one picture can be given at a time.")
     if given.get("model") is not None:
         raise ConfigurationError("model cannot change while the service runs; give it to LemonSliceVideoService.")
     for name in given.keys() & {*TIMEOUTS, *CHECKS}:
@@ -212,6 +216,12 @@ class Config:
             properties=room or self.properties(self.daily_room_url, self.daily_token),
             extra=self.extra or {},
         )
+
+    def session_settings(self, settings: ServiceSettings) -> dict[str, Any]:
+        """Return the settings that are part of a session created now, the avatar's own picture included."""
+        given = settings.given_fields()
+        source = self._source(given)
+        return {name: given[name] for name in SESSION_SETTINGS} | {name: source.get(name) for name in PICTURE}
 
     def picture(self, settings: ServiceSettings) -> PictureSource | None:
         """Return the picture of the avatar; None if only its address is known."""
@@ -325,34 +335,37 @@ def check_keywords(given: Iterable[str]) -> None:
         raise TypeError(f"LemonSliceVideoService.__init__() got an unexpected keyword argument {name!r}")
 
 
-SESSION_SETTINGS = ("agent_prompt", "agent_idle_prompt", "agent_image_url", "agent_image")
+PICTURE = ("agent_image_url", "agent_image")
+"""The two settings that are one picture: at most one of them is not None."""
+
+SESSION_SETTINGS = ("agent_prompt", "agent_idle_prompt", *PICTURE)
 """Settings that are part of a session; a running one is told when they change."""
 
 
-def session_settings(settings: ServiceSettings) -> dict[str, Any]:
-    """Return the settings that are part of a session created now."""
-    given = settings.given_fields()
-    return {name: given[name] for name in SESSION_SETTINGS}
-
-
-def control_events(settings: ServiceSettings, told: Mapping[str, Any]) -> list[ControlEvent]:
-    """Return the control events that bring a running session up to date.
+def control_event(wanted: Mapping[str, Any], told: Mapping[str, Any]) -> ControlEvent | None:
+    """Return the control event that brings a running session up to date with one setting.
 
     Args:
-        settings: The settings now.
-        told: What it has been told; see :func:`session_settings`.
+        wanted: The setting by its name; ``PICTURE`` are the two names of one. None can be told to no session.
+        told: What the session has been told; see :meth:`Config.session_settings`.
+
+    Returns:
+        None if there is nothing to tell.
     """
-    # A picture may be a Pillow image, which compares its pixels.
-    now = {
+    # A picture may be a Pillow image, which compares its pixels: another object is another picture.
+    new = {
         name: value
-        for name, value in session_settings(settings).items()
+        for name, value in wanted.items()
         if value is not None and value is not told[name] and (name == "agent_image" or value != told[name])
     }
-    events: list[ControlEvent] = []
-    if "agent_prompt" in now:
-        events.append(UpdateAgentPrompt(now["agent_prompt"]))
-    if "agent_idle_prompt" in now:
-        events.append(UpdateIdlePrompt(now["agent_idle_prompt"]))
-    if "agent_image_url" in now or "agent_image" in now:
-        events.append(UpdateImage(image_url=now.get("agent_image_url"), image=now.get("agent_image")))
-    return events
+    match new:
+        case {"agent_prompt": prompt}:
+            return UpdateAgentPrompt(prompt)
+        case {"agent_idle_prompt": prompt}:
+            return UpdateIdlePrompt(prompt)
+        case {"agent_image_url": url}:
+            return UpdateImage(image_url=url)
+        case {"agent_image": image}:
+            return UpdateImage(image=image)
+        case _:
+            return None

@@ -36,6 +36,7 @@ from pipecat_lemonslice.errors import ConfigurationError, SessionError, origin
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarKeepAliveFrame
 from pipecat_lemonslice.reports import AvatarReports
 from pipecat_lemonslice.rooms import open_room
+from pipecat_lemonslice.session.control import Outcome, promise
 from pipecat_lemonslice.session.events import (
     AvatarJoined,
     AvatarLost,
@@ -43,6 +44,7 @@ from pipecat_lemonslice.session.events import (
     ControlFailed,
     CreationDelayed,
     ErrorReported,
+    PictureRefused,
     SessionCreated,
     SessionEnded,
     SessionState,
@@ -174,6 +176,7 @@ class LemonSliceVideoService(AvatarReports):
         self._config.check(complete)
         self._api = _api or LemonSliceApi(api_key=api_key, api_url=api_url, session=session)
         self._call: Call | None = None
+        self._changing = asyncio.Lock()
         self._release: asyncio.Task[None] | None = None
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
@@ -291,32 +294,36 @@ class LemonSliceVideoService(AvatarReports):
                 return
             case AvatarImageFrame(image_url=image_url, image=image) if self._call:
                 change = self.Settings(agent_image_url=image_url) if image_url else self.Settings(agent_image=image)
-                self._call.controls.add(lambda: self._change_image(change))
+                self._call.controls.add(lambda: self.change_settings(change))
             case AvatarActionFrame(action=action) if self._call:
                 self._call.controls.perform(action)
             case _:
                 pass
         await self.push_frame(frame)
 
-    async def _change_image(self, change: LemonSliceVideoSettings) -> None:
-        await self.change_settings(change)
-        if self._call:
-            await self._call.controls.tell_settings()
+    async def change_settings(self, delta: ServiceSettings) -> "asyncio.Future[Outcome]":
+        """Check a change of settings, and apply it: to the session that exists now, and to all further ones.
 
-    async def change_settings(self, delta: ServiceSettings) -> None:
-        """Check a change of settings, and apply it: to the session that exists now, and to all further ones."""
-        delta = with_one_picture(delta)
-        try:
-            check_settings(delta)
-            self._config.request(merged(cast("LemonSliceVideoSettings", self._settings), delta))
-            if picture := delta.given_fields().get("agent_image"):
-                await asyncio.to_thread(prepare_picture, picture)
-        except ConfigurationError as error:
-            await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
-            return
-        await self._update_settings(delta)
+        Returns:
+            What becomes of it; raises a LemonSliceError if it was refused, which has been reported by then.
+        """
+        outcome = promise()
+        async with self._changing:  # a picture is read meanwhile, and a newer change must not come before it
+            try:
+                check_settings(delta)
+                delta = with_one_picture(delta)
+                self._config.request(merged(cast("LemonSliceVideoSettings", self._settings), delta))
+                if picture := delta.given_fields().get("agent_image"):
+                    await asyncio.to_thread(prepare_picture, picture)
+            except ConfigurationError as error:
+                await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
+                outcome.set_exception(error)
+                return outcome
+            await self._update_settings(delta)
         if self._call:
-            self._call.configure()
+            return self._call.configure(delta.given_fields())
+        outcome.set_result(Outcome.KEPT)
+        return outcome
 
     # Events.
 
@@ -347,6 +354,7 @@ class LemonSliceVideoService(AvatarReports):
                 await self.tell_handlers("on_avatar_connected")
             case AvatarReady(link):
                 call.avatar_ready(link)
+                call.controls.avatar_ready()
                 await self.tell_handlers("on_avatar_ready")
             case AvatarLost(reason):
                 if call.lose_avatar(event, needed=self.needs_avatar):
@@ -355,6 +363,9 @@ class LemonSliceVideoService(AvatarReports):
                 await self.report(call, event)
             case ControlFailed(reason):
                 await self.push_error(f"Control request failed: {reason}", category=ErrorCategory.APPLICATION)
+            case PictureRefused(reason):
+                call.controls.picture_refused()
+                await self.push_error(f"Picture not changed: {reason}", category=ErrorCategory.APPLICATION)
             case ResponseStarted() | VoiceReturned() | ResponseDone() | WaitedInVain():
                 await self.handle_response(call, event)
 

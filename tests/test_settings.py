@@ -10,14 +10,14 @@ from pipecat.utils.types import NOT_GIVEN
 from pipecat_lemonslice.api import UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.settings import (
+    PICTURE,
     Config,
     LemonSliceVideoSettings,
     Timeouts,
     check_settings,
-    control_events,
+    control_event,
     default_settings,
     merged,
-    session_settings,
     timeouts,
     with_one_picture,
 )
@@ -108,17 +108,23 @@ def test_other_changes_leave_the_picture_alone() -> None:
     assert with_one_picture(foreign) is foreign
 
 
-def test_what_a_running_session_is_told() -> None:
+@pytest.mark.parametrize(
+    ("fields", "event"),
+    [
+        ({"agent_prompt": "a"}, UpdateAgentPrompt("a")),
+        ({"agent_idle_prompt": "b"}, UpdateIdlePrompt("b")),
+        ({"agent_image_url": URL}, UpdateImage(image_url=URL)),
+        ({"agent_image": PNG}, UpdateImage(image=PNG)),
+    ],
+)
+def test_what_a_running_session_is_told(fields: dict[str, Any], event: Any) -> None:
     """Only what differs from what it was told before and has a value."""
-    nothing = session_settings(default_settings())
-    settings = changed(agent_prompt="a", agent_idle_prompt="b", agent_image_url=URL, ready_timeout=1.0)
-    assert control_events(settings, nothing) == [
-        UpdateAgentPrompt("a"),
-        UpdateIdlePrompt("b"),
-        UpdateImage(image_url=URL),
-    ]
-    assert control_events(settings, session_settings(settings)) == []
-    assert control_events(changed(agent_prompt=None), {**nothing, "agent_prompt": "a"}) == []
+    nothing = config().session_settings(default_settings())
+    now = config().session_settings(changed(**fields))
+    wanted = {name: now[name] for name in (PICTURE if {*fields} & {*PICTURE} else fields)}
+    assert control_event(wanted, nothing) == event
+    assert control_event(wanted, now) is None
+    assert control_event({name: nothing[name] for name in wanted}, now) is None
 
 
 @pytest.mark.parametrize("fields", [{"agent_image_url": URL}, {"agent_image": PNG}])

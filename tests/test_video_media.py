@@ -102,7 +102,9 @@ async def test_orders_are_given_when_the_speech_before_them_has_been_spoken_and_
         await stage.settle(0.5)
         assert stage.vendor.controls == []
         await stage.settle(0.6)
-        assert stage.vendor.controls == [UpdateImage(image_url="https://x.test/b.png"), PoseTrigger("wave")]
+        assert stage.vendor.controls == [PoseTrigger("wave")]
+        await stage.settle(2.0)
+        assert stage.vendor.controls == [PoseTrigger("wave"), UpdateImage(image_url="https://x.test/b.png")]
         assert stage.down(AvatarActionFrame)[0].action == "wave"
         assert len(stage.down(AvatarImageFrame)) == len(stage.down(AvatarActionFrame)) == 1
 

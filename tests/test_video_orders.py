@@ -55,6 +55,7 @@ async def test_a_prompt_changed_while_it_sleeps_is_part_of_the_next_request() ->
         await stage.send(UserStartedSpeakingFrame())
         await stage.settle()
         assert stage.vendor.requests[1].agent_prompt == "happy"
+        await stage.arrive()
         assert stage.vendor.controls == [PoseTrigger("wave")]
 
 
@@ -76,11 +77,13 @@ async def test_a_picture_is_that_of_this_session_and_of_all_further_ones() -> No
 
 @virtual_time
 async def test_orders_before_the_session_are_kept() -> None:
-    """Of pictures the newest, each action once and in its order, for one session; nothing is an error."""
+    """Of pictures the newest; each action once and in its order, for one avatar that can be seen. No errors."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
         await stage.send(AvatarImageFrame(image_url=FIRST), AvatarActionFrame("wave"), AvatarActionFrame("nod"))
         await stage.send(AvatarActionFrame("wave"), AvatarImageFrame(image_url=SECOND))
         await stage.settle(3.0)
+        assert stage.vendor.controls == [UpdateImage(image_url=SECOND)]
+        await stage.arrive()
         assert stage.up(ErrorFrame) == []
         stage.room.lose("gone")
         await stage.until(lambda: len(stage.rooms) == 2)
@@ -94,6 +97,7 @@ async def test_no_more_actions_are_kept_than_make_sense() -> None:
     async with Stage(MemoryVendor(latency=2.0)) as stage:
         await stage.send(*(AvatarActionFrame(f"pose {number}") for number in range(100)))
         await stage.settle(3.0)
+        await stage.arrive()
         assert stage.vendor.controls == [PoseTrigger(f"pose {number}") for number in range(20)]
         assert stage.up(ErrorFrame) == []
 

@@ -73,11 +73,12 @@ async def test_a_check_can_be_switched_off(check: str) -> None:
 
 
 @virtual_time
-async def test_a_changed_timeout_is_the_next_sessions() -> None:
-    """The session that exists keeps the one it was created with."""
+async def test_a_changed_timeout_is_followed_at_once() -> None:
+    """By the session that exists and by all further ones."""
     async with Stage(**settings(join_timeout=50.0)) as stage:
-        await stage.service.change_settings(LemonSliceVideoService.Settings(join_timeout=5.0))
-        await stage.settle(49.0)
+        await stage.settle(10.0)
+        await stage.send(stage.change(join_timeout=15.0))
+        await stage.settle(4.75)
         assert len(stage.vendor.created) == 1
-        await stage.until(lambda: len(stage.vendor.created) == 2, limit=10.0)
-        await stage.until(lambda: len(stage.vendor.created) == 3, limit=12.0)
+        await stage.until(lambda: len(stage.vendor.created) == 2, limit=2.0)
+        await stage.until(lambda: len(stage.vendor.created) == 3, limit=20.0)

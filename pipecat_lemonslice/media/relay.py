@@ -210,7 +210,7 @@ class MediaRelay:
             seconds = self._playback.speaks_for(now)
             if not seconds:
                 return
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(max(0.01, seconds))  # the clock may not see a shorter time pass
 
     async def run_voice(self) -> None:
         """Pass voice on until cancelled."""

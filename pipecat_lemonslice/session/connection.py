@@ -175,6 +175,13 @@ class AvatarConnection:
                         pass
                 yield change
 
+    def configure(self, options: ConnectionOptions) -> None:
+        """Change how the avatar is watched, from now on."""
+        self._options = options
+        self._presence.configure(options.timeouts)
+        self._playback.mute_timeout = options.mute_timeout
+        self._wake(self._deadline())
+
     def give_up(self, reason: str) -> None:
         """End the session for a reason that may not lie in the room."""
         self._given_up = reason

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from pipecat_lemonslice.errors import LemonSliceError
+from pipecat_lemonslice.errors import LemonSliceError, SessionError
+from pipecat_lemonslice.messages import AvatarTrouble
 from pipecat_lemonslice.rooms import Participant
 from pipecat_lemonslice.speech.track import AvatarLink
 
@@ -111,6 +112,17 @@ class ControlFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureRefused:
+    """The avatar cannot show the picture that LemonSlice has taken; the one before stays.
+
+    Attributes:
+        reason: A sentence for people.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AvatarJoined:
     """The avatar is in the room.
 
@@ -152,7 +164,15 @@ SessionEvent = (
     | SessionEnded
     | ErrorReported
     | ControlFailed
+    | PictureRefused
     | AvatarJoined
     | AvatarReady
     | AvatarLost
 )
+
+
+def trouble_event(trouble: AvatarTrouble) -> ErrorReported | PictureRefused:
+    """Return the event that reports trouble of an avatar which goes on."""
+    if trouble.kind == "image_change_error":
+        return PictureRefused(f"the avatar cannot show the new one: {trouble.detail or 'no detail given'}")
+    return ErrorReported(SessionError(f"the avatar reports {trouble.kind}: {trouble.detail}"))

@@ -140,6 +140,10 @@ class AvatarPresence:
             case _State.SEEN_BY_OTHERS | _State.OVER:
                 return None
 
+    def configure(self, timeouts: PresenceTimeouts) -> None:
+        """Change how long the avatar is waited for; the wait under way follows it."""
+        self._timeouts = timeouts
+
     def handle(self, event: RoomEvent, now: float) -> tuple[Change, ...]:
         """Take in what happened in the room; returns what follows from it, in order."""
         if self._state is _State.OVER:

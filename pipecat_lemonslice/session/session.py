@@ -13,13 +13,7 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
-from pipecat_lemonslice.api import (
-    ControlEvent,
-    CreatedSession,
-    ExitHook,
-    LemonSliceApi,
-    ResetIdleTimeout,
-)
+from pipecat_lemonslice.api import ControlEvent, CreatedSession, ExitHook, LemonSliceApi, ResetIdleTimeout
 from pipecat_lemonslice.errors import ApiError, LemonSliceError, SessionError, origin
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
@@ -35,6 +29,7 @@ from pipecat_lemonslice.session.events import (
     SessionEvent,
     SessionState,
     StateChanged,
+    trouble_event,
 )
 from pipecat_lemonslice.session.presence import Absent, Found, Over, Troubled, Visible
 from pipecat_lemonslice.session.renewal import pause_before_renewal
@@ -149,6 +144,11 @@ class AvatarSession:
             self._outage.reported = True
             self._emit(ErrorReported(SessionError(reason)))
 
+    def configure(self) -> None:
+        """Have the avatar watched as the options say now."""
+        if self._connection:
+            self._connection.configure(self._options.connection())
+
     async def control(self, event: ControlEvent, *, once: bool = False) -> None:
         """Send a control event to the session that exists now.
 
@@ -254,7 +254,7 @@ class AvatarSession:
                     self._to(SessionState.LOST, reason)
                     self._emit(AvatarLost(reason))
                 case Troubled(trouble):
-                    self._emit(ErrorReported(SessionError(f"the avatar reports {trouble.kind}: {trouble.detail}")))
+                    self._emit(trouble_event(trouble))
                 case Quiet():
                     if self._resetting is None or self._resetting.done():
                         self._resetting = self._spawn(self._reset_idle_timer())

@@ -280,6 +280,7 @@ class MemoryVendor:
     request_times: list[float] = field(default_factory=list)
     controls: list[ControlEvent] = field(default_factory=list)
     control_refusal: LemonSliceError | None = None
+    refused_controls: tuple[ControlEvent, ...] = ()
     control_times: list[float] = field(default_factory=list)
     terminate_latency: float = 0.0
     control_latency: float = 0.0
@@ -319,6 +320,8 @@ class MemoryVendor:
         self.control_times.append(asyncio.get_running_loop().time())
         if self.control_refusal:
             raise self.control_refusal
+        if event in self.refused_controls:
+            raise ApiStatusError(400, "refused by the test")
         self.controls.append(event)
 
     async def get_session(self, session_id: str) -> SessionInfo:
@@ -329,6 +332,9 @@ class MemoryVendor:
 
     def refuse_controls(self, status: int) -> None:
         self.control_refusal = ApiStatusError(status, "refused by the test")
+
+    def refuse_only(self, *events: ControlEvent) -> None:
+        self.refused_controls = events
 
     def refuse(self, error: LemonSliceError | int, times: int = 1) -> None:
         if isinstance(error, int):
