@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         AvatarStatusFrame,
     )
     from pipecat_lemonslice.speech.response import DoneReason
+    from pipecat_lemonslice.tools import lemonslice_tools
     from pipecat_lemonslice.video import LemonSliceVideoService
 
 __all__ = [
@@ -49,9 +50,10 @@ __all__ = [
     "LemonSliceVideoService",
     "RoomError",
     "SessionError",
+    "lemonslice_tools",
 ]
 
-_HOMES = ("errors", "frames", "speech.response", "video")
+_HOMES = ("errors", "frames", "speech.response", "video", "tools")
 
 
 def __getattr__(name: str) -> object:

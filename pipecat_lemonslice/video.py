@@ -301,6 +301,18 @@ class LemonSliceVideoService(AvatarReports):
                 pass
         await self.push_frame(frame)
 
+    def perform(self, action: str) -> "asyncio.Future[Outcome]":
+        """Have the avatar perform an action now; without one, when it is there.
+
+        Returns:
+            What becomes of it; raises a LemonSliceError if it failed, which has been reported by then.
+        """
+        if self._call:
+            return self._call.controls.perform(action)
+        outcome = promise()
+        outcome.set_result(Outcome.DROPPED)
+        return outcome
+
     async def change_settings(self, delta: ServiceSettings) -> "asyncio.Future[Outcome]":
         """Check a change of settings, and apply it: to the session that exists now, and to all further ones.
 

@@ -24,6 +24,7 @@ LAYERS = (
     "call",
     "reports",
     "video",
+    "tools",
     "cli",
     "__main__",
 )
