@@ -27,7 +27,6 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
-from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.runner.run import app, main, runner_host, runner_port
 from pipecat.runner.types import RunnerArguments, SmallWebRTCRunnerArguments
 from pipecat.services.stt_service import STTService
@@ -39,7 +38,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from checks import OneLineParser, address_problems, caller_is_told, package_problems, refuse, transport_problems
-from offline.brain import ScriptedBrainService
+from offline.brain import ScriptedBrainService, avatar_tools
 from offline.browser import BrowserTransport
 from offline.conversation import NOT_UNDERSTOOD
 from offline.ears import PocketsphinxSTTService
@@ -157,11 +156,11 @@ def avatar_problems(aspect: str) -> list[str]:
     return []
 
 
-def make_worker(
-    transport: BaseTransport, ears: STTService, voice: TTSService, avatar: FrameProcessor
+async def make_worker(
+    transport: BaseTransport, ears: STTService, voice: TTSService, avatar: LemonSliceVideoService
 ) -> PipelineWorker:
     """Return the bot for one call. It greets as soon as the browser's page is ready."""
-    context = LLMContext()
+    context = LLMContext(tools=await asyncio.to_thread(avatar_tools, avatar))
     user, assistant = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
@@ -203,7 +202,7 @@ async def run_bot(runner_args: SmallWebRTCRunnerArguments) -> None:
     args = runner_args.cli_args or options().parse_args([])
     transport = BrowserTransport(runner_args.webrtc_connection, browser_params(args.aspect))
     ears, voice = await asyncio.to_thread(make_ears, args.ears), await asyncio.to_thread(make_voice, args)
-    worker = make_worker(transport, ears, voice, make_avatar(app.state.lemonslice_url, args.aspect))
+    worker = await make_worker(transport, ears, voice, make_avatar(app.state.lemonslice_url, args.aspect))
     runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
     await runner.add_workers(worker)
     calls.add(runner)

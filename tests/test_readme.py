@@ -5,8 +5,10 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pipecat.processors.aggregators.llm_context import LLMContext
 
 from pipecat_lemonslice import AvatarStatus, LemonSliceVideoService
 from pipecat_lemonslice.emulator.faults import KINDS, parse
@@ -58,6 +60,15 @@ def test_what_the_examples_import_is_there() -> None:
     """From the package and from the emulator."""
     for home, name in re.findall(r"from (pipecat_lemonslice[\w.]*) import (\w+)", README):
         assert name in import_module(home).__all__
+
+
+def test_the_functions_for_the_llm_are_made_as_shown() -> None:
+    """The example runs, and gives the functions that the text below it names."""
+    block = README[README.index("from pipecat_lemonslice import lemonslice_tools") :].partition("```")
+    names: dict[str, Any] = {"avatar": LemonSliceVideoService(api_key="key", agent_id="a"), "LLMContext": LLMContext}
+    exec(block[0], names)
+    for tool in names["context"].tools.standard_tools:
+        assert f"`{tool.name}`" in block[2]
 
 
 def test_every_setting_is_in_readme_with_its_default() -> None:

@@ -4,6 +4,7 @@ Nothing here streams, waits or knows of frames, and nothing is remembered: the c
 heard, word for word, and that is how an answer that was cut off is found again.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -13,6 +14,8 @@ from typing import Any
 
 from .script import (
     ALL_TOPICS,
+    CANCELLED,
+    CLOTHES,
     GO_ON,
     GREETING,
     HINT,
@@ -28,6 +31,7 @@ from .script import (
     Say,
     Step,
     Topic,
+    Use,
     counted,
     number_word,
 )
@@ -60,13 +64,38 @@ def answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
     """Return the answer to a conversation.
 
     Args:
-        messages: What was said and heard, oldest first, each with ``role`` and ``content``.
+        messages: What was said and heard, oldest first, each with ``role`` and ``content``; and functions that were
+            called, with their results.
+
+    Returns:
+        Its steps. Where functions are called, the words are for when their results are there: the answer to a
+        conversation that ends with results has words only.
     """
     said = [_text(message) for message in messages if message.get("role") == "user"]
-    heard = [_text(message) for message in messages if message.get("role") == "assistant"]
+    heard = [text for message in messages if message.get("role") == "assistant" and (text := _text(message))]
+    if said and messages[-1].get("role") == "tool":
+        return _report(_text(messages[-1]), _reply(said[-1], heard))
     if heard and messages[-1].get("role") == "developer":
         return (Say(INTERRUPTED_BY_NOISE),)
-    return _reply(said[-1], heard) if said else (Act("wave"), Say(GREETING))
+    if not said:
+        return (Act("wave"), Say(GREETING))
+    return tuple(_chosen(step, said) for step in _reply(said[-1], heard))
+
+
+def _chosen(step: Step, said: Sequence[str]) -> Step:
+    """Have a function for which the script has no name called with other clothes each time that it is asked for."""
+    if not isinstance(step, Use) or step.name:
+        return step
+    earlier = sum(topic is not None and step in topic.steps for topic in map(find_topic, said[:-1]))
+    return Use(step.function, CLOTHES[earlier % len(CLOTHES)])
+
+
+def _report(result: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Say what has become of a function that was called: the words about it, or why it was not done."""
+    if not result.startswith("{"):
+        return (Say(CANCELLED),)
+    told = json.loads(result)
+    return tuple(step for step in steps if not isinstance(step, Use)) if told["done"] else (Say(told["message"]),)
 
 
 def _reply(said: str, heard: Sequence[str]) -> tuple[Step, ...]:

@@ -39,10 +39,11 @@ class Face:
     curls: bool
 
 
-FACES = (
-    Face("#3d2c5e", "#8d6fd1", "#8d5a3b", "#74472d", "#1f1512", "#1f1512", "#e0a526", "#f4e9d8", curls=True),
-    Face("#f3c9a5", "#fbe8d3", "#f2d0b8", "#dcae93", "#d9dde3", "#9aa0aa", "#1f3a5f", "#b3262e", curls=False),
-)
+FACES = {
+    "yellow": Face("#3d2c5e", "#8d6fd1", "#8d5a3b", "#74472d", "#1f1512", "#1f1512", "#e0a526", "#f4e9d8", curls=True),
+    "blue": Face("#f3c9a5", "#fbe8d3", "#f2d0b8", "#dcae93", "#d9dde3", "#9aa0aa", "#1f3a5f", "#b3262e", curls=False),
+}
+"""Faces by the colour of their clothes."""
 
 
 def draw(face: Face) -> Image.Image:

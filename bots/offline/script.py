@@ -15,14 +15,22 @@ class Say:
 
 @dataclass(frozen=True)
 class Act:
-    """Trigger a pose of the avatar."""
+    """Trigger a pose of the avatar along with the words."""
 
     pose: str
 
 
 @dataclass(frozen=True)
-class ChangePicture:
-    """Show another portrait."""
+class Use:
+    """Call a function that steers the avatar; the words about it come when its result is there.
+
+    Attributes:
+        function: The function.
+        name: What it is called with; empty for the next one.
+    """
+
+    function: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class HangUp:
     """End the call when everything before has been heard."""
 
 
-Step = Say | Act | ChangePicture | HangUp
+Step = Say | Act | Use | HangUp
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,18 @@ class Topic:
     hints: tuple[str, ...] = ()
 
 
+ACTIONS = ("smile", "wave", "serious", "surprised")
+"""Poses that can be asked for."""
+
+CLOTHES = ("yellow", "blue")
+"""Portraits that can be asked for, one after the other."""
+
+MOODS = {
+    "asleep": ("a sleepy person", "a person asleep, with closed eyes"),
+    "awake": ("a lively person", "an attentive person"),
+}
+"""Prompts for speaking and for being idle."""
+
 GREETING = (
     "Hello! I am Lem, a talking avatar, and every word I say is scripted. "
     "You need no key to talk to me, only patience. "
@@ -56,6 +76,7 @@ GREETING = (
 HINT = "By ear I only know a few phrases, such as: who are you, tell me a story, or count to ten. Typing always works."
 LOST = "That is beyond my script. Try: what can you do?"
 INTERRUPTED_BY_NOISE = "I thought I heard something, so I stopped. Say: go on, and I will."
+CANCELLED = "I was going to, and then you stopped me."
 NOTHING_SAID = "I have not said anything yet, so there is nothing to repeat."
 NOTHING_LEFT = "I had come to the end of it. Ask me for a story, that one is long enough to be stopped."
 
@@ -128,6 +149,10 @@ def _split(texts: str) -> tuple[str, ...]:
     return tuple(part for text in texts.split("|") if (part := text.strip()))
 
 
+def _act(pose: str) -> Use:
+    return Use("avatar_action", pose)
+
+
 TOPICS = (
     _says(
         "hello | hi there | good morning", "Hello to you. Ask me anything, as long as it is in my script.", "hi | hey"
@@ -142,7 +167,7 @@ TOPICS = (
         "what can you do | what can i say | what can i ask you | help me",
         "Ask who I am, what you are looking at, or how it works. "
         "Let me tell a story, tell a joke, or count to thirty, and interrupt me. "
-        "Tell me to smile, to wave, to be serious, or to change my picture. Or say goodbye.",
+        "Tell me to smile, to wave, to change my clothes, or to fall asleep. Or say goodbye.",
         "help | options | commands",
     ),
     _says(
@@ -197,26 +222,33 @@ TOPICS = (
     ),
     _says("count to ten", counted(10)),
     _says("count to thirty", counted(30)),
-    _says("smile", "There. I have only one, so I use it for everything.", "smile | happy", (Act("smile"),)),
-    _says("wave at me | wave your hand", "Hello from over here!", "wave", (Act("wave"),)),
+    _says("smile", "There. I have only one, so I use it for everything.", "smile | happy", (_act("smile"),)),
+    _says("wave at me | wave your hand", "Hello from over here!", "wave", (_act("wave"),)),
     _says(
         "be serious | look serious",
         "This is my serious face. It is for bad news, and for tax returns.",
         "serious | sad",
-        (Act("serious"),),
+        (_act("serious"),),
     ),
     _says(
         "look surprised | raise your eyebrows",
         "No! Really? And what did they say then?",
         "surprise | surprised | eyebrows",
-        (Act("surprised"),),
+        (_act("surprised"),),
     ),
     _says(
-        "change your picture | change your face | show me another face",
+        "change your picture | change your clothes | change your face | show me another face",
         "How do I look? It is the same voice, in somebody else's clothes.",
-        "your picture | your face | another face | another picture | look different",
-        (ChangePicture(),),
+        "your picture | your clothes | your face | another face | another picture | look different | get dressed",
+        (Use("avatar_picture"),),
     ),
+    _says(
+        "fall asleep | go to sleep",
+        "Good night. Only my face sleeps: the session goes on, and a real one would go on costing.",
+        "sleep | asleep | nap",
+        (Use("avatar_mood", "asleep"),),
+    ),
+    _says("wake up", "I am awake. I was only resting my eyes.", "awake | wake", (Use("avatar_mood", "awake"),)),
     _says("be quiet | stop talking", "As you like.", "stop | quiet | shut up"),
     _says("thank you | thank you very much", "You are welcome. It was all scripted, but I meant it.", "thanks | thank"),
     Topic(

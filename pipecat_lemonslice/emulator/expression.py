@@ -26,6 +26,7 @@ _WAVING = ("wave", "hello", "greet", "bye")
 
 _MOODS = {
     "happy": ("happ", "smil", "cheer", "joy", "laugh", "excit", "delight", "grin"),
+    "asleep": ("sleep", "doz", "nap", "closed eyes"),
     "serious": ("serious", "stern", "sad", "angry", "strict", "grave", "worr"),
 }
 
@@ -82,13 +83,16 @@ class Expression:
         if now < self._posed + POSE_SECONDS:
             look = _posing(look, self._pose, now - self._posed)
         mouth = MOUTHS[opening - 1] if opening else look.mouth
-        return replace(look, mouth=mouth, eyes=self._blinking(now) or look.eyes)
+        blinking = self._blinking(now)
+        return replace(look, mouth=mouth, eyes=look.eyes if look.eyes == "eyes-closed" else blinking or look.eyes)
 
     def _resting(self, t: float) -> Look:
         sway = round(REACH * (0.62 * math.sin(0.86 * t) + 0.38 * math.sin(1.53 * t)))
         mood = self._moods[self.speaking]
         if mood == "serious":
             return Look(sway, "eyes-serious", "mouth-serious")
+        if mood == "asleep":
+            return Look(sway, "eyes-half" if self.speaking else "eyes-closed")
         eyes = "eyes-lively" if self.speaking and math.sin(1.9 * t) > 0.55 else "eyes-open"
         # While it speaks, a smile between two words would open the mouth in every pause.
         return Look(sway, eyes, "mouth-smile" if mood == "happy" and not self.speaking else "mouth-rest")
@@ -117,5 +121,7 @@ def _posing(look: Look, pose: str, elapsed: float) -> Look:
             return replace(look, eyes="eyes-happy", mouth="mouth-smile")
         case "serious":
             return replace(look, eyes="eyes-serious", mouth="mouth-serious")
+        case "asleep":
+            return replace(look, eyes="eyes-closed", mouth="mouth-rest")
         case _:
             return replace(look, eyes="eyes-lively", mouth="mouth-parted")

@@ -59,7 +59,7 @@ async def test_an_empty_context_is_greeted() -> None:
 
 async def test_the_picture_changes_each_time() -> None:
     """The frames carry pictures of the avatar's size, one after the other."""
-    frames = await frames_for(context("change your picture"), context("change your picture"))
+    frames = await frames_for(context("change your picture"), context(*["change your picture"] * 2))
     pictures: list[Any] = [frame.image for frame in frames if isinstance(frame, AvatarImageFrame)]
     assert [picture.size for picture in pictures] == [(368, 560), (368, 560)]
     assert pictures[0].tobytes() != pictures[1].tobytes()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offline.conversation import NOT_UNDERSTOOD, Topic, answer, find_topic, normalized, rest_of
-from offline.script import GREETING, HINT, NOTHING_LEFT, PHRASES, STORY, Act, ChangePicture, HangUp, Say, counted
+from offline.script import CANCELLED, GREETING, HINT, NOTHING_LEFT, PHRASES, STORY, Act, HangUp, Say, Use, counted
 
 
 def conversation(*lines: str) -> list[dict[str, Any]]:
@@ -121,10 +121,28 @@ def test_it_remembers_only_what_was_heard() -> None:
 
 
 def test_actions_come_before_the_words_about_them() -> None:
-    """Smile, wave, the picture; a goodbye ends with hanging up."""
-    assert isinstance(answer(conversation("smile"))[0], Act)
-    assert isinstance(answer(conversation("change your picture"))[0], ChangePicture)
+    """Smile, sleep, the picture; a goodbye ends with hanging up."""
+    assert answer(conversation("smile"))[0] == Use("avatar_action", "smile")
+    assert answer(conversation("go to sleep"))[0] == Use("avatar_mood", "asleep")
+    assert answer(conversation("change your clothes"))[0] == Use("avatar_picture", "yellow")
     assert answer(conversation("goodbye"))[-1] == HangUp()
+
+
+def test_what_has_become_of_a_function_is_said() -> None:
+    """The words about it when it is done, else why it is not; the next picture is another one."""
+    asked = conversation("tell me a story", "#Once upon a time there was", "change your clothes")
+    call = {"role": "assistant", "tool_calls": [{"id": "1"}]}
+
+    def after(result: str) -> tuple[Any, ...]:
+        return answer([*asked, call, {"role": "tool", "content": result, "tool_call_id": "1"}])
+
+    [done] = after('{"done": true, "message": "Done."}')
+    assert "How do I look" in done.text
+    assert after('{"done": false, "message": "There is no avatar."}') == (Say("There is no avatar."),)
+    assert after("CANCELLED") == (Say(CANCELLED),)
+    further = [*asked, call, {"role": "tool", "content": '{"done": true}'}, *conversation("change your clothes")]
+    assert answer(further)[0] == Use("avatar_picture", "blue")
+    assert "lighthouse" in str(answer([*further, *conversation("go on")]))
 
 
 def test_content_may_come_in_parts() -> None:

@@ -121,7 +121,7 @@ async def call(*arguments: str) -> AsyncIterator[tuple[Browser, Avatar, asyncio.
         args = local.options().parse_args(arguments)
         browser = Browser(args.aspect)
         avatar = local.make_avatar(emulator.api_url, args.aspect)
-        worker = local.make_worker(browser, local.make_ears(args.ears), local.make_voice(args), avatar)
+        worker = await local.make_worker(browser, local.make_ears(args.ears), local.make_voice(args), avatar)
         running = await started(worker)
         try:
             session = await emulator.wait_for_session()
@@ -179,13 +179,23 @@ async def test_the_picture_has_the_shape_that_was_asked_for(aspect: str, size: t
         assert browser.sizes == {size}
 
 
-async def test_the_picture_changes_on_request() -> None:
-    """The avatar gets a new picture and says something about it."""
-    async with call() as (browser, avatar, _, _):
+async def test_what_is_asked_for_is_done_with_functions_and_then_spoken_of() -> None:
+    """By voice and in writing: a pose, clothes, sleep. The words follow the result, in a response of their own."""
+    async with call() as (browser, avatar, _, emulator):
         await avatar.wait_for(Kind.VOICE)
-        await browser.type("change your picture")
+        await browser.say("wave at me")
+        await browser.until(lambda: "over here" in browser.spoken())
+        emulator.fault("reject=400@update-image")
+        await browser.type("change your clothes")
+        await browser.until(lambda: "It did not work" in browser.spoken())
+        await browser.type("change your clothes")
         await avatar.wait_for(Kind.IMAGE_CHANGED, timeout=BOUND)
         await browser.until(lambda: "How do I look" in browser.spoken())
+        await browser.type("fall asleep")
+        await browser.until(lambda: "Good night" in browser.spoken())
+        assert [event.value for event in avatar.events_of(Kind.POSE)] == ["wave", "wave"]
+        assert [event.value for event in avatar.events_of(Kind.IDLE_PROMPT)] == ["a person asleep, with closed eyes"]
+        assert len(browser.of("llm-function-call-stopped")) == 4
 
 
 async def test_the_call_ends_when_the_browser_goes() -> None:

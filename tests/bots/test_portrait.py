@@ -4,7 +4,7 @@ import pytest
 from offline.portrait import FACES, SIZE, Face, draw
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("face", FACES.values())
 def test_a_portrait_has_the_avatars_size_and_a_face(face: Face) -> None:
     """Skin in the middle, the backdrop in the corners, and something between."""
     portrait = draw(face)
@@ -16,5 +16,5 @@ def test_a_portrait_has_the_avatars_size_and_a_face(face: Face) -> None:
 
 def test_portraits_differ_at_a_glance() -> None:
     """Most of the picture changes."""
-    one, other = (np.asarray(draw(face)).astype(int) for face in FACES)
+    one, other = (np.asarray(draw(face)).astype(int) for face in FACES.values())
     assert (np.abs(one - other).max(axis=2) > 60).mean() > 0.6

@@ -404,19 +404,22 @@ async def test_the_keyboard_reaches_everything_in_order(browser: Browser) -> Non
     """Tab goes from the call to the captions, the lines to say and the text box; every stop has a name."""
     async with visit(browser, URL, files=PAGE) as visitor:
         stops: list[str] = []
-        for _ in range(10):
+        for _ in range(13):
             await visitor.page.keyboard.press("Tab")
             stops.append(await visitor.look("document.activeElement.id || document.activeElement.textContent"))
         assert stops[:2] == ["call", "captions"]
-        assert stops[2:8] == [
+        assert stops[2:11] == [
             "Who are you?",
             "Tell me a story",
             "Count to ten",
             "Smile",
-            "Change your picture",
+            "Wave at me",
+            "Change your clothes",
+            "Fall asleep",
+            "Wake up",
             "Goodbye",
         ]
-        assert stops[8:] == ["text", "send"]
+        assert stops[11:] == ["text", "send"]
         for label in ("Type to the avatar", "Send", "Connect", "Captions"):
             assert (
                 await visitor.page.get_by_label(label).or_(visitor.page.get_by_role("button", name=label)).count() > 0

@@ -94,6 +94,24 @@ async def test_a_pose_is_seen_for_a_moment(client: Client, name: str, waves: boo
     assert skin(bot) < 1000
 
 
+@with_emulator()
+async def test_it_sleeps_with_closed_eyes(client: Client) -> None:
+    """For as long as it is idle; while it speaks they are half open, and it wakes up."""
+    session, bot = await client.meet(agent_idle_prompt="a person asleep", agent_prompt="a sleepy person")
+    await bot.see()
+    for _ in range(100):
+        await bot.see()
+        assert whites(bot) < 20
+    await bot.say(tone(0.2))
+    await bot.see(3)
+    assert whites(bot) > 20
+    await bot.tell(event("response_finished", session))
+    await asyncio.sleep(0.5)
+    await client.control(session, event="update-idle-prompt", idle_prompt="an attentive person")
+    await bot.see(10)
+    assert whites(bot) > 100
+
+
 async def smiles(bot: Person) -> bool:
     await bot.see(2)
     return teeth(bot) > 100
