@@ -82,7 +82,9 @@ class AvatarResponseDoneFrame(SystemFrame):
 
 @dataclass
 class AvatarImageFrame(ControlFrame):
-    """Changes the avatar's picture once the speech before it has been spoken. Sent by a bot.
+    """Changes the avatar's picture once the response that it stands in has been heard. Sent by a bot.
+
+    A new picture would cut the voice. Of several in one response the last is shown.
 
     Attributes:
         image_url: Address of the new picture; the vendor fetches it.
@@ -116,6 +118,8 @@ class AvatarImageFrame(ControlFrame):
 @dataclass
 class AvatarActionFrame(ControlFrame):
     """Makes the avatar perform a named action once the speech before it has been spoken. Sent by a bot.
+
+    Without an avatar it is kept until one can be seen.
 
     The name is given as ``name`` and kept as ``action``: every frame has a ``name`` of its own, such as
     ``AvatarActionFrame#3``.

@@ -45,8 +45,9 @@ class LemonSliceVideoSettings(ServiceSettings):
         mute_timeout: Seconds in which it must be heard once it is given speech. 5 unless given.
 
     A session that exists follows a change. LemonSlice cannot be told of a default or of an agent's own picture, so None
-    is part of the next session. What it does not take is one ErrorFrame, and the old value stays. A new picture waits
-    until the avatar has said what it was given, because it would cut the voice.
+    is part of the next session; its own detection of the end of a response stays as it was, too. What it does not take
+    is one ErrorFrame, and the old value stays. A new picture waits until the avatar has said what it was given, because
+    it would cut the voice.
 
     Raises:
         ConfigurationError: There is no setting of a name that was given.

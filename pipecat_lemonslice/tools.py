@@ -26,6 +26,7 @@ ANSWERS = {
     Outcome.KEPT: "The avatar cannot be seen at the moment. It will be done when the avatar is there.",
     Outcome.REPLACED: "It was left out, because something newer was asked for meanwhile.",
     Outcome.DROPPED: "It will not be done: there is no avatar in this call, only the voice.",
+    Outcome.TOO_MANY: "It will not be done: too many actions wait for the avatar to come.",
 }
 
 Act = Callable[[str], Awaitable["asyncio.Future[Outcome]"]]

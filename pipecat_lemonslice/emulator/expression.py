@@ -26,7 +26,7 @@ _WAVING = ("wave", "hello", "greet", "bye")
 
 _MOODS = {
     "happy": ("happ", "smil", "cheer", "joy", "laugh", "excit", "delight", "grin"),
-    "asleep": ("sleep", "doz", "nap", "closed eyes"),
+    "asleep": ("sleep", "dozing", "closed eyes"),
     "serious": ("serious", "stern", "sad", "angry", "strict", "grave", "worr"),
 }
 

@@ -43,7 +43,10 @@ class Outcome(Enum):
     """A newer change of the same setting has taken its place."""
 
     DROPPED = "dropped"
-    """There will be no avatar in this call, or too many actions wait for it."""
+    """There will be no avatar in this call."""
+
+    TOO_MANY = "too many"
+    """It is dropped, because ``MAX_KEPT_ACTIONS`` others wait for the avatar."""
 
 
 @dataclass(slots=True)
@@ -156,14 +159,16 @@ class ControlRequests:
         """Tell the session what has changed in the settings, in its turn; what it refuses is one failure."""
         self._telling = False
         failures: list[str] = []
-        for names in (("agent_prompt",), ("agent_idle_prompt",), PICTURE):
-            try:
-                await self._tell(names)
-            except LemonSliceError as error:
-                failures.append(str(error))
-        if failures:
-            self._emit(ControlFailed("; ".join(dict.fromkeys(failures))))
-        self._changes = [change for change in self._changes if not self._is_settled(change)]
+        try:
+            for names in (("agent_prompt",), ("agent_idle_prompt",), PICTURE):
+                try:
+                    await self._tell(names)
+                except LemonSliceError as error:
+                    failures.append(str(error))
+            if failures:
+                self._emit(ControlFailed("; ".join(dict.fromkeys(failures))))
+        finally:
+            self._changes = [change for change in self._changes if not self._is_settled(change)]
 
     async def _tell(self, names: tuple[str, ...]) -> None:
         """Tell the session of one setting if it has changed. A picture waits while the avatar speaks.
@@ -187,7 +192,7 @@ class ControlRequests:
                 if named and not change.outcome.done():
                     change.outcome.set_exception(error)
             raise
-        if names is PICTURE:
+        if names is PICTURE and told is self._told:
             self._picture_before = {name: told[name] for name in PICTURE}
         told.update(wanted)
 
@@ -246,7 +251,7 @@ class ControlRequests:
             return Outcome.DONE
         if self._session.state is SessionState.FAILED or len(self._kept) >= MAX_KEPT_ACTIONS:
             logger.debug(f"The action {action[:40]!r} is dropped: there is no avatar that could perform it")
-            return Outcome.DROPPED
+            return Outcome.DROPPED if self._session.state is SessionState.FAILED else Outcome.TOO_MANY
         self._kept[action] = None
         return Outcome.KEPT
 
