@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from PIL import Image
 from pipecat.frames.frames import (
     ErrorFrame,
     OutputImageRawFrame,
@@ -179,6 +180,10 @@ async def test_timeouts_apply_to_the_response_under_way() -> None:
         {"agent_prompt": " "},
         {"agent_image_url": "ftp://x.test/a"},
         {"agent_image": b"no picture"},
+        {"agent_image": "/no/such/picture.png"},
+        {"agent_image": Image.new("RGB", (36, 56)), "agent_image_url": "https://x.test/a.png"},
+        {"agent_prompt": 5},
+        {"frozen_timeout": 0},
         {"model": "flash"},
     ],
 )

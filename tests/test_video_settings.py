@@ -111,28 +111,6 @@ async def test_a_change_that_the_end_of_its_session_overtakes_is_part_of_the_nex
 # What we refuse.
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"agent_image_url": FIRST, "agent_image": png("red")},
-        {"agent_image": "/no/such/picture.png"},
-        {"agent_prompt": 5},
-        {"frozen_timeout": 0},
-    ],
-)
-@virtual_time
-async def test_a_change_that_cannot_be_meant_is_one_error_and_changes_nothing(fields: dict[str, Any]) -> None:
-    """Nor does it keep the next one from being taken."""
-    async with Stage() as stage:
-        await stage.arrive()
-        await stage.send(stage.change(agent_idle_prompt="calm", **fields))
-        await stage.settle(1.0)
-        assert len(stage.up(ErrorFrame)) == 1
-        await stage.send(stage.change(agent_prompt="happy"))
-        await stage.settle(1.0)
-        assert stage.vendor.controls == [UpdateAgentPrompt("happy")]
-
-
 @virtual_time
 async def test_a_mapping_with_a_name_that_no_setting_has_is_one_error() -> None:
     """It lists the settings that there are."""
