@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipecat.clocks.base_clock import BaseClock
@@ -14,20 +13,17 @@ from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi
 from pipecat_lemonslice.errors import SessionError
 from pipecat_lemonslice.media.pictures import FallbackImage
 from pipecat_lemonslice.media.playback import Playback, SharedPlayback
-from pipecat_lemonslice.media.relay import MediaRelay
+from pipecat_lemonslice.media.relay import MediaRelay, RelayEvent
 from pipecat_lemonslice.media.speaking import SpeakingFrames
-from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.session.connection import ConnectionOptions, SessionOptions
 from pipecat_lemonslice.session.control import ControlRequests
-from pipecat_lemonslice.session.events import AvatarLost, SessionEvent
+from pipecat_lemonslice.session.events import AvatarLost, AvatarReady, SessionEvent
 from pipecat_lemonslice.session.presence import PresenceTimeouts
 from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.session.topology import Topology
 from pipecat_lemonslice.settings import timeouts
 from pipecat_lemonslice.speech.output import SpeechOutput
 from pipecat_lemonslice.speech.ports import OutputEvent, SpeechPorts
-from pipecat_lemonslice.speech.route import Route
-from pipecat_lemonslice.speech.track import AvatarLink
 
 DRAIN_MARGIN = 5.0
 """Seconds that the last words may take beyond their own length."""
@@ -35,18 +31,7 @@ DRAIN_MARGIN = 5.0
 Run = Callable[[], Coroutine[None, None, None]]
 
 
-@dataclass(frozen=True, slots=True)
-class VoiceReturned:
-    """The avatar's voice begins to sound after silence.
-
-    Attributes:
-        at: When, on the loop's clock.
-    """
-
-    at: float
-
-
-Event = SessionEvent | OutputEvent | VoiceReturned
+Event = SessionEvent | OutputEvent | RelayEvent
 
 
 class Host(Protocol):
@@ -104,14 +89,17 @@ class Call:
         self._host, self._topology, self._settings = host, topology, settings
         given, config = timeouts(settings()), topology.config
         self.playback = SharedPlayback() if topology.shared else Playback()
-        self.media = MediaRelay(host.push_frame, self.playback)
+        self.media = MediaRelay(host.push_frame, emit, self.playback)
         self.speaking = SpeakingFrames(host.broadcast_frame)
         self.session = AvatarSession(
             api,
-            SessionOptions(self._request, lambda url: topology.open_room(url, pipeline_rate), self._connection_options),
+            SessionOptions(
+                self._request,
+                lambda url: topology.open_room(url, pipeline_rate, self.media.on_voice, self.media.on_picture),
+                self._connection_options,
+            ),
             self.playback,
             emit=emit,
-            show=self._feed,
         )
         self.controls = ControlRequests(self.session, settings, emit)
         self.speech = SpeechOutput(
@@ -121,25 +109,14 @@ class Call:
             hold_timeout=given.response_hold,
             ready_timeout=given.ready,
         )
-        self._emit = emit
         self._fallback_image = None
         if not topology.shared and config.fallback == "voice":
             self._fallback_image = FallbackImage(lambda: config.picture(settings()), config.aspect_ratio)
 
     @property
-    def hears_avatar(self) -> bool:
-        """Whether the response under way is the avatar's, in a room where the bot hears it."""
-        return self.avatar_speaks and not self._topology.shared
-
-    @property
-    def avatar_speaks(self) -> bool:
-        """Whether the response under way is the avatar's."""
-        return self.speech.route is Route.AVATAR
-
-    def response_began(self) -> None:
-        """Have the pipeline told that the bot speaks, where its output transport has nothing to play."""
-        if self.avatar_speaks and self._topology.shared:
-            self.speaking.started()
+    def shared(self) -> bool:
+        """Whether people have the avatar straight from the room."""
+        return self._topology.shared
 
     async def _request(self) -> CreateSessionRequest:
         self.controls.session_requested()
@@ -152,7 +129,6 @@ class Call:
         return ConnectionOptions(
             config.avatar_name,
             PresenceTimeouts(given.join, given.first_frame, given.frozen),
-            mute_timeout=None if self._topology.shared else given.mute,
             idle_timeout=idle_timeout,
             keep_alive_after=idle_timeout / 3 if config.keep_alive and idle_timeout else None,
         )
@@ -180,23 +156,15 @@ class Call:
             (self.controls.run, "sending control requests"),
         ]
 
-    def _feed(self, media: VoiceReceived | PictureReceived) -> None:
-        """Take the avatar's voice or picture in; dropped until the pipeline has started."""
-        if not self.tasks:
-            return
-        if isinstance(media, PictureReceived):
-            self.media.on_picture(media)
-        elif self.media.on_voice(media.pcm, media.sample_rate):
-            self._emit(VoiceReturned(asyncio.get_running_loop().time()))
-
     def avatar_joined(self) -> None:
         """Forget what was measured: the avatar is another one, or has joined again."""
         self.media.avatar_changed()
+        self.playback.mute_timeout = timeouts(self._settings()).mute
 
-    def avatar_ready(self, link: AvatarLink) -> None:
+    def avatar_ready(self, ready: AvatarReady) -> None:
         """The avatar speaks from the next response on."""
         self.missing, self.fallen_back = "", False
-        self.speech.avatar_here(link)
+        self.speech.avatar_here(ready.room, ready.session_id)
 
     def interrupt(self) -> None:
         """Drop what is being said; the avatar is told first."""

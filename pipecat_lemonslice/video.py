@@ -31,9 +31,10 @@ from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice._pipecat import output_behind
 from pipecat_lemonslice.api import LemonSliceApi, PictureSource, prepare_picture
-from pipecat_lemonslice.call import Call, Event, VoiceReturned
+from pipecat_lemonslice.call import Call, Event
 from pipecat_lemonslice.errors import ConfigurationError, SessionError, origin
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarKeepAliveFrame
+from pipecat_lemonslice.media.relay import MediaRefused, VoiceReturned
 from pipecat_lemonslice.reports import AvatarReports
 from pipecat_lemonslice.rooms import open_room
 from pipecat_lemonslice.session.events import (
@@ -59,8 +60,9 @@ from pipecat_lemonslice.settings import (
     merged,
     with_one_picture,
 )
-from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted
-from pipecat_lemonslice.speech.route import WaitedInVain
+from pipecat_lemonslice.speech.response import ResponseDone
+from pipecat_lemonslice.speech.route import ResponseBegan, Route, WaitedInVain
+from pipecat_lemonslice.speech.track import AvatarFailed
 
 if TYPE_CHECKING:
     from pipecat.transports.daily.transport import DailyTransport
@@ -345,8 +347,8 @@ class LemonSliceVideoService(AvatarReports):
             case AvatarJoined():
                 call.avatar_joined()
                 await self.tell_handlers("on_avatar_connected")
-            case AvatarReady(link):
-                call.avatar_ready(link)
+            case AvatarReady():
+                call.avatar_ready(event)
                 await self.tell_handlers("on_avatar_ready")
             case AvatarLost(reason):
                 if call.lose_avatar(event, needed=self.needs_avatar):
@@ -355,8 +357,23 @@ class LemonSliceVideoService(AvatarReports):
                 await self.report(call, event)
             case ControlFailed(reason):
                 await self.push_error(f"Control request failed: {reason}", category=ErrorCategory.APPLICATION)
-            case ResponseStarted() | VoiceReturned() | ResponseDone() | WaitedInVain():
-                await self.handle_response(call, event)
+            case AvatarFailed(reason):
+                call.session.give_up(reason)
+            case MediaRefused(error):
+                self.fail("taking in the avatar's voice", error)
+            case ResponseBegan(number, route):
+                if route is Route.AVATAR and call.shared:
+                    call.speaking.started()
+                await self.tell_started(number, heard_here=route is Route.AVATAR and not call.shared)
+                if route is Route.VOICE:
+                    await self.fall_back(call)
+            case VoiceReturned(at):
+                await self.tell_voice(at)
+            case ResponseDone():
+                call.speaking.stopped()
+                await self.tell_done(event)
+            case WaitedInVain(seconds):
+                await self.wait_no_longer(call, seconds)
 
     def fail(self, what: str, error: Exception) -> None:
         """Handle an unexpected failure: it costs the session and never the call."""

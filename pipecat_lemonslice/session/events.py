@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pipecat_lemonslice.errors import LemonSliceError
-from pipecat_lemonslice.rooms import Participant
-from pipecat_lemonslice.speech.track import AvatarLink
+from pipecat_lemonslice.rooms import Participant, Room
 
 
 class SessionState(Enum):
@@ -126,10 +125,12 @@ class AvatarReady:
     """The avatar can be seen, so it may speak.
 
     Attributes:
-        link: The way to it.
+        room: The way to it.
+        session_id: What its messages carry.
     """
 
-    link: AvatarLink
+    room: Room
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)
