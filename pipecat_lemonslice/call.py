@@ -77,7 +77,9 @@ class Call:
             emit: Takes every event, in order; must not block.
             pipeline_rate: Rate in Hz of what the output transport plays.
         """
-        self.tasks: list[asyncio.Task[None]] = []
+        self.shared = topology.shared
+        """Whether people have the avatar straight from the room."""
+        self.running: asyncio.Task[None] | None = None
         self.missing = ""
         """Why speech is heard without the avatar; empty while it need not be."""
         self.delay = ""
@@ -113,11 +115,6 @@ class Call:
         if not topology.shared and config.fallback == "voice":
             self._fallback_image = FallbackImage(lambda: config.picture(settings()), config.aspect_ratio)
 
-    @property
-    def shared(self) -> bool:
-        """Whether people have the avatar straight from the room."""
-        return self._topology.shared
-
     async def _request(self) -> CreateSessionRequest:
         self.controls.session_requested()
         return await self._topology.request(self._settings())
@@ -141,20 +138,20 @@ class Call:
         )
         self.controls.send_settings()
 
-    def begin(self, output: BaseOutputTransport | None) -> list[tuple[Run, str]]:
-        """Return what runs from the start of the pipeline on, each with a name for people.
+    def begin(self, output: BaseOutputTransport | None) -> dict[str, Run]:
+        """Return what runs from the start of the pipeline on, by what it does.
 
         Args:
             output: The output transport that shows the avatar's pictures; None where there is none to be found.
         """
         self.media.show_on(output)
-        return [
-            (self.speech.run, "moving speech"),
-            (self.media.run_voice, "moving the avatar's voice"),
-            (self.media.run_pictures, "moving the avatar's picture"),
-            (self.speaking.run, "telling when the bot speaks"),
-            (self.controls.run, "sending control requests"),
-        ]
+        return {
+            "moving speech": self.speech.run,
+            "moving the avatar's voice": self.media.run_voice,
+            "moving the avatar's picture": self.media.run_pictures,
+            "telling when the bot speaks": self.speaking.run,
+            "sending control requests": self.controls.run,
+        }
 
     def avatar_joined(self) -> None:
         """Forget what was measured: the avatar is another one, or has joined again."""
@@ -165,11 +162,6 @@ class Call:
         """The avatar speaks from the next response on."""
         self.missing, self.fallen_back = "", False
         self.speech.avatar_here(ready.room, ready.session_id)
-
-    def interrupt(self) -> None:
-        """Drop what is being said; the avatar is told first."""
-        if self.speech.interrupt():
-            self.media.interrupt()
 
     def _avatar_gone(self) -> None:
         self.speech.avatar_gone()
@@ -218,22 +210,23 @@ class Call:
         Raises:
             SessionError: They were not, in that time.
         """
-        limit = self.speech.unheard_seconds + self.speech.ready_timeout + DRAIN_MARGIN
+        limit = self.speech.unheard_seconds + timeouts(self._settings()).ready + DRAIN_MARGIN
         try:
             async with asyncio.timeout(limit):
                 await self.speech.drain()
                 await self.media.wait_until_finished()
                 if self.playback.unheard:
                     self._avatar_gone()
-                await self.speech.drain()  # again, for what a lost or mute avatar left unsaid
+                if self.speech.unheard_seconds:  # a lost or mute avatar left it unsaid
+                    await self.speech.drain()
         except TimeoutError:
             raise SessionError(f"the last words were not spoken within {limit:.1f} s") from None
 
     async def halt(self) -> None:
         """Stop moving speech and media, and begin to end the session; idempotent."""
-        tasks, self.tasks = self.tasks, []
+        running, self.running = self.running, None
         self.speech.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if running:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
         self.session.begin_close()

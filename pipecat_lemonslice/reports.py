@@ -2,9 +2,9 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from loguru import logger
 from pipecat.frames.frames import EndWorkerFrame, Frame
@@ -14,7 +14,7 @@ from pipecat.services.ai_service import AIService
 from pipecat.services.settings import ServiceSettings
 from pipecat.utils.errors import ErrorCategory
 
-from pipecat_lemonslice.call import Call, Event
+from pipecat_lemonslice.call import Call, Event, Run
 from pipecat_lemonslice.errors import LemonSliceError, SessionError
 from pipecat_lemonslice.frames import (
     AvatarResponseDoneFrame,
@@ -100,7 +100,7 @@ class AvatarReports(AIService):
 
     def begin_handling(self) -> None:
         """Begin to handle what has been added, and what will be."""
-        self._handling = asyncio.create_task(self.supervise(self._handle_all, "handling events"))
+        self._handling = asyncio.create_task(self.supervise({"handling events": self._handle_all}))
 
     async def handle_the_rest(self) -> None:
         """Handle what is left, in bounded time, and stop."""
@@ -112,14 +112,29 @@ class AvatarReports(AIService):
             handling.cancel()
             await asyncio.gather(handling, return_exceptions=True)
 
-    async def supervise(self, run: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
-        """Run a part of the call until cancelled. A failure in it costs the session and never the call."""
-        while True:
-            try:
-                await run()
-            except Exception as error:
-                self.fail(what, error)
-                await asyncio.sleep(FAILURE_PAUSE)
+    async def supervise(self, parts: Mapping[str, Run]) -> None:
+        """Run parts of the call until cancelled. A failure in one costs the session and never the call.
+
+        Args:
+            parts: Each by what it does, in words for people.
+        """
+        tasks = {asyncio.create_task(run()): what for what, run in parts.items()}
+        try:
+            while True:
+                failed, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in failed:
+                    what = tasks.pop(task)
+                    if error := cast("Exception | None", task.exception()):
+                        self.fail(what, error)
+                    tasks[asyncio.create_task(self._run_again(parts[what]))] = what
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_again(self, run: Run) -> None:
+        await asyncio.sleep(FAILURE_PAUSE)
+        await run()
 
     async def _handle_all(self) -> None:
         while True:

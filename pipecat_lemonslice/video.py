@@ -58,6 +58,7 @@ from pipecat_lemonslice.settings import (
     check_settings,
     default_settings,
     merged,
+    timeouts,
     with_one_picture,
 )
 from pipecat_lemonslice.speech.response import ResponseDone
@@ -210,8 +211,7 @@ class LemonSliceVideoService(AvatarReports):
         self._topology.started()
         self.begin_handling()
         if call := self._call:
-            for run, what in call.begin(output_behind(self)):
-                call.tasks.append(self.create_task(self.supervise(run, what)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            call.running = asyncio.create_task(self.supervise(call.begin(output_behind(self))))
 
     async def stop(self, frame: EndFrame) -> None:
         """Let the last words be heard; the session ends while the EndFrame goes on."""
@@ -282,7 +282,8 @@ class LemonSliceVideoService(AvatarReports):
     def _interrupt(self, call: Call) -> None:
         """Drop what is being said; the avatar is told before anything else happens."""
         try:
-            call.interrupt()
+            if call.speech.interrupt():
+                call.media.interrupt()
         except Exception as error:  # the interruption must still reach the rest of the pipeline
             self.fail("interrupting", error)
 
@@ -336,7 +337,7 @@ class LemonSliceVideoService(AvatarReports):
                     await self.tell_handlers("on_avatar_disconnected", detail)
             case CreationDelayed(reason, again_in):
                 call.delay = reason
-                if again_in >= call.speech.ready_timeout:
+                if again_in >= timeouts(self._settings).ready:
                     call.lose_avatar(AvatarLost(reason), needed=self.needs_avatar)
             case SessionCreated(session_id):
                 call.delay = ""

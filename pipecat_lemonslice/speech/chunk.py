@@ -40,28 +40,25 @@ class Chunk:
 
     Attributes:
         begin: Its position, in samples.
+        end: The position behind it.
         pcm: Mono samples at the track's rate.
         origin: Where it comes from.
         sounds: Whether there is sound in each of its equal parts.
     """
 
     begin: int
+    end: int
     pcm: bytes = field(repr=False)
     origin: Origin
     sounds: tuple[bool, ...] = (False,)
-
-    @property
-    def end(self) -> int:
-        """Position behind it."""
-        return self.begin + len(self.pcm) // SAMPLE_BYTES
 
     def part(self, begin: int, end: int) -> "Chunk":
         """Return what lies between two positions."""
         start, stop = max(begin, self.begin), min(end, self.end)
         pcm = self.pcm[(start - self.begin) * SAMPLE_BYTES : (stop - self.begin) * SAMPLE_BYTES]
-        parts = len(self.sounds) / max(1, self.end - self.begin)
+        parts = len(self.sounds) / (self.end - self.begin)
         sounds = self.sounds[int((start - self.begin) * parts) : ceil((stop - self.begin) * parts)]
-        return Chunk(start, pcm, self.origin, sounds)
+        return Chunk(start, stop, pcm, self.origin, sounds)
 
 
 def joined(chunks: Iterable[Chunk]) -> list[Chunk]:
@@ -75,6 +72,7 @@ def joined(chunks: Iterable[Chunk]) -> list[Chunk]:
     return [
         Chunk(
             parts[0].begin,
+            parts[0].begin + sum(len(part.pcm) for part in parts) // SAMPLE_BYTES,
             b"".join([part.pcm for part in parts]),
             parts[0].origin,
             tuple(sound for part in parts for sound in part.sounds),

@@ -87,11 +87,6 @@ class SpeechOutput:
         self._frames_in_turn = 0
 
     @property
-    def ready_timeout(self) -> float:
-        """Seconds that speech waits for an avatar that is coming."""
-        return self._routes.ready_timeout
-
-    @property
     def has_avatar(self) -> bool:
         """Whether there is an avatar that can speak."""
         return self._track.room is not None
@@ -137,11 +132,7 @@ class SpeechOutput:
         self._wake.set()
 
     def interrupt(self) -> bool:
-        """Drop what may be interrupted, at once; what may not be interrupted stays.
-
-        Returns:
-            Whether what was playing is cut off; False if it must be played to its end.
-        """
+        """Drop what may be interrupted, at once. Returns False if what plays may not be, and plays to its end."""
         self._queue.drop_interruptible()
         cut = self._track.interrupt()
         self._say_again(cut.unheard, cut.unplayed)
@@ -295,14 +286,15 @@ class SpeechOutput:
             return inf
         else:
             self._pop()
-            await self._forward(self._words.finish(None))
+            if self._words.waiting:
+                await self._forward(self._words.finish(None))
             self._note(LLMClosed(), StopReached())
             mark.release()
         return None
 
     async def _rest(self) -> float | None:
         """With nothing to do: have what the resampler holds back follow before the rest has been played."""
-        if self._routes.current is None and await self._forward(self._words.overdue()):
+        if self._words.waiting and self._routes.current is None and await self._forward(self._words.overdue()):
             return None
         if not self._track.converter.holds_audio or self._track.pending_seconds > REMAINDER_SECONDS:
             return inf

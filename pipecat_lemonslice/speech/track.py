@@ -171,7 +171,7 @@ class SpeechTrack:
         """Return what the converter holds back of an avatar that was lost; the next audio begins afresh."""
         origin, pcm = self._origin, await self.converter.flush()
         self._origin = None
-        return [Chunk(0, pcm, origin)] if pcm and origin else []
+        return [_loose(pcm, origin)] if pcm and origin else []
 
     def interrupt(self) -> Cut:
         """Drop what may be interrupted, at once; what may not be interrupted stays."""
@@ -179,7 +179,8 @@ class SpeechTrack:
         unheard = self.unheard()
         sounding = bool(unheard) or self._playback.sounds(self._loop.time())
         rest = self.cut()
-        playing = [*unheard, *self.unplayed()]
+        in_flight = self.unplayed()
+        playing = [*unheard, *in_flight]
         again = [chunk for chunk in rest if not chunk.origin.interruptible]
         # An avatar that says hardly anything but what may not be interrupted is left alone. One that is told to stop
         # drops all of it, so that is said again.
@@ -190,9 +191,9 @@ class SpeechTrack:
         if keeps_playing:
             return Cut(True, sounding, self.seconds_of(rest), [], again, contexts)
         heard_again = [chunk for chunk in unheard if not chunk.origin.interruptible]
-        in_flight = [chunk for chunk in self.unplayed() if not chunk.origin.interruptible]
+        lost = [chunk for chunk in in_flight if not chunk.origin.interruptible]
         self.forget()
-        return Cut(False, sounding, self.seconds_of(rest), heard_again, [*in_flight, *again], contexts)
+        return Cut(False, sounding, self.seconds_of(rest), heard_again, [*lost, *again], contexts)
 
     def cut(self) -> list[Chunk]:
         """Drop what has not been handed over to the room yet; returns it."""
@@ -253,17 +254,18 @@ class SpeechTrack:
 
     def seconds_of(self, chunks: Iterable[Chunk]) -> float:
         """Return the duration of chunks."""
-        return self._seconds(sum(len(chunk.pcm) // SAMPLE_BYTES for chunk in chunks))
+        return self._seconds(sum(chunk.end - chunk.begin for chunk in chunks))
 
     def _append(self, pcm: bytes, origin: Origin) -> list[Chunk]:
         if not pcm:
             return []
         if self.room is None:
-            return [Chunk(0, pcm, origin)]
+            return [_loose(pcm, origin)]
         first = not self.pending
         sounds = self._detector.feed_blocks(pcm, self.sample_rate) or [self._sounded]
         self._sounded = sounds[-1]
-        self.pending.append(Chunk(self.room.appended, pcm, origin, tuple(sounds)))
+        begin = self.room.appended
+        self.pending.append(Chunk(begin, begin + len(pcm) // SAMPLE_BYTES, pcm, origin, tuple(sounds)))
         try:
             self.room.append(pcm)
         except Exception as error:
@@ -313,3 +315,8 @@ class SpeechTrack:
 
     def _seconds(self, samples: int) -> float:
         return samples / self.sample_rate
+
+
+def _loose(pcm: bytes, origin: Origin) -> Chunk:
+    """Return speech that has no place on the track, since there is no avatar."""
+    return Chunk(0, len(pcm) // SAMPLE_BYTES, pcm, origin)
