@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipecat.clocks.base_clock import BaseClock
@@ -14,21 +13,19 @@ from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi
 from pipecat_lemonslice.errors import SessionError
 from pipecat_lemonslice.media.pictures import FallbackImage
 from pipecat_lemonslice.media.playback import Playback, SharedPlayback
-from pipecat_lemonslice.media.relay import MediaRelay
+from pipecat_lemonslice.media.relay import MediaRelay, RelayEvent
 from pipecat_lemonslice.media.speaking import SpeakingFrames
-from pipecat_lemonslice.rooms import PictureReceived, VoiceReceived
 from pipecat_lemonslice.session.connection import ConnectionOptions, SessionOptions
 from pipecat_lemonslice.session.control import ControlRequests, Outcome
-from pipecat_lemonslice.session.events import AvatarLost, SessionEvent
+from pipecat_lemonslice.session.events import AvatarLost, AvatarReady, SessionEvent
 from pipecat_lemonslice.session.presence import PresenceTimeouts
 from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.session.topology import Topology
 from pipecat_lemonslice.settings import timeouts
 from pipecat_lemonslice.speech.output import SpeechOutput
 from pipecat_lemonslice.speech.ports import OutputEvent, SpeechPorts
-from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted
-from pipecat_lemonslice.speech.route import Route
-from pipecat_lemonslice.speech.track import AvatarLink
+from pipecat_lemonslice.speech.response import ResponseDone
+from pipecat_lemonslice.speech.route import ResponseBegan, Route
 
 DRAIN_MARGIN = 5.0
 """Seconds that the last words may take beyond their own length."""
@@ -36,18 +33,7 @@ DRAIN_MARGIN = 5.0
 Run = Callable[[], Coroutine[None, None, None]]
 
 
-@dataclass(frozen=True, slots=True)
-class VoiceReturned:
-    """The avatar's voice begins to sound after silence.
-
-    Attributes:
-        at: When, on the loop's clock.
-    """
-
-    at: float
-
-
-Event = SessionEvent | OutputEvent | VoiceReturned
+Event = SessionEvent | OutputEvent | RelayEvent
 
 
 class Host(Protocol):
@@ -93,7 +79,9 @@ class Call:
             emit: Takes every event, in order; must not block.
             pipeline_rate: Rate in Hz of what the output transport plays.
         """
-        self.tasks: list[asyncio.Task[None]] = []
+        self.shared = topology.shared
+        """Whether people have the avatar straight from the room."""
+        self.running: asyncio.Task[None] | None = None
         self.missing = ""
         """Why speech is heard without the avatar; empty while it need not be."""
         self.delay = ""
@@ -105,15 +93,19 @@ class Call:
         self._host, self._topology, self._settings = host, topology, settings
         given, config = timeouts(settings()), topology.config
         self.playback = SharedPlayback() if topology.shared else Playback()
-        self.media = MediaRelay(host.push_frame, self.playback)
+        self.media = MediaRelay(host.push_frame, emit, self.playback)
         self.speaking = SpeakingFrames(host.broadcast_frame)
         self.session = AvatarSession(
             api,
-            SessionOptions(self._request, lambda url: topology.open_room(url, pipeline_rate), self._connection_options),
+            SessionOptions(
+                self._request,
+                lambda url: topology.open_room(url, pipeline_rate, self.media.on_voice, self.media.on_picture),
+                self._connection_options,
+            ),
             self.playback,
             emit=emit,
-            show=self._feed,
         )
+        self._emit, self._avatar_speaks = emit, False
         self._silent, self._response_over = asyncio.Event(), asyncio.Event()
         self._silent.set()
         self.controls = ControlRequests(self.session, config, settings, self._silent, emit)
@@ -124,25 +116,9 @@ class Call:
             hold_timeout=given.response_hold,
             ready_timeout=given.ready,
         )
-        self._emit = emit
         self._fallback_image = None
         if not topology.shared and config.fallback == "voice":
             self._fallback_image = FallbackImage(lambda: config.picture(settings()), config.aspect_ratio)
-
-    @property
-    def hears_avatar(self) -> bool:
-        """Whether the response under way is the avatar's, in a room where the bot hears it."""
-        return self.avatar_speaks and not self._topology.shared
-
-    @property
-    def avatar_speaks(self) -> bool:
-        """Whether the response under way is the avatar's."""
-        return self.speech.route is Route.AVATAR
-
-    def response_began(self) -> None:
-        """Have the pipeline told that the bot speaks, where its output transport has nothing to play."""
-        if self.avatar_speaks and self._topology.shared:
-            self.speaking.started()
 
     async def _request(self) -> CreateSessionRequest:
         self.controls.session_requested()
@@ -155,7 +131,6 @@ class Call:
         return ConnectionOptions(
             config.avatar_name,
             PresenceTimeouts(given.join, given.first_frame, given.frozen),
-            mute_timeout=None if self._topology.shared else given.mute,
             idle_timeout=idle_timeout,
             keep_alive_after=idle_timeout / 3 if config.keep_alive and idle_timeout else None,
         )
@@ -173,15 +148,18 @@ class Call:
         self.speech.configure(
             done_timeout=given.response_done, hold_timeout=given.response_hold, ready_timeout=given.ready
         )
+        self.playback.mute_timeout = given.mute
         self.session.configure()
         return self.controls.settings_changed(changed)
 
     def _note_response(self, event: OutputEvent) -> None:
         """Note whether the avatar speaks, at once, and report the event."""
         match event:
-            case ResponseStarted() if self.avatar_speaks:
+            case ResponseBegan(route=Route.AVATAR):
+                self._avatar_speaks = True
                 self._silent.clear()
             case ResponseDone():
+                self._avatar_speaks = False
                 self._response_over.set()
             case _:
                 pass
@@ -193,48 +171,36 @@ class Call:
             await self._response_over.wait()
             self._response_over.clear()
             await self.media.wait_until_finished()
-            if not self.avatar_speaks and not self._response_over.is_set():
+            if not self._avatar_speaks and not self._response_over.is_set():
                 self._silent.set()
                 self.controls.avatar_silent()
 
-    def begin(self, output: BaseOutputTransport | None) -> list[tuple[Run, str]]:
-        """Return what runs from the start of the pipeline on, each with a name for people.
+    def begin(self, output: BaseOutputTransport | None) -> dict[str, Run]:
+        """Return what runs from the start of the pipeline on, by what it does.
 
         Args:
             output: The output transport that shows the avatar's pictures; None where there is none to be found.
         """
         self.media.show_on(output)
-        return [
-            (self.speech.run, "moving speech"),
-            (self.media.run_voice, "moving the avatar's voice"),
-            (self.media.run_pictures, "moving the avatar's picture"),
-            (self.speaking.run, "telling when the bot speaks"),
-            (self.controls.run, "sending control requests"),
-            (self._follow_silence, "following the avatar's silence"),
-        ]
-
-    def _feed(self, media: VoiceReceived | PictureReceived) -> None:
-        """Take the avatar's voice or picture in; dropped until the pipeline has started."""
-        if not self.tasks:
-            return
-        if isinstance(media, PictureReceived):
-            self.media.on_picture(media)
-        elif self.media.on_voice(media.pcm, media.sample_rate):
-            self._emit(VoiceReturned(asyncio.get_running_loop().time()))
+        return {
+            "moving speech": self.speech.run,
+            "moving the avatar's voice": self.media.run_voice,
+            "moving the avatar's picture": self.media.run_pictures,
+            "telling when the bot speaks": self.speaking.run,
+            "sending control requests": self.controls.run,
+            "following the avatar's silence": self._follow_silence,
+        }
 
     def avatar_joined(self) -> None:
         """Forget what was measured: the avatar is another one, or has joined again."""
         self.media.avatar_changed()
+        self.playback.mute_timeout = timeouts(self._settings()).mute
 
-    def avatar_ready(self, link: AvatarLink) -> None:
+    def avatar_ready(self, ready: AvatarReady) -> None:
         """The avatar speaks from the next response on."""
         self.missing, self.fallen_back = "", False
-        self.speech.avatar_here(link)
-
-    def interrupt(self) -> None:
-        """Drop what is being said; the avatar is told first."""
-        if self.speech.interrupt():
-            self.media.interrupt()
+        self.speech.avatar_here(ready.room, ready.session_id)
+        self.controls.avatar_ready()
 
     def _avatar_gone(self) -> None:
         self.speech.avatar_gone()
@@ -283,22 +249,23 @@ class Call:
         Raises:
             SessionError: They were not, in that time.
         """
-        limit = self.speech.unheard_seconds + self.speech.ready_timeout + DRAIN_MARGIN
+        limit = self.speech.unheard_seconds + timeouts(self._settings()).ready + DRAIN_MARGIN
         try:
             async with asyncio.timeout(limit):
                 await self.speech.drain()
                 await self.media.wait_until_finished()
                 if self.playback.unheard:
                     self._avatar_gone()
-                await self.speech.drain()  # again, for what a lost or mute avatar left unsaid
+                if self.speech.unheard_seconds:  # a lost or mute avatar left it unsaid
+                    await self.speech.drain()
         except TimeoutError:
             raise SessionError(f"the last words were not spoken within {limit:.1f} s") from None
 
     async def halt(self) -> None:
         """Stop moving speech and media, and begin to end the session; idempotent."""
-        tasks, self.tasks = self.tasks, []
+        running, self.running = self.running, None
         self.speech.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if running:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
         self.session.begin_close()

@@ -2,9 +2,9 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from loguru import logger
 from pipecat.frames.frames import EndWorkerFrame, Frame
@@ -14,7 +14,7 @@ from pipecat.services.ai_service import AIService
 from pipecat.services.settings import ServiceSettings
 from pipecat.utils.errors import ErrorCategory
 
-from pipecat_lemonslice.call import Call, Event, VoiceReturned
+from pipecat_lemonslice.call import Call, Event, Run
 from pipecat_lemonslice.errors import LemonSliceError, SessionError
 from pipecat_lemonslice.frames import (
     AvatarResponseDoneFrame,
@@ -25,8 +25,7 @@ from pipecat_lemonslice.frames import (
     status_message,
 )
 from pipecat_lemonslice.session.events import ErrorReported, SessionState
-from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
-from pipecat_lemonslice.speech.route import Route, WaitedInVain
+from pipecat_lemonslice.speech.response import DoneReason, ResponseDone
 
 MAX_EVENTS = 10_000
 """Events that wait to be handled. More wait only where a processor keeps the pipeline from moving."""
@@ -101,7 +100,7 @@ class AvatarReports(AIService):
 
     def begin_handling(self) -> None:
         """Begin to handle what has been added, and what will be."""
-        self._handling = asyncio.create_task(self.supervise(self._handle_all, "handling events"))
+        self._handling = asyncio.create_task(self.supervise({"handling events": self._handle_all}))
 
     async def handle_the_rest(self) -> None:
         """Handle what is left, in bounded time, and stop."""
@@ -113,14 +112,29 @@ class AvatarReports(AIService):
             handling.cancel()
             await asyncio.gather(handling, return_exceptions=True)
 
-    async def supervise(self, run: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
-        """Run a part of the call until cancelled. A failure in it costs the session and never the call."""
-        while True:
-            try:
-                await run()
-            except Exception as error:
-                self.fail(what, error)
-                await asyncio.sleep(FAILURE_PAUSE)
+    async def supervise(self, parts: Mapping[str, Run]) -> None:
+        """Run parts of the call until cancelled. A failure in one costs the session and never the call.
+
+        Args:
+            parts: Each by what it does, in words for people.
+        """
+        tasks = {asyncio.create_task(run()): what for what, run in parts.items()}
+        try:
+            while True:
+                failed, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in failed:
+                    what = tasks.pop(task)
+                    if error := cast("Exception | None", task.exception()):
+                        self.fail(what, error)
+                    tasks[asyncio.create_task(self._run_again(parts[what]))] = what
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_again(self, run: Run) -> None:
+        await asyncio.sleep(FAILURE_PAUSE)
+        await run()
 
     async def _handle_all(self) -> None:
         while True:
@@ -212,36 +226,19 @@ class AvatarReports(AIService):
         await self.tell_page(response_message("done", response.id, reason=reason, audio_seconds=seconds))
         await self.tell_handlers("on_response_done", reason, seconds)
 
-    # Speech and outages.
+    # Outages.
 
-    async def handle_response(
-        self, call: Call, event: ResponseStarted | VoiceReturned | ResponseDone | WaitedInVain
-    ) -> None:
-        """Act on what becomes of a response."""
-        match event:
-            case ResponseStarted(number):
-                call.response_began()
-                await self.tell_started(number, heard_here=call.hears_avatar)
-                if call.speech.route is Route.VOICE:
-                    await self._fall_back(call)
-            case VoiceReturned(at):
-                await self.tell_voice(at)
-            case ResponseDone():
-                call.speaking.stopped()
-                await self.tell_done(event)
-            case WaitedInVain(seconds):
-                await self._wait_no_longer(call, seconds)
-
-    async def _wait_no_longer(self, call: Call, seconds: float) -> None:
+    async def wait_no_longer(self, call: Call, seconds: float) -> None:
+        """Tell that speech waited for the avatar as long as it may."""
         call.missing = call.missing or call.delay or f"the avatar was not ready within {seconds:g} s"
-        await self._fall_back(call)
+        await self.fall_back(call)
         if self.needs_avatar:
             if call.missing != call.reported:
                 error = SessionError(f"no avatar after {seconds:g} s: {call.missing}")
                 await self.report(call, ErrorReported(error))
             await self._give_up(call, call.missing)
 
-    async def _fall_back(self, call: Call) -> None:
+    async def fall_back(self, call: Call) -> None:
         """Tell that speech is heard without the avatar, and why: once until the avatar is there."""
         if not call.missing or call.fallen_back:
             return
@@ -265,6 +262,6 @@ class AvatarReports(AIService):
         call.given_up = True
         logger.error(f"The pipeline ends, because there is no avatar and fallback='fatal': {reason}")
         call.missing = reason
-        await self._fall_back(call)
+        await self.fall_back(call)
         call.session.begin_close()
         await self.tell_end(f"no avatar: {reason}")

@@ -218,6 +218,17 @@ class Config:
             extra=self.extra or {},
         )
 
+    def change(self, settings: ServiceSettings, delta: ServiceSettings) -> ServiceSettings:
+        """Check a change, but for what is in a picture, and return it with one picture at the most.
+
+        Raises:
+            ConfigurationError: Names the setting and the remedy.
+        """
+        check_settings(delta)
+        delta = with_one_picture(delta)
+        self.request(merged(cast("LemonSliceVideoSettings", settings), delta))
+        return delta
+
     def session_settings(self, settings: ServiceSettings) -> dict[str, Any]:
         """Return the settings that are part of a session created now, the avatar's own picture included."""
         given = settings.given_fields()

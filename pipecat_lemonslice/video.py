@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from loguru import logger
@@ -31,12 +31,13 @@ from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice._pipecat import output_behind
 from pipecat_lemonslice.api import LemonSliceApi, PictureSource, prepare_picture
-from pipecat_lemonslice.call import Call, Event, VoiceReturned
+from pipecat_lemonslice.call import Call, Event
 from pipecat_lemonslice.errors import ConfigurationError, SessionError, origin
 from pipecat_lemonslice.frames import AvatarActionFrame, AvatarImageFrame, AvatarKeepAliveFrame
+from pipecat_lemonslice.media.relay import MediaRefused, VoiceReturned
 from pipecat_lemonslice.reports import AvatarReports
 from pipecat_lemonslice.rooms import open_room
-from pipecat_lemonslice.session.control import Outcome, promise
+from pipecat_lemonslice.session.control import Outcome, settled
 from pipecat_lemonslice.session.events import (
     AvatarJoined,
     AvatarLost,
@@ -58,11 +59,11 @@ from pipecat_lemonslice.settings import (
     check_keywords,
     check_settings,
     default_settings,
-    merged,
-    with_one_picture,
+    timeouts,
 )
-from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted
-from pipecat_lemonslice.speech.route import WaitedInVain
+from pipecat_lemonslice.speech.response import ResponseDone
+from pipecat_lemonslice.speech.route import ResponseBegan, Route, WaitedInVain
+from pipecat_lemonslice.speech.track import AvatarFailed
 
 if TYPE_CHECKING:
     from pipecat.transports.daily.transport import DailyTransport
@@ -211,8 +212,7 @@ class LemonSliceVideoService(AvatarReports):
         self._topology.started()
         self.begin_handling()
         if call := self._call:
-            for run, what in call.begin(output_behind(self)):
-                call.tasks.append(self.create_task(self.supervise(run, what)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            call.running = asyncio.create_task(self.supervise(call.begin(output_behind(self))))
 
     async def stop(self, frame: EndFrame) -> None:
         """Let the last words be heard; the session ends while the EndFrame goes on."""
@@ -283,7 +283,8 @@ class LemonSliceVideoService(AvatarReports):
     def _interrupt(self, call: Call) -> None:
         """Drop what is being said; the avatar is told before anything else happens."""
         try:
-            call.interrupt()
+            if call.speech.interrupt():
+                call.media.interrupt()
         except Exception as error:  # the interruption must still reach the rest of the pipeline
             self.fail("interrupting", error)
 
@@ -307,11 +308,7 @@ class LemonSliceVideoService(AvatarReports):
         Returns:
             What becomes of it; raises a LemonSliceError if it failed, which has been reported by then.
         """
-        if self._call:
-            return self._call.controls.perform(action)
-        outcome = promise()
-        outcome.set_result(Outcome.DROPPED)
-        return outcome
+        return self._call.controls.perform(action) if self._call else settled(Outcome.DROPPED)
 
     async def change_settings(self, delta: ServiceSettings) -> "asyncio.Future[Outcome]":
         """Check a change of settings, and apply it: to the session that exists now, and to all further ones.
@@ -319,23 +316,16 @@ class LemonSliceVideoService(AvatarReports):
         Returns:
             What becomes of it; raises a LemonSliceError if it was refused, which has been reported by then.
         """
-        outcome = promise()
         async with self._changing:  # a picture is read meanwhile, and a newer change must not come before it
             try:
-                check_settings(delta)
-                delta = with_one_picture(delta)
-                self._config.request(merged(cast("LemonSliceVideoSettings", self._settings), delta))
+                delta = self._config.change(self._settings, delta)
                 if picture := delta.given_fields().get("agent_image"):
                     await asyncio.to_thread(prepare_picture, picture)
             except ConfigurationError as error:
                 await self.push_error(f"Settings not changed: {error}", category=ErrorCategory.APPLICATION)
-                outcome.set_exception(error)
-                return outcome
+                return settled(error)
             await self._update_settings(delta)
-        if self._call:
-            return self._call.configure(delta.given_fields())
-        outcome.set_result(Outcome.KEPT)
-        return outcome
+        return self._call.configure(delta.given_fields()) if self._call else settled(Outcome.KEPT)
 
     # Events.
 
@@ -353,7 +343,7 @@ class LemonSliceVideoService(AvatarReports):
                     await self.tell_handlers("on_avatar_disconnected", detail)
             case CreationDelayed(reason, again_in):
                 call.delay = reason
-                if again_in >= call.speech.ready_timeout:
+                if again_in >= timeouts(self._settings).ready:
                     call.lose_avatar(AvatarLost(reason), needed=self.needs_avatar)
             case SessionCreated(session_id):
                 call.delay = ""
@@ -364,9 +354,8 @@ class LemonSliceVideoService(AvatarReports):
             case AvatarJoined():
                 call.avatar_joined()
                 await self.tell_handlers("on_avatar_connected")
-            case AvatarReady(link):
-                call.avatar_ready(link)
-                call.controls.avatar_ready()
+            case AvatarReady():
+                call.avatar_ready(event)
                 await self.tell_handlers("on_avatar_ready")
             case AvatarLost(reason):
                 if call.lose_avatar(event, needed=self.needs_avatar):
@@ -376,10 +365,24 @@ class LemonSliceVideoService(AvatarReports):
             case ControlFailed(reason):
                 await self.push_error(f"Control request failed: {reason}", category=ErrorCategory.APPLICATION)
             case PictureRefused(reason):
-                call.controls.picture_refused()
-                await self.push_error(f"Picture not changed: {reason}", category=ErrorCategory.APPLICATION)
-            case ResponseStarted() | VoiceReturned() | ResponseDone() | WaitedInVain():
-                await self.handle_response(call, event)
+                call.controls.picture_refused(reason)
+            case AvatarFailed(reason):
+                call.session.give_up(reason)
+            case MediaRefused(error):
+                self.fail("taking in the avatar's voice", error)
+            case ResponseBegan(number, route):
+                if route is Route.AVATAR and call.shared:
+                    call.speaking.started()
+                await self.tell_started(number, heard_here=route is Route.AVATAR and not call.shared)
+                if route is Route.VOICE:
+                    await self.fall_back(call)
+            case VoiceReturned(at):
+                await self.tell_voice(at)
+            case ResponseDone():
+                call.speaking.stopped()
+                await self.tell_done(event)
+            case WaitedInVain(seconds):
+                await self.wait_no_longer(call, seconds)
 
     def fail(self, what: str, error: Exception) -> None:
         """Handle an unexpected failure: it costs the session and never the call."""

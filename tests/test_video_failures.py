@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from pipecat.frames.frames import EndFrame, ErrorFrame, InterruptionFrame, TTSAudioRawFrame
 
-from pipecat_lemonslice.rooms import VoiceReceived
 from tests.support.stage import RATE, Stage, speech, tone
 from tests.support.virtual_time import run_virtual
 
@@ -66,14 +65,14 @@ def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, interru
     run_virtual(scenario)
 
 
-@pytest.mark.parametrize("nonsense", [VoiceReceived(b"\x01", RATE), VoiceReceived(b"\x01\x02", 0)])
-def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nonsense: VoiceReceived) -> None:
+@pytest.mark.parametrize("nonsense", [(b"\x01", RATE), (b"\x01\x02", 1)])
+def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nonsense: tuple[bytes, int]) -> None:
     """One ErrorFrame, a new session; the answer after it is spoken by the new avatar and heard."""
 
     async def scenario() -> None:
         async with Stage() as stage:
             await stage.arrive()
-            stage.room.put(nonsense)
+            stage.room.hear(*nonsense)
             await stage.settle(2.0)
             assert len(stage.up(ErrorFrame)) == 1
             assert len(stage.vendor.created) == 2

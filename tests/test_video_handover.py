@@ -306,21 +306,6 @@ async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) 
 
 
 @virtual_time
-async def test_an_avatar_that_was_gone_for_a_moment_says_the_rest_itself() -> None:
-    """With no more in flight than ever, though the room still plays what it had been given."""
-    async with Stage(room={"track": True, "obedient": True}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(0.1)
-        room.leave()
-        room.arrive()
-        await stage.settle(3.0)
-        assert stage.plain == b""
-        assert room.speech.endswith(tone(1.0)[: -len(tone(0.1))])
-        assert stage.up(ErrorFrame) == []
-
-
-@virtual_time
 async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
     """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
     async with Stage() as stage:

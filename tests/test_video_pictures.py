@@ -14,7 +14,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 
-from pipecat_lemonslice.rooms import PictureReceived
+from pipecat_lemonslice.rooms import Picture
 from tests.support.stage import Stage
 from tests.support.virtual_time import virtual_time
 
@@ -26,8 +26,8 @@ LATEST = 45
 """How many pictures an output that shows five a second may be behind: six that wait, the one it shows, the next one."""
 
 
-def picture(number: int) -> PictureReceived:
-    return PictureReceived(number.to_bytes(4, "big") + bytes(WIDTH * HEIGHT * 3 - 4), WIDTH, HEIGHT)
+def picture(number: int) -> Picture:
+    return Picture(number.to_bytes(4, "big") + bytes(WIDTH * HEIGHT * 3 - 4), WIDTH, HEIGHT)
 
 
 def number_of(image: bytes) -> int:
@@ -117,7 +117,7 @@ async def play(stage: Stage, seconds: float, *, start: int = 0) -> int:
     """Have the avatar send 25 pictures a second; returns the number of the next one."""
     pictures = round(seconds * 25)
     for number in range(start, start + pictures):
-        stage.room.put(picture(number))
+        stage.room.see(picture(number))
         await asyncio.sleep(0.04)
     return start + pictures
 

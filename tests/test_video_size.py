@@ -12,7 +12,7 @@ from pipecat.frames.frames import OutputImageRawFrame, StartFrame
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 
-from pipecat_lemonslice.rooms import PictureReceived
+from pipecat_lemonslice.rooms import Picture
 from tests.support.stage import Stage, speech
 from tests.support.virtual_time import virtual_time
 
@@ -54,8 +54,8 @@ def flag(width: int = 368, height: int = 560) -> Image.Image:
     return image
 
 
-def received(image: Image.Image) -> PictureReceived:
-    return PictureReceived(image.tobytes(), *image.size)
+def received(image: Image.Image) -> Picture:
+    return Picture(image.tobytes(), *image.size)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_the_picture_keeps_its_shape(
     async with Stage(output=screen) as stage:
         stage.room.join()
         for _ in range(50):
-            stage.room.put(received(flag()))
+            stage.room.see(received(flag()))
             await stage.settle(0.04)
         assert screen.shown is not None
         assert screen.shown.size == size
@@ -109,7 +109,7 @@ async def test_a_picture_that_fits_goes_as_it_is(enabled: bool, warnings: list[s
     async with Stage(output=screen) as stage:
         stage.sink.hoard = []
         stage.room.join()
-        stage.room.put(picture)
+        stage.room.see(picture)
         await stage.settle(0.1)
         if enabled:
             assert screen.shown is not None
@@ -144,7 +144,7 @@ async def test_pictures_are_scaled_beside_the_loop(monkeypatch: pytest.MonkeyPat
     async with Stage(output=Screen(1280, 720)) as stage:
         stage.room.join()
         for number in range(10):
-            stage.room.put(received(flag()))
+            stage.room.see(received(flag()))
             await asyncio.sleep(0.04)
             assert len(scaled_by) <= number + 1
         assert len(scaled_by) == 10
@@ -158,7 +158,7 @@ async def test_a_session_with_another_picture_size_is_shown_in_its_own_shape(war
     async with Stage(output=screen) as stage:
         stage.room.join()
         for size in ((368, 560), (512, 512)):
-            stage.room.put(received(flag(*size)))
+            stage.room.see(received(flag(*size)))
             await stage.settle(0.1)
         assert (screen.pixel(0.2, 0.5), screen.pixel(0.25, 0.1), screen.pixel(0.7, 0.9)) == (BLACK, RED, GREEN)
         assert len(warnings) == 1

@@ -16,7 +16,6 @@ from pipecat.frames.frames import (
 )
 
 from pipecat_lemonslice import AvatarResponseDoneFrame
-from pipecat_lemonslice.rooms import VoiceReceived
 from tests.support.memory import MemoryRoom
 from tests.support.stage import RATE, Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
@@ -204,10 +203,10 @@ def test_thirty_minutes_without_a_pause_are_one_response() -> None:
             second = speech(1.0)
             for _ in range(1800):
                 await stage.send(second)
-                room.put(VoiceReceived(tone(0.02), RATE))
+                room.hear(tone(0.02))
                 await asyncio.sleep(0.99)
             for _ in range(30):
-                room.put(VoiceReceived(tone(0.02), RATE))
+                room.hear(tone(0.02))
                 await stage.settle(1.0)
             assert room.written_seconds == pytest.approx(1800.0)
             done = stage.down(AvatarResponseDoneFrame)

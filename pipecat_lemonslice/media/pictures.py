@@ -11,7 +11,7 @@ from pipecat.frames.frames import OutputImageRawFrame
 
 from pipecat_lemonslice.api import PictureSource, prepare_picture
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.rooms import PictureReceived
+from pipecat_lemonslice.rooms import Picture
 
 WAITING_PICTURES = 6
 """Pictures that may wait to be shown, about a quarter of a second of them."""
@@ -116,7 +116,7 @@ class FallbackImage:
         self._size = SIZES.get(aspect_ratio or "2x3", SIZES["2x3"])
         self._made: tuple[PictureSource, bytes] | None = None
 
-    async def picture(self) -> PictureReceived | None:
+    async def picture(self) -> Picture | None:
         """Return the picture to be shown, in the size of the avatar's; None if there is none. Made once."""
         source = self._source()
         if source is None:
@@ -127,7 +127,7 @@ class FallbackImage:
             except ConfigurationError as error:  # the file has been removed meanwhile
                 logger.debug(f"The agent's picture cannot be shown: {error}")
                 return None
-        return PictureReceived(self._made[1], *self._size)
+        return Picture(self._made[1], *self._size)
 
 
 def fitted(source: PictureSource, size: Size) -> bytes:
@@ -150,7 +150,7 @@ def fitted(source: PictureSource, size: Size) -> bytes:
     return ImageOps.fit(background.convert("RGB"), size, Image.Resampling.LANCZOS).tobytes()
 
 
-def letterboxed(picture: PictureReceived, size: Size) -> PictureReceived:
+def letterboxed(picture: Picture, size: Size) -> Picture:
     """Return a picture in another size, whole and in its own shape, in the middle of black. Takes long: for a thread.
 
     Args:
@@ -167,4 +167,4 @@ def letterboxed(picture: PictureReceived, size: Size) -> PictureReceived:
     )
     background = Image.new("RGB", size)
     background.paste(scaled, ((size[0] - width) // 2, (size[1] - height) // 2))
-    return PictureReceived(background.tobytes(), *size)
+    return Picture(background.tobytes(), *size)

@@ -10,6 +10,7 @@ The avatar is *mute* when sound was played to it and none was heard for ``mute_t
 what was interrupted has to be heard.
 """
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from math import inf
 
@@ -18,8 +19,8 @@ from pipecat_lemonslice.media.sound import SoundDetector
 LISTEN_AGAIN_SECONDS = 0.04
 """Time between two looks at whether a response whose lag is unknown is heard yet."""
 
-MUTE_PIECES = 50
-"""Pieces with sound that must be unheard before the avatar is mute, a second of them: a vendor may drop a syllable."""
+MUTE_SECONDS = 1.0
+"""Sound that must be unheard before the avatar is mute: a vendor may drop a syllable."""
 
 EXCUSED_SECONDS = 6.0
 """An interruption excuses the avatar from saying what was played to it in these last seconds, and nothing older."""
@@ -71,6 +72,8 @@ class Playback:
 
     Attributes:
         mute_timeout: Seconds in which the avatar must be heard after sound was played to it; None for any time.
+        played_at: When speech was played to an avatar last.
+        sounded_at: When there was sound in it last.
     """
 
     PAUSE_SECONDS = 0.2
@@ -82,6 +85,7 @@ class Playback:
     def __init__(self) -> None:
         """Begin without an avatar."""
         self.mute_timeout: float | None = None
+        self.played_at = self.sounded_at = -inf
         self.avatar_changed()
 
     # Inputs.
@@ -119,25 +123,29 @@ class Playback:
         self._interrupted_at, self._wanted_from = now, now + UNWANTED_MOST_SECONDS
         self._heard_at = -inf
         self._silent_seconds = 0.0
-        if now - self._played_at < EXCUSED_SECONDS:
+        if now - self._sound_played_at < EXCUSED_SECONDS:
             self._excuse()
         self._forget_played()
 
-    def played(self, at: float, *, sounds: bool) -> None:
-        """A piece of speech, of 20 ms at most, has been played to the avatar. May be told a little late.
+    def played(self, begin: float, seconds: float, sounds: Sequence[bool]) -> None:
+        """Speech has been played to the avatar without a gap. May be told a little late.
 
         Args:
-            at: When it began to be played.
-            sounds: Whether there is sound in it.
+            begin: When it began to be played.
+            seconds: Its duration.
+            sounds: Whether there is sound in each of its equal parts.
         """
-        if not sounds:
+        self._note_played(begin, seconds, sounds)
+        if not any(sounds):
             return
-        self._played_at = at
+        part = seconds / len(sounds)
+        first = begin + sounds.index(True) * part
+        self._sound_played_at = self.sounded_at - part
         if self._unheard_since is None:
-            self._unheard_since = at
-        self._unheard_pieces += 1
+            self._unheard_since = first
+        self._unheard_seconds += sum(sounds) * part
         if self._first_played_at is None:
-            self._first_played_at = at
+            self._first_played_at = first
             if self._first_heard_at is not None:
                 self._measure(self._first_heard_at)
 
@@ -188,7 +196,7 @@ class Playback:
     @property
     def unheard(self) -> bool:
         """Whether nothing has been heard since sound was played last."""
-        return self._played_at > self._heard_at
+        return self._sound_played_at > self._heard_at
 
     def speaks_for(self, now: float) -> float:
         """Return for how many seconds the avatar may still speak at least; 0 if it has finished."""
@@ -199,7 +207,7 @@ class Playback:
     @property
     def mute_deadline(self) -> float | None:
         """When the avatar is mute, unless it is heard before; None if it need not be heard."""
-        if self.mute_timeout is None or self._unheard_since is None or self._unheard_pieces < MUTE_PIECES:
+        if self.mute_timeout is None or self._unheard_since is None or self._unheard_seconds < MUTE_SECONDS - 1e-6:
             return None
         return self._unheard_since + self.mute_timeout
 
@@ -208,6 +216,12 @@ class Playback:
         return self.mute_deadline is not None and now >= self.mute_deadline
 
     # Helpers.
+
+    def _note_played(self, begin: float, seconds: float, sounds: Sequence[bool]) -> None:
+        self.played_at = begin + seconds
+        if any(sounds):
+            silent_parts = sounds[::-1].index(True)
+            self.sounded_at = self.played_at - silent_parts * seconds / len(sounds)
 
     def _measure(self, heard_at: float) -> None:
         """Measure the lag by a first sound, if it is the first of a response."""
@@ -239,13 +253,13 @@ class Playback:
         """When the first sound was played of a response that was over before any lag was known."""
         self._lag_until = -inf
         """Until when the response before may be heard."""
-        self._played_at = -inf
+        self._sound_played_at = -inf
         """When sound was played last."""
 
     def _excuse(self) -> None:
         """The avatar need not be heard for what was played so far."""
         self._unheard_since: float | None = None
-        self._unheard_pieces = 0
+        self._unheard_seconds = 0.0
 
 
 class SharedPlayback(Playback):
@@ -272,8 +286,9 @@ class SharedPlayback(Playback):
         """The avatar was told to stop, and is no longer heard."""
         self._over_at = -inf
 
-    def played(self, at: float, *, sounds: bool) -> None:
-        """Nothing can be measured by it."""
+    def played(self, begin: float, seconds: float, sounds: Sequence[bool]) -> None:
+        """Take note of when; nothing can be measured by it."""
+        self._note_played(begin, seconds, sounds)
 
     def heard(self, pcm: bytes, sample_rate: int, now: float) -> Sound:
         """No voice is wanted here: people have it from the room."""

@@ -7,6 +7,7 @@ has. What the avatar is saying, and whether it is wanted, is asked of the :class
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from loguru import logger
 from pipecat.frames.frames import Frame, OutputImageRawFrame, SpeechOutputAudioRawFrame
@@ -16,7 +17,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat_lemonslice._pipecat import queued_pictures, transport_params
 from pipecat_lemonslice.media.pictures import KEPT_PICTURES, VideoThrottle, letterboxed
 from pipecat_lemonslice.media.playback import Playback, Sound
-from pipecat_lemonslice.rooms import PictureReceived
+from pipecat_lemonslice.rooms import Picture
 
 PIECE_SECONDS = 0.04
 """Voice is passed on in pieces that output transports take whole, so that nothing of it waits in their buffers."""
@@ -46,6 +47,31 @@ RETRY_SECONDS = 0.02
 
 BLOCKED_SECONDS = 5.0
 """How long no picture may go before this is logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceReturned:
+    """The avatar's voice begins to sound after silence.
+
+    Attributes:
+        at: When, on the loop's clock.
+    """
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRefused:
+    """What came from the room is not what it should be; the session is to be replaced.
+
+    Attributes:
+        error: What is wrong with it.
+    """
+
+    error: Exception
+
+
+RelayEvent = VoiceReturned | MediaRefused
 
 
 class VoiceGate:
@@ -135,59 +161,66 @@ class VoiceGate:
 class MediaRelay:
     """Takes voice and pictures in with :meth:`on_voice` and :meth:`on_picture`, and passes them on in two tasks."""
 
-    def __init__(self, push: Callable[[Frame], Awaitable[None]], playback: Playback) -> None:
+    def __init__(
+        self, push: Callable[[Frame], Awaitable[None]], emit: Callable[[RelayEvent], None], playback: Playback
+    ) -> None:
         """Create a relay with nothing on its way.
 
         Args:
             push: Passes a frame on, downstream.
+            emit: Takes every event, in order; must not block.
             playback: Measures the avatar.
         """
         self._push = push
+        self._emit = emit
         self._playback = playback
+        self._started = False
         self._loop = asyncio.get_running_loop()
         self._gate = VoiceGate(playback)
         self._voice: deque[Frame] = deque(maxlen=MAX_WAITING_PIECES)
         self._voice_came = asyncio.Event()
         self._output: BaseOutputTransport | None = None
         self._throttle = VideoThrottle()
-        self._picture: PictureReceived | None = None
+        self._picture: Picture | None = None
         self._picture_came = asyncio.Event()
         self._picture_at = self._loop.time()
         self._told_dropped = self._told_blocked = self._told_kept = self._told_size = False
 
     def show_on(self, output: BaseOutputTransport | None) -> None:
-        """Adapt pictures to an output transport; to be called once at most.
+        """Take voice and pictures from now on, and adapt pictures to an output transport; to be called once.
 
         Args:
             output: The output transport that shows them; None if there is none.
         """
-        self._output = output
+        self._started, self._output = True, output
         if output:
             output.add_event_handler("on_after_process_frame", self._processed)  # pyright: ignore[reportUnknownMemberType]
 
     # Voice.
 
-    def on_voice(self, pcm: bytes, sample_rate: int) -> bool:
-        """Take the avatar's voice in; never blocks.
+    def on_voice(self, pcm: bytes, sample_rate: int) -> None:
+        """Take the avatar's voice in; dropped until the pipeline has started. Never blocks and never raises.
 
         Args:
             pcm: Signed 16-bit little-endian mono samples.
             sample_rate: In Hz.
-
-        Returns:
-            Whether the avatar begins to be heard after a pause.
-
-        Raises:
-            ValueError: It is not 16-bit audio.
         """
-        frames, begins = self._gate.feed(pcm, sample_rate, self._loop.time())
+        if not self._started:
+            return
+        now = self._loop.time()
+        try:
+            frames, begins = self._gate.feed(pcm, sample_rate, now)
+        except Exception as error:
+            self._emit(MediaRefused(error))
+            return
+        if begins:
+            self._emit(VoiceReturned(now))
         if len(self._voice) + len(frames) > MAX_WAITING_PIECES and not self._told_dropped:
             self._told_dropped = True
             logger.warning("The pipeline does not take the avatar's voice: the oldest that waits is being dropped.")
-        self._voice += frames
         if frames:
+            self._voice += frames
             self._voice_came.set()
-        return begins
 
     def interrupt(self) -> None:
         """Drop what the avatar was saying, and pass on no more of it."""
@@ -223,10 +256,11 @@ class MediaRelay:
 
     # Pictures.
 
-    def on_picture(self, picture: PictureReceived) -> None:
-        """Take a picture in, in place of one that has not been passed on yet; never blocks."""
-        self._picture = picture
-        self._picture_came.set()
+    def on_picture(self, picture: Picture) -> None:
+        """Take a picture in, in place of one that has not been passed on yet; never blocks and never raises."""
+        if self._started:
+            self._picture = picture
+            self._picture_came.set()
 
     async def run_pictures(self) -> None:
         """Pass pictures on until cancelled."""
@@ -249,7 +283,7 @@ class MediaRelay:
         if isinstance(frame, OutputImageRawFrame):
             self._throttle.arrived(frame)
 
-    async def _in_output_size(self, picture: PictureReceived) -> PictureReceived:
+    async def _in_output_size(self, picture: Picture) -> Picture:
         """Return the picture as large as the output's video, which would otherwise stretch it."""
         params = transport_params(self._output) if self._output else None
         if params is None or not params.video_out_enabled:

@@ -116,16 +116,15 @@ class SoundDetector:
         blocks: list[bool] = []
         self._faint = False
         for noise, level, peak in self._levels(data[: count * block_bytes]):
-            begins = level > self._above(SOUND)
-            rises = peak > self._above(SOUND) or level > self._above(FAINT)
+            sound = min(max(self._floor * SOUND, NEVER), ALWAYS)
+            faint = min(max(self._floor * FAINT, NEVER), ALWAYS)
+            begins = level > sound
+            rises = peak > sound or level > faint
             self._sounds = begins or (self._sounds and rises)
             self._faint = self._faint or rises
             blocks.append(self._sounds)
             self._learn(noise)
         return blocks
-
-    def _above(self, ratio: float) -> float:
-        return min(max(self._floor * ratio, NEVER), ALWAYS)
 
     def _levels(self, pcm: bytes) -> list[list[float]]:
         """Return of each block: how loud its noise can be, how loud it is, and how loud its loudest part is."""

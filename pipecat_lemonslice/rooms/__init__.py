@@ -1,7 +1,8 @@
 """The room where bot and avatar meet: what every kind of room offers, and how one is opened.
 
-A :class:`Room` exists only while it is joined, so it needs no guards. Voice and picture are the avatar's alone: a room
-delivers nothing of anybody who was not asked for with :meth:`Room.watch`.
+A :class:`Room` exists only while it is joined, so it needs no guards. It gives events, in order. Voice and pictures are
+not among them: they go straight to the two sinks with which the room was joined. They are the avatar's alone: a room
+gives nothing of anybody who was not asked for with :meth:`Room.watch`.
 """
 
 import asyncio
@@ -77,20 +78,7 @@ class MessageReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class VoiceReceived:
-    """Sound of the watched participant.
-
-    Attributes:
-        pcm: Signed 16-bit little-endian mono samples.
-        sample_rate: In Hz.
-    """
-
-    pcm: bytes
-    sample_rate: int
-
-
-@dataclass(frozen=True, slots=True)
-class PictureReceived:
+class Picture:
     """A picture of the watched participant.
 
     Attributes:
@@ -117,7 +105,7 @@ class RoomLost:
 
 @dataclass(frozen=True, slots=True)
 class AvatarSeen:
-    """The watched participant can be seen by the people in a room where the bot itself takes no pictures.
+    """The watched participant can be seen: its first picture has come, or the people in a shared room see it.
 
     Attributes:
         participant: Who.
@@ -126,9 +114,12 @@ class AvatarSeen:
     participant: Participant
 
 
-RoomEvent = (
-    ParticipantJoined | ParticipantLeft | MessageReceived | VoiceReceived | PictureReceived | AvatarSeen | RoomLost
-)
+RoomEvent = ParticipantJoined | ParticipantLeft | MessageReceived | AvatarSeen | RoomLost
+
+VoiceSink = Callable[[bytes, int], None]
+"""Takes voice: signed 16-bit little-endian mono samples, and their rate in Hz."""
+
+PictureSink = Callable[[Picture], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +133,8 @@ class RoomOptions:
         token: The bot's own token for a private room; None for an open one.
         avatar_since: Time of the loop before which the avatar cannot have joined; None in a room that is new.
         timeout: The most seconds that joining may take.
+        on_voice: Called on the loop with the watched participant's voice; must not block.
+        on_picture: Called on the loop with its pictures; must not block.
     """
 
     speech_sample_rate: int
@@ -150,6 +143,8 @@ class RoomOptions:
     token: str | None = None
     avatar_since: float | None = None
     timeout: float = 25.0
+    on_voice: VoiceSink = lambda _pcm, _rate: None
+    on_picture: PictureSink = lambda _picture: None
 
     def __repr__(self) -> str:
         return f"RoomOptions({self.speech_sample_rate} Hz, {self.avatar_name!r})"
@@ -161,6 +156,10 @@ class Room(Protocol):
     on_played: Callable[[int], None] | None
     """Called on the loop with :attr:`played`: when it reaches what :meth:`report_at` asked for, when all speech has
     been played, and every 100 ms at least while speech is played."""
+
+    pictured_at: float | None
+    """When the watched participant's newest picture came, on the loop's clock; None before the first one, and where the
+    bot takes no pictures."""
 
     @property
     def appended(self) -> int:
@@ -196,7 +195,7 @@ class Room(Protocol):
         ...
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send an app message to the watched participant; without one, nothing is sent.
+        """Send an app message to the watched participant; when there is none, or it has left, nothing is sent.
 
         Never blocks and never raises: a room that can no longer send reports :class:`RoomLost`.
         """
@@ -207,7 +206,7 @@ class Room(Protocol):
         ...
 
     async def next_event(self) -> RoomEvent:
-        """Wait for what happens next. Of pictures only the newest is kept; everything else comes in order."""
+        """Wait for what happens next."""
         ...
 
     async def close(self) -> None:

@@ -66,6 +66,7 @@ class SharedRoom:
         self._loop = asyncio.get_running_loop()
         self._inbox = RoomInbox()
         self._watched: Participant | None = None
+        self.pictured_at: float | None = None
         self._seen: str | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._output.add_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
@@ -139,8 +140,8 @@ class SharedRoom:
             case RoomLost():
                 self._lose(event)
                 return
-            case ParticipantLeft(participant) if participant.id == self._seen:
-                self._seen = None
+            case ParticipantLeft(participant) if self._watched and participant.id == self._watched.id:
+                self._watched = self._seen = None
             case _:
                 pass
         self._inbox.put(event)

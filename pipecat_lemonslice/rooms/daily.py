@@ -15,14 +15,14 @@ from loguru import logger
 
 from pipecat_lemonslice.errors import ConfigurationError, RoomError, safe_line
 from pipecat_lemonslice.rooms import (
+    AvatarSeen,
     Participant,
     ParticipantJoined,
     ParticipantLeft,
-    PictureReceived,
+    Picture,
     RoomEvent,
     RoomLost,
     RoomOptions,
-    VoiceReceived,
 )
 from pipecat_lemonslice.rooms._daily_call import DailyCall
 from pipecat_lemonslice.rooms._native import LoopBridge, NativeTrack, NewestOnly, initialize
@@ -37,7 +37,9 @@ INITIAL_RECEIVE_BITRATE = 4_000_000
 MAX_REFUSED_MESSAGES = 3
 """Messages refused in a row after which the room is given up."""
 
-VOICE_MILLISECONDS = 20
+VOICE_MILLISECONDS = 40
+"""Duration of one callback with voice: it is passed on in pieces of that length."""
+
 WATCHED = {"media": {"camera": "subscribed", "microphone": "subscribed"}}
 UNWATCHED = {"media": {"camera": "unsubscribed", "microphone": "unsubscribed"}}
 
@@ -67,6 +69,7 @@ class DailyRoom:
         self._present: set[str] = set()
         self._early: dict[str, RoomEvent] | None = {}
         self._watched: Participant | None = None
+        self.pictured_at: float | None = None
         self._refused = 0
         self._lost: RoomLost | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -146,7 +149,7 @@ class DailyRoom:
         UUID(participant.id)  # anything else would abort the process
         if self._lost:
             return
-        before, self._watched = self._watched, participant
+        before, self._watched, self.pictured_at = self._watched, participant, None
         settings: dict[str, Any] = {participant.id: WATCHED}
         if before and before.id != participant.id:
             settings[before.id] = UNWATCHED
@@ -202,11 +205,14 @@ class DailyRoom:
             pcm = audio.audio_frames
             if audio.num_channels > 1:
                 pcm = array("h", pcm)[:: audio.num_channels].tobytes()
-            self._inbox.put(VoiceReceived(pcm, audio.sample_rate))
+            self._options.on_voice(pcm, audio.sample_rate)
 
     def _saw(self, participant_id: str, frame: daily.VideoFrame) -> None:
         if self._watched and participant_id == self._watched.id:
-            self._inbox.put(PictureReceived(frame.buffer, frame.width, frame.height))
+            if self.pictured_at is None:
+                self._inbox.put(AvatarSeen(self._watched))
+            self.pictured_at = self._loop.time()
+            self._options.on_picture(Picture(frame.buffer, frame.width, frame.height))
 
     def _note(self, event: RoomEvent) -> None:
         match event:
@@ -219,6 +225,8 @@ class DailyRoom:
                 self._inbox.put(event)
             case ParticipantLeft(participant):
                 self._present.discard(participant.id)
+                if self._watched and participant.id == self._watched.id:
+                    self._watched = None
                 self._inbox.put(event)
             case RoomLost():
                 self._lose(event)

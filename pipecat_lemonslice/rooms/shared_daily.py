@@ -19,7 +19,6 @@ from pipecat_lemonslice.rooms import (
     ParticipantLeft,
     RoomEvent,
     RoomLost,
-    RoomOptions,
 )
 from pipecat_lemonslice.rooms._avatars import Avatars
 from pipecat_lemonslice.rooms._daily_call import read_participant
@@ -105,19 +104,22 @@ class SharedDaily:
         await self._joined(JOIN_SECONDS)
         self._avatars.expect(user_id, self._people.keys())
 
-    async def open_room(self, options: RoomOptions) -> SharedRoom:
+    async def open_room(self, speech_sample_rate: int) -> SharedRoom:
         """Return the room for the next session.
+
+        Args:
+            speech_sample_rate: Rate in Hz of the speech that will be appended.
 
         Raises:
             RoomError: The transport has not joined, or has left the room.
         """
-        await self._joined(options.timeout)
+        await self._joined(JOIN_SECONDS)
         try:
-            async with asyncio.timeout(options.timeout):
+            async with asyncio.timeout(JOIN_SECONDS):
                 await self._register()
         except TimeoutError:
-            raise RoomError(f"the transport has not published {TRACK!r} within {options.timeout:g} s") from None
-        self._room = SharedRoom(self, options.speech_sample_rate)
+            raise RoomError(f"the transport has not published {TRACK!r} within {JOIN_SECONDS:g} s") from None
+        self._room = SharedRoom(self, speech_sample_rate)
         for entry in list(self._people.values()):
             self._room.note(ParticipantJoined(self._avatars.recognize(entry)))
         return self._room

@@ -18,15 +18,15 @@ import aiohttp
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.rooms import (
     AvatarClaim,
+    AvatarSeen,
     MessageReceived,
     Participant,
     ParticipantJoined,
     ParticipantLeft,
-    PictureReceived,
+    Picture,
     RoomEvent,
     RoomLost,
     RoomOptions,
-    VoiceReceived,
 )
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES
@@ -65,10 +65,12 @@ class WebSocketRoom:
         self._http = http
         self._socket = socket
         self._loop = asyncio.get_running_loop()
+        self._options = options
         self._rate = options.speech_sample_rate
         self._sound_header = SOUND.pack(SOUND_KIND, own_id.bytes, 1, self._rate)
         self._inbox = RoomInbox()
         self._watched: Participant | None = None
+        self.pictured_at: float | None = None
         self.on_played: Callable[[int], None] | None = None
         self.appended = 0
         self.played = 0
@@ -128,7 +130,7 @@ class WebSocketRoom:
 
     def watch(self, participant: Participant) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.watch`."""
-        self._watched = participant
+        self._watched, self.pictured_at = participant, None
 
     async def next_event(self) -> RoomEvent:
         """See :meth:`pipecat_lemonslice.rooms.Room.next_event`."""
@@ -193,10 +195,13 @@ class WebSocketRoom:
         match data[0]:
             case 1:
                 _, _, _, rate = SOUND.unpack_from(data)
-                self._inbox.put(VoiceReceived(data[SOUND.size :], rate))
+                self._options.on_voice(data[SOUND.size :], rate)
             case 2:
                 _, _, width, height = PICTURE.unpack_from(data)
-                self._inbox.put(PictureReceived(data[PICTURE.size :], width, height))
+                if self.pictured_at is None:
+                    self._inbox.put(AvatarSeen(self._watched))
+                self.pictured_at = self._loop.time()
+                self._options.on_picture(Picture(data[PICTURE.size :], width, height))
             case _:
                 pass
 
@@ -206,6 +211,8 @@ class WebSocketRoom:
                 self._inbox.put(ParticipantJoined(_participant(body["participant"])))
             case "participant_left":
                 who = _participant(body["participant"])
+                if self._watched and who.id == self._watched.id:
+                    self._watched = None
                 self._inbox.put(ParticipantLeft(who, str(body.get("reason", ""))))
             case "app_message":
                 self._inbox.put(MessageReceived(str(body["sender"]), body["message"]))

@@ -130,7 +130,7 @@ class ControlRequests:
             What becomes of it; raises a LemonSliceError if it was refused, which has been reported by then.
         """
         wanted = self._wanted()
-        change = _Change({name: wanted[name] for name in names if name in SESSION_SETTINGS}, promise())
+        change = _Change({name: wanted[name] for name in names if name in SESSION_SETTINGS}, _promise())
         self._changes.append(change)
         self._tell_soon()
         return change.outcome
@@ -140,8 +140,9 @@ class ControlRequests:
         if self._changes:
             self._tell_soon()
 
-    def picture_refused(self) -> None:
+    def picture_refused(self, reason: str) -> None:
         """Go back to the picture before: the avatar cannot show the one that LemonSlice has taken."""
+        self._emit(ControlFailed(reason))
         before, self._picture_before = self._picture_before, {}
         refused = {name: self._told[name] for name in before}
         self._told.update(before)
@@ -153,7 +154,7 @@ class ControlRequests:
     def _tell_soon(self) -> None:
         if not self._telling:
             self._telling = True
-            self._waiting.put_nowait(_Request(self._tell_settings, promise()))
+            self._waiting.put_nowait(_Request(self._tell_settings, _promise()))
 
     async def _tell_settings(self) -> None:
         """Tell the session what has changed in the settings, in its turn; what it refuses is one failure."""
@@ -283,7 +284,7 @@ class ControlRequests:
         Returns:
             What sending it returns, or raises; nobody need wait for it.
         """
-        outcome: asyncio.Future[T] = promise()
+        outcome: asyncio.Future[T] = _promise()
         if self._waiting.qsize() < MAX_REQUESTS - 1:
             self._waiting.put_nowait(_Request(send, outcome))
             return outcome
@@ -295,8 +296,18 @@ class ControlRequests:
         return outcome
 
 
-def promise() -> "asyncio.Future[Any]":
+def _promise() -> "asyncio.Future[Any]":
     """Return a future whose failure need not be looked at."""
     outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
     return outcome
+
+
+def settled(outcome: Outcome | LemonSliceError) -> "asyncio.Future[Outcome]":
+    """Return a future of what is known already."""
+    future = _promise()
+    if isinstance(outcome, Outcome):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
+    return future

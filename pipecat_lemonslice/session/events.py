@@ -5,8 +5,7 @@ from enum import Enum
 
 from pipecat_lemonslice.errors import LemonSliceError, SessionError
 from pipecat_lemonslice.messages import AvatarTrouble
-from pipecat_lemonslice.rooms import Participant
-from pipecat_lemonslice.speech.track import AvatarLink
+from pipecat_lemonslice.rooms import Participant, Room
 
 
 class SessionState(Enum):
@@ -138,10 +137,12 @@ class AvatarReady:
     """The avatar can be seen, so it may speak.
 
     Attributes:
-        link: The way to it.
+        room: The way to it.
+        session_id: What its messages carry.
     """
 
-    link: AvatarLink
+    room: Room
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,5 +175,5 @@ SessionEvent = (
 def trouble_event(trouble: AvatarTrouble) -> ErrorReported | PictureRefused:
     """Return the event that reports trouble of an avatar which goes on."""
     if trouble.kind == "image_change_error":
-        return PictureRefused(f"the avatar cannot show the new one: {trouble.detail or 'no detail given'}")
+        return PictureRefused(f"the avatar cannot show the new picture: {trouble.detail or 'no detail given'}")
     return ErrorReported(SessionError(f"the avatar reports {trouble.kind}: {trouble.detail}"))

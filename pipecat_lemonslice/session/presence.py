@@ -1,10 +1,9 @@
 """Which participant is the avatar, whether it is there, and by when it must be: pure, time is an argument.
 
 The law: the avatar is the participant that carries the user id minted for it. While nobody does, it is the first one
-with the avatar's name whose name counts; whoever carries the id takes its place at once. It is ready when its first
-picture has come, or when the others can see it in a room where the bot takes no pictures. Joining and ``bot_ready``
-prove nothing. An avatar that leaves may come back within ``rejoin`` seconds; a same-named participant that is there
-already takes its place at once. Only the avatar's messages count.
+with the avatar's name whose name counts; whoever carries the id takes its place at once. It is ready when it can be
+seen; joining and ``bot_ready`` prove nothing. An avatar that leaves may come back within ``rejoin`` seconds; a
+same-named participant that is there already takes its place at once. Only the avatar's messages count.
 """
 
 from dataclasses import dataclass
@@ -18,10 +17,8 @@ from pipecat_lemonslice.rooms import (
     Participant,
     ParticipantJoined,
     ParticipantLeft,
-    PictureReceived,
     RoomEvent,
     RoomLost,
-    VoiceReceived,
 )
 
 
@@ -32,7 +29,7 @@ class PresenceTimeouts:
     Attributes:
         join: For it to join. A cold start takes up to two and a half minutes.
         first_picture: For its first picture after joining.
-        picture: Between two pictures.
+        picture: Between two pictures, where the bot takes any.
         rejoin: For it to come back after it has left.
     """
 
@@ -91,8 +88,7 @@ Change = Found | Visible | Absent | Over | Troubled
 class _State(Enum):
     EXPECTED = auto()
     JOINED = auto()
-    SHOWN = auto()
-    SEEN_BY_OTHERS = auto()
+    SEEN = auto()
     LEFT = auto()
     OVER = auto()
 
@@ -116,13 +112,8 @@ class AvatarPresence:
         self._since = now
 
     @property
-    def avatar(self) -> Participant | None:
-        """The avatar while it is in the room, also when it can no longer be used."""
-        return self._avatar
-
-    @property
     def deadline(self) -> float | None:
-        """When the wait is over, unless something happens; None if there is none."""
+        """When :meth:`handle_timer` is to be called, unless something happens before; None for never."""
         timeout = self._timeout
         return None if timeout is None else self._since + timeout
 
@@ -133,11 +124,11 @@ class AvatarPresence:
                 return self._timeouts.join
             case _State.JOINED:
                 return self._timeouts.first_picture
-            case _State.SHOWN:
+            case _State.SEEN:
                 return self._timeouts.picture
             case _State.LEFT:
                 return self._timeouts.rejoin
-            case _State.SEEN_BY_OTHERS | _State.OVER:
+            case _State.OVER:
                 return None
 
     def configure(self, timeouts: PresenceTimeouts) -> None:
@@ -155,28 +146,31 @@ class AvatarPresence:
                 return self._left(participant, reason, now)
             case MessageReceived(sender, message):
                 return self._message(sender, message)
-            case PictureReceived():
-                return self._picture(now)
             case AvatarSeen(participant):
                 if self._state is not _State.JOINED or self._avatar is None or participant.id != self._avatar.id:
                     return ()
-                self._state = _State.SEEN_BY_OTHERS
+                self._state, self._since = _State.SEEN, now
                 return (Visible(),)
             case RoomLost(reason):
                 self._avatar = None
                 return self._over(reason)
-            case VoiceReceived():
-                return ()
 
-    def handle_timer(self, now: float) -> tuple[Change, ...]:
-        """Decide what is due."""
+    def handle_timer(self, now: float, pictured_at: float | None) -> tuple[Change, ...]:
+        """Decide what is due.
+
+        Args:
+            now: The time.
+            pictured_at: When the avatar's newest picture came; None where the bot takes no pictures.
+        """
+        if self._state is _State.SEEN:
+            self._since = max(self._since, now if pictured_at is None else pictured_at)
         deadline = self.deadline
         if deadline is None or now < deadline:
             return ()
         match self._state:
             case _State.EXPECTED:
                 return self._over(f"the avatar has not joined within {self._timeout:g} s")
-            case _State.JOINED | _State.SHOWN:
+            case _State.JOINED | _State.SEEN:
                 frozen = f"the avatar has sent no picture for {self._timeout:g} s"
                 return self._succeed(frozen, now) or self._over(frozen)
             case _:
@@ -221,13 +215,6 @@ class AvatarPresence:
             return succeeded
         self._state, self._avatar, self._since = _State.LEFT, None, now
         return (Absent(left),)
-
-    def _picture(self, now: float) -> tuple[Change, ...]:
-        if self._state not in (_State.JOINED, _State.SHOWN):
-            return ()
-        first = self._state is _State.JOINED
-        self._state, self._since = _State.SHOWN, now
-        return (Visible(),) if first else ()
 
     def _message(self, sender: str, message: object) -> tuple[Change, ...]:
         if self._avatar is None or sender != self._avatar.id:

@@ -16,7 +16,7 @@ from loguru import logger
 from pipecat_lemonslice.api import ControlEvent, CreatedSession, ExitHook, LemonSliceApi, ResetIdleTimeout
 from pipecat_lemonslice.errors import ApiError, LemonSliceError, SessionError, origin
 from pipecat_lemonslice.media.playback import Playback
-from pipecat_lemonslice.rooms import PictureReceived, Room, VoiceReceived
+from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.session.connection import AvatarConnection, IdleSessionError, Quiet, SessionOptions
 from pipecat_lemonslice.session.events import (
     AvatarJoined,
@@ -68,22 +68,19 @@ class AvatarSession:
         playback: Playback,
         *,
         emit: Callable[[SessionEvent], None],
-        show: Callable[[VoiceReceived | PictureReceived], None],
     ) -> None:
         """Create a session that has not been asked for yet.
 
         Args:
             api: Where sessions are created.
             options: How.
-            playback: Measures whether the avatar is heard.
+            playback: Knows when the avatar was given speech.
             emit: Takes every event, in order; must not block.
-            show: Takes the avatar's voice and pictures; must not block.
         """
         self._api = api
         self._options = options
         self._playback = playback
         self._emit = emit
-        self._show = show
         self._loop = asyncio.get_running_loop()
         self._state = SessionState.CREATING
         self._created: CreatedSession | None = None
@@ -241,15 +238,14 @@ class AvatarSession:
         Raises:
             SessionError: Why.
         """
-        connection = AvatarConnection(room, created.session_id, self._options.connection(), self._playback, self._show)
-        self._connection = connection
-        async for change in connection.changes():
+        self._connection = AvatarConnection(room, self._options.connection(), self._playback)
+        async for change in self._connection.changes():
             match change:
                 case Found(participant):
                     self._emit(AvatarJoined(participant))
                 case Visible():
                     self._note_ready()
-                    self._emit(AvatarReady(connection))
+                    self._emit(AvatarReady(room, created.session_id))
                 case Absent(reason) if self._state is SessionState.READY:
                     self._to(SessionState.LOST, reason)
                     self._emit(AvatarLost(reason))

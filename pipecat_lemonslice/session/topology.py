@@ -10,7 +10,7 @@ from pipecat.services.settings import ServiceSettings
 
 from pipecat_lemonslice.api import CreateSessionRequest
 from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
+from pipecat_lemonslice.rooms import PictureSink, Room, RoomOptions, VoiceSink, open_room
 from pipecat_lemonslice.settings import Config
 
 if TYPE_CHECKING:
@@ -41,8 +41,15 @@ class Topology(Protocol):
         """Return the request for the session that is about to be created."""
         ...
 
-    async def open_room(self, url: str, pipeline_rate: int) -> Room:
-        """Join the room of a session."""
+    async def open_room(self, url: str, pipeline_rate: int, on_voice: VoiceSink, on_picture: PictureSink) -> Room:
+        """Join the room of a session.
+
+        Args:
+            url: Its address.
+            pipeline_rate: Rate in Hz of what the output transport plays.
+            on_voice: Takes the avatar's voice, where the bot brings it to the user.
+            on_picture: Takes its pictures, likewise.
+        """
         ...
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
@@ -83,11 +90,18 @@ class Relay:
         self._asked_at = asyncio.get_running_loop().time()
         return self.config.request(settings)
 
-    async def open_room(self, url: str, pipeline_rate: int) -> Room:
+    async def open_room(self, url: str, pipeline_rate: int, on_voice: VoiceSink, on_picture: PictureSink) -> Room:
         """Join it. In a room that was given, participants may be older than the session, whatever their names."""
-        options = _options(self.config, self.speech_rate(pipeline_rate), pipeline_rate)
-        since = self._asked_at if self.config.daily_room_url else None
-        return await self._join(url, replace(options, avatar_since=since))
+        options = RoomOptions(
+            speech_sample_rate=self.speech_rate(pipeline_rate),
+            voice_sample_rate=pipeline_rate,
+            avatar_name=self.config.avatar_name,
+            token=self.config.bot_token,
+            avatar_since=self._asked_at if self.config.daily_room_url else None,
+            on_voice=on_voice,
+            on_picture=on_picture,
+        )
+        return await self._join(url, options)
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
         """Return False: the avatar is not in the transport's room."""
@@ -146,9 +160,9 @@ class SharedTransport:
         await self._room.expect_avatar(user_id if token else None)
         return self.config.request(settings, room=self.config.properties(url, token))
 
-    async def open_room(self, url: str, pipeline_rate: int) -> Room:
-        """The transport joins it, whatever the session says."""
-        return await self._room.open_room(_options(self.config, self.speech_rate(pipeline_rate), pipeline_rate))
+    async def open_room(self, url: str, pipeline_rate: int, on_voice: VoiceSink, on_picture: PictureSink) -> Room:
+        """The transport joins it, whatever the session says. People have the avatar from there."""
+        return await self._room.open_room(self.speech_rate(pipeline_rate))
 
     def is_avatar(self, participant: Mapping[str, Any] | str) -> bool:
         """Whether it is the avatar of this session or of an earlier one."""
@@ -161,12 +175,3 @@ class SharedTransport:
     async def close(self) -> None:
         """Stop following the transport."""
         await self._room.close()
-
-
-def _options(config: Config, speech_rate: int, pipeline_rate: int) -> RoomOptions:
-    return RoomOptions(
-        speech_sample_rate=speech_rate,
-        voice_sample_rate=pipeline_rate,
-        avatar_name=config.avatar_name,
-        token=config.bot_token,
-    )

@@ -16,12 +16,6 @@ def audio_format(frame: TTSAudioRawFrame, default_rate: int) -> tuple[int, int]:
     return frame.sample_rate if frame.sample_rate > 0 else default_rate, max(1, frame.num_channels)
 
 
-def duration(frame: TTSAudioRawFrame, default_rate: int) -> float:
-    """Return the duration of a frame's audio in seconds."""
-    rate = frame.sample_rate if frame.sample_rate > 0 else default_rate
-    return len(frame.audio) / (SAMPLE_BYTES * max(1, frame.num_channels) * rate)
-
-
 class AudioConverter:
     """Turns a stream of 16-bit PCM in any format into mono at one rate; whole samples, nothing lost on the way.
 

@@ -20,9 +20,10 @@ from pipecat.frames.frames import (
 )
 
 from pipecat_lemonslice.messages import SpeechEvent
-from pipecat_lemonslice.speech.feed import ResponseFeed, tells_interrupt
+from pipecat_lemonslice.rooms import Room
+from pipecat_lemonslice.speech.chunk import Chunk, Played
 from pipecat_lemonslice.speech.ports import SpeechPorts
-from pipecat_lemonslice.speech.queue import Drained, SpeechQueue
+from pipecat_lemonslice.speech.queue import MAX_QUEUED_FRAMES, MAX_QUEUED_SECONDS, Drained, SpeechQueue
 from pipecat_lemonslice.speech.response import (
     Aborted,
     AllPlayed,
@@ -31,14 +32,16 @@ from pipecat_lemonslice.speech.response import (
     Interrupted,
     LLMClosed,
     LLMOpened,
+    ResponseDone,
+    ResponseStarted,
     ResponseTracker,
     StopReached,
     TimePassed,
     TrackerInput,
     TrackerOutput,
 )
-from pipecat_lemonslice.speech.route import Route, RouteChooser, WaitedInVain
-from pipecat_lemonslice.speech.track import AvatarLink, Chunk, Played, SpeechTrack
+from pipecat_lemonslice.speech.route import ResponseBegan, Route, RouteChooser, WaitedInVain
+from pipecat_lemonslice.speech.track import SpeechTrack
 from pipecat_lemonslice.speech.words import InterruptedContexts, WordTimer
 
 FRAMES_PER_TURN = 32
@@ -50,8 +53,8 @@ REMAINDER_SECONDS = 0.06
 REMAINDER_GRACE = 0.04
 """Seconds without new audio before that: a TTS that paces itself sends a frame every 20 ms."""
 
-LEFT_BEHIND = 0.0401
-"""What an interruption may leave of the speech that it interrupts, in seconds: the writes in flight."""
+CUT = (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST)
+"""Reasons for which the avatar must not go on speaking, if it can."""
 
 
 class SpeechOutput:
@@ -74,31 +77,19 @@ class SpeechOutput:
         self._wake = asyncio.Event()
         self._space = asyncio.Event()
         self._rate = sample_rate
-        self._track = SpeechTrack(sample_rate)
-        self._track.on_played = self._has_played
+        self._track = SpeechTrack(sample_rate, ports.playback, on_played=self._has_played, emit=ports.emit)
         self._timer: asyncio.TimerHandle | None = None
         self._words = WordTimer()
         self._contexts = InterruptedContexts()
         self._routes = RouteChooser(ready_timeout)
-        tracker = ResponseTracker(done_timeout=done_timeout, hold_timeout=hold_timeout)
-        self._feed = ResponseFeed(tracker, ports, self._routes)
+        self._tracker = ResponseTracker(done_timeout=done_timeout, hold_timeout=hold_timeout)
         self._queue = SpeechQueue(sample_rate)
         self._frames_in_turn = 0
 
     @property
-    def route(self) -> Route | None:
-        """Where the response under way is heard; None while there is none."""
-        return self._routes.current
-
-    @property
-    def ready_timeout(self) -> float:
-        """Seconds that speech waits for an avatar that is coming."""
-        return self._routes.ready_timeout
-
-    @property
     def has_avatar(self) -> bool:
         """Whether there is an avatar that can speak."""
-        return self._track.link is not None
+        return self._track.room is not None
 
     @property
     def unheard_seconds(self) -> float:
@@ -110,7 +101,7 @@ class SpeechOutput:
     def configure(self, *, done_timeout: float, hold_timeout: float, ready_timeout: float) -> None:
         """Change the timeouts, in seconds; the response under way follows them."""
         self._routes.ready_timeout = ready_timeout
-        self._feed.tracker.configure(done_timeout=done_timeout, hold_timeout=hold_timeout)
+        self._tracker.configure(done_timeout=done_timeout, hold_timeout=hold_timeout)
         self._note(TimePassed())
         self._wake.set()
 
@@ -118,7 +109,10 @@ class SpeechOutput:
 
     async def put(self, frame: Frame) -> None:
         """Take a frame in; waits only while as much waits as may."""
-        while self._queue.full(self._track.pending_seconds):
+        while (
+            len(self._queue.items) >= MAX_QUEUED_FRAMES
+            or self._queue.seconds + self._track.pending_seconds > MAX_QUEUED_SECONDS
+        ):
             self._space.clear()
             await self._space.wait()
         await self._breathe()
@@ -138,40 +132,20 @@ class SpeechOutput:
         self._wake.set()
 
     def interrupt(self) -> bool:
-        """Drop what may be interrupted, at once; what may not be interrupted stays.
-
-        Returns:
-            Whether what was playing is cut off; False if it must be played to its end.
-        """
-        self._track.catch_up()
-        unheard = self._track.unheard(self._ports.playback)
-        sounding = bool(unheard) or self._ports.playback.sounds(self._loop.time())
+        """Drop what may be interrupted, at once. Returns False if what plays may not be, and plays to its end."""
         self._queue.drop_interruptible()
-        rest = self._track.cut()
-        playing = [*unheard, *self._track.unplayed()]
-        dropped = self._track.seconds_of(rest)
-        again = [chunk for chunk in rest if not chunk.origin.interruptible]
-        # An avatar that says hardly anything but what may not be interrupted is left alone. One that is told to stop
-        # drops all of it, so that is said again.
-        unwanted = self._track.seconds_of([chunk for chunk in playing if chunk.origin.interruptible])
-        keeps_playing = self._track.seconds_of(playing) > unwanted and unwanted <= LEFT_BEHIND
-        lasting = {chunk.origin.context_id for chunk in (*playing, *again) if not chunk.origin.interruptible}
-        if keeps_playing:
-            self._say_again([], again)
-        else:
-            in_flight = [chunk for chunk in self._track.unplayed() if not chunk.origin.interruptible]
-            self._say_again([chunk for chunk in unheard if not chunk.origin.interruptible], [*in_flight, *again])
-            self._track.forget()
-        self._contexts.interrupt(lasting | self._queue.contexts)
+        cut = self._track.interrupt()
+        self._say_again(cut.unheard, cut.unplayed)
+        self._contexts.interrupt(cut.contexts | self._queue.contexts)
         self._words.interrupt()
-        cut = self._note(Interrupted(keeps_playing, self._track.plays_on, dropped))
-        if not keeps_playing:
+        told = self._note(Interrupted(cut.keeps_playing, self._track.plays_on, cut.dropped))
+        if not cut.keeps_playing:
             self._routes.current = None
-            if sounding and self._track.link and not tells_interrupt(cut):
-                self._track.link.tell(SpeechEvent.INTERRUPT)
+            if cut.sounding and not told:
+                self._track.tell(SpeechEvent.INTERRUPT)
         self._space.set()
         self._wake.set()
-        return not keeps_playing
+        return not cut.keeps_playing
 
     async def drain(self) -> None:
         """Wait until everything that came before has been heard; ends the response under way."""
@@ -190,10 +164,10 @@ class SpeechOutput:
 
     # The avatar.
 
-    def avatar_here(self, link: AvatarLink) -> None:
-        """From the next response on, the avatar speaks."""
+    def avatar_here(self, room: Room, session_id: str) -> None:
+        """From the next response on, the avatar in a room speaks; messages to it carry the id of its session."""
         self._routes.avatar_here()
-        self._track.open(link)
+        self._track.open(room, session_id)
         self._wake.set()
 
     def avatar_coming(self) -> None:
@@ -203,17 +177,15 @@ class SpeechOutput:
     def avatar_gone(self) -> None:
         """No avatar speaks until there is one again; what it was not heard saying is heard as TTS audio."""
         self._track.catch_up()
-        link, dropped = self._track.link, self._track.pending_seconds
-        unheard, unplayed = self._track.unheard(self._ports.playback), self._track.unplayed()
+        dropped, unheard, unplayed = self._track.pending_seconds, self._track.unheard(), self._track.unplayed()
         sounding = bool(unheard) or self._ports.playback.sounds(self._loop.time())
-        self._track.close()
+        self._track.forget()
         self._say_again(unheard, unplayed)
-        cut: list[TrackerOutput] = []
-        if self.route is Route.AVATAR:
-            cut = self._note(Aborted(DoneReason.AVATAR_LOST, dropped), link=link)
+        told = self._routes.current is Route.AVATAR and self._note(Aborted(DoneReason.AVATAR_LOST, dropped))
         # If it is still there, it must not be heard beside the voice that goes on.
-        if link and sounding and not tells_interrupt(cut):
-            link.tell(SpeechEvent.INTERRUPT)
+        if sounding and not told:
+            self._track.tell(SpeechEvent.INTERRUPT)
+        self._track.close()
         self._routes.avatar_gone()
         self._wake.set()
 
@@ -242,7 +214,7 @@ class SpeechOutput:
                 self._note(TimePassed())
                 raise
             if wake_at is not None:
-                if self._queue.behind or self._words.waiting or self._track.holds_remainder:
+                if self._queue.behind or self._words.waiting or self._track.converter.holds_audio:
                     self._track.report_at(self._next_position())
                 await self._sleep(wake_at)
 
@@ -251,7 +223,7 @@ class SpeechOutput:
         if self._words.moved and await self._forward(self._words.due()):
             return None
         behind = self._queue.behind
-        if behind and (self._track.link is None or behind[0][0] <= self._track.link.played):
+        if behind and (self._track.room is None or behind[0][0] <= self._track.room.played):
             await self._reach(behind.popleft()[1])
             return None
         if self._queue.released is not None:
@@ -262,13 +234,13 @@ class SpeechOutput:
         match head:
             case TTSAudioRawFrame():
                 return await self._speak(head)
-            case TTSStoppedFrame() if self.route is Route.AVATAR and self._track.ends_with(head.context_id):
+            case TTSStoppedFrame() if self._routes.current is Route.AVATAR and self._track.ends_with(head.context_id):
                 await self._flush()
                 return None
             case Frame():
                 self._pop()
-                if self._track.link and (self._track.busy or behind):
-                    behind.append((self._track.link.appended, head))
+                if self._track.room and (self._track_busy or behind):
+                    behind.append((self._track.room.appended, head))
                 else:
                     await self._reach(head)
                 return None
@@ -280,18 +252,19 @@ class SpeechOutput:
     async def _speak(self, frame: TTSAudioRawFrame) -> float | None:
         match self._routes.choose(self._loop.time()):
             case None:
-                self._ports.notify(WaitedInVain(self._routes.ready_timeout))
+                self._ports.emit(WaitedInVain(self._routes.ready_timeout))
             case Route.VOICE:
                 await self._pass_on(frame, self._pop())
             case Route.AVATAR:
                 self._note(AudioAppended(self._pop()))
-                self._queue.release_remainder(await self._track.feed(frame))
+                if lost := await self._track.feed(frame):
+                    self._queue.release_remainder(lost)
             case wait_until:
                 return wait_until
         return None
 
     async def _pass_on(self, frame: TTSAudioRawFrame, seconds: float) -> None:
-        ahead = max(0.0, self._feed.tracker.played_until - self._loop.time())
+        ahead = max(0.0, self._tracker.played_until - self._loop.time())
         self._note(AudioAppended(seconds))
         heard_from_ns = self._ports.pipeline_time() + round(ahead * 1e9)
         words = self._words.voiced(frame.context_id, seconds, heard_from_ns)
@@ -301,28 +274,29 @@ class SpeechOutput:
     async def _reach(self, frame: Frame) -> None:
         """Forward a frame of which everything in front has been played, or has no place on the track."""
         await self._forward(self._words.due_before(frame))
-        self._words.restamp(frame, avatar=self.route is Route.AVATAR)
+        self._words.restamp(frame, avatar=self._routes.current is Route.AVATAR)
         await self._ports.forward(frame)
-        if isinstance(frame, TTSStoppedFrame) and self._contexts.admits(frame.context_id) and not self._track.busy:
+        if isinstance(frame, TTSStoppedFrame) and self._contexts.admits(frame.context_id) and not self._track_busy:
             self._note(StopReached())
 
     async def _drain_to(self, mark: Drained) -> float | None:
-        if self._track.holds_remainder:
+        if self._track.converter.holds_audio:
             await self._flush()
-        elif self._track.busy or self._queue.behind:
+        elif self._track_busy or self._queue.behind:
             return inf
         else:
             self._pop()
-            await self._forward(self._words.finish(None))
+            if self._words.waiting:
+                await self._forward(self._words.finish(None))
             self._note(LLMClosed(), StopReached())
             mark.release()
         return None
 
     async def _rest(self) -> float | None:
         """With nothing to do: have what the resampler holds back follow before the rest has been played."""
-        if self.route is None and await self._forward(self._words.overdue()):
+        if self._words.waiting and self._routes.current is None and await self._forward(self._words.overdue()):
             return None
-        if not self._track.holds_remainder or self._track.pending_seconds > REMAINDER_SECONDS:
+        if not self._track.converter.holds_audio or self._track.pending_seconds > REMAINDER_SECONDS:
             return inf
         flush_at = self._track.fed_at + REMAINDER_GRACE
         if self._loop.time() < flush_at:
@@ -333,8 +307,8 @@ class SpeechOutput:
     def _next_position(self) -> int:
         """Return the next position on the track at which something is to be done; 0 if there is none."""
         positions = [self._queue.behind[0][0]] if self._queue.behind else []
-        if self._track.holds_remainder and self._track.link:
-            positions.append(self._track.link.appended - round(REMAINDER_SECONDS * self._rate))
+        if self._track.converter.holds_audio and self._track.room:
+            positions.append(self._track.room.appended - round(REMAINDER_SECONDS * self._rate))
         if self._words.waiting:
             positions += self._track.first(self._words.remaining)
         return min((at for at in positions if at > self._track.position), default=0)
@@ -347,24 +321,52 @@ class SpeechOutput:
         if not self._audio_waits():
             self._note(AllPlayed())
         self._space.set()
-        if self._queue.behind or self._queue.items or self._words.waiting or self._track.holds_remainder:
+        if self._queue.behind or self._queue.items or self._words.waiting or self._track.converter.holds_audio:
             self._wake.set()
+
+    @property
+    def _track_busy(self) -> bool:
+        """Whether there is speech on the track that has not been played."""
+        return bool(self._track.pending) or self._track.converter.holds_audio
 
     def _audio_waits(self) -> bool:
-        return self._track.busy or self._queue.holds_audio
+        return self._track_busy or self._queue.audio_frames > 0 or bool(self._queue.released)
 
-    def _note(self, *facts: TrackerInput, link: AvatarLink | None = None) -> list[TrackerOutput]:
-        """Tell the tracker what happened; returns what it decided. The link is that of an avatar just lost."""
-        now = self._loop.time()
-        decisions = self._feed.note(facts, now, waiting=self._audio_waits(), link=link or self._track.link)
+    def _note(self, *facts: TrackerInput) -> bool:
+        """Tell the tracker what happened; returns whether the avatar has been told to fall silent."""
+        now, waiting = self._loop.time(), self._audio_waits()
+        outputs = [output for fact in facts for output in self._tracker.handle(fact, now, waiting=waiting)]
+        deadline = self._tracker.deadline
         if self._timer:
             self._timer.cancel()
-        if (deadline := self._feed.tracker.deadline) is not None:
+        if deadline is not None:
             # A timer may fire a hair early, and a deadline may have passed: both settle at the next turn.
             self._timer = self._loop.call_at(max(deadline, now), self._note, TimePassed())
-        if decisions:
+        if outputs:
             self._wake.set()
-        return decisions
+        silenced = [self._announce(output, now) for output in outputs]
+        return any(silenced)
+
+    def _announce(self, output: TrackerOutput, now: float) -> bool:
+        """Tell of a start or an end; the avatar only if it speaks the response. Returns whether it must fall silent."""
+        route = self._routes.current or Route.VOICE
+        told = False
+        match output:
+            case ResponseStarted(number):
+                if route is Route.AVATAR:
+                    self._ports.playback.response_began(now)
+                    self._track.tell(SpeechEvent.RESPONSE_STARTED)
+                self._ports.emit(ResponseBegan(number, route))
+            case ResponseDone(reason=reason):
+                told = route is Route.AVATAR and reason in CUT
+                if told:
+                    self._track.tell(SpeechEvent.INTERRUPT)
+                if route is Route.AVATAR:
+                    self._track.tell(SpeechEvent.RESPONSE_FINISHED)
+                self._ports.playback.response_over(now)
+                self._routes.current = None
+                self._ports.emit(output)
+        return told
 
     async def _flush(self) -> None:
         self._queue.release_remainder(await self._track.flush())

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pipecat.frames.frames import Frame
 
 from pipecat_lemonslice.media.playback import Playback
-from pipecat_lemonslice.speech.response import TrackerOutput
-from pipecat_lemonslice.speech.route import WaitedInVain
+from pipecat_lemonslice.speech.response import ResponseDone
+from pipecat_lemonslice.speech.route import ResponseBegan, WaitedInVain
+from pipecat_lemonslice.speech.track import AvatarFailed
 
-OutputEvent = TrackerOutput | WaitedInVain
+OutputEvent = ResponseBegan | ResponseDone | WaitedInVain | AvatarFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,12 @@ class SpeechPorts:
 
     Attributes:
         forward: Passes a frame on, downstream.
-        notify: Told of every decision, at once; must not block.
+        emit: Takes every event, in order; must not block.
         pipeline_time: The pipeline clock in nanoseconds; words are timed by it.
         playback: Knows how far the avatar has been heard.
     """
 
     forward: Callable[[Frame], Awaitable[None]]
-    notify: Callable[[OutputEvent], None]
+    emit: Callable[[OutputEvent], None]
     pipeline_time: Callable[[], int]
     playback: Playback

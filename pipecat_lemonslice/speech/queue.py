@@ -12,8 +12,8 @@ from typing import cast
 
 from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
-from pipecat_lemonslice.speech.audio import duration
-from pipecat_lemonslice.speech.track import Chunk, joined
+from pipecat_lemonslice.speech.audio import SAMPLE_BYTES
+from pipecat_lemonslice.speech.chunk import Chunk, joined
 
 MAX_QUEUED_SECONDS = 1800.0
 """Speech that may wait. Beyond it the pipeline is held back until some has been spoken; nothing is dropped."""
@@ -48,16 +48,12 @@ class SpeechQueue:
         self.released: list[Chunk | Frame] | None = None
         """What was taken off the track, to be put in front of what waits; None if nothing was."""
         self.audio_frames = 0
+        """How many of the frames that wait are audio."""
         self.seconds = 0.0
         """Duration of the audio frames that wait."""
         self.items: deque[Frame | Drained] = deque()
         """What has come and waits for its turn."""
         self._rate = sample_rate
-
-    @property
-    def holds_audio(self) -> bool:
-        """Whether any audio waits."""
-        return self.audio_frames > 0 or bool(self.released)
 
     @property
     def released_speech(self) -> list[Chunk]:
@@ -69,14 +65,6 @@ class SpeechQueue:
         """The TTS contexts of all audio that waits."""
         waiting = {item.context_id for item in self.items if isinstance(item, TTSAudioRawFrame)}
         return waiting | {chunk.origin.context_id for chunk in self.released_speech}
-
-    def full(self, further_seconds: float) -> bool:
-        """Whether no more may wait.
-
-        Args:
-            further_seconds: Speech that waits elsewhere.
-        """
-        return self.seconds + further_seconds > MAX_QUEUED_SECONDS or len(self.items) >= MAX_QUEUED_FRAMES
 
     def put(self, item: Frame | Drained) -> None:
         """Add something at the end; a frame that cannot be read raises, and does not enter."""
@@ -151,3 +139,9 @@ class SpeechQueue:
         self.audio_frames, self.seconds = 0, 0.0
         for item in self.items:
             self._count(item, 1)
+
+
+def duration(frame: TTSAudioRawFrame, default_rate: int) -> float:
+    """Return the duration of a frame's audio in seconds."""
+    rate = frame.sample_rate if frame.sample_rate > 0 else default_rate
+    return len(frame.audio) / (SAMPLE_BYTES * max(1, frame.num_channels) * rate)

@@ -15,6 +15,19 @@ class Route(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseBegan:
+    """A response has begun.
+
+    Attributes:
+        id: Its number, from 1.
+        route: Where it is heard.
+    """
+
+    id: int
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
 class WaitedInVain:
     """Speech waited for the avatar as long as it may, and is heard without it.
 

@@ -7,19 +7,21 @@ and the completions that run on its threads. Nothing is asserted here.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import numpy as np
 from loguru import logger
 from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
 from pipecat_lemonslice.media.playback import Playback
-from pipecat_lemonslice.messages import SpeechEvent
+from pipecat_lemonslice.rooms import Participant, RoomEvent
 from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, LoopBridge, NativeTrack, initialize
 from pipecat_lemonslice.speech.output import SpeechOutput
-from pipecat_lemonslice.speech.ports import SpeechPorts
+from pipecat_lemonslice.speech.ports import OutputEvent, SpeechPorts
+from pipecat_lemonslice.speech.track import AvatarFailed
 
 RATE = 24000
 SESSIONS = (1, 8, 32)
@@ -39,10 +41,11 @@ def babble(seconds: float) -> bytes:
 
 @dataclass
 class Line:
-    """The way to one avatar: a native track, as a Daily room has it, without the room."""
+    """A room of which there is no more than its native track."""
 
     track: NativeTrack = field(init=False)
     on_played: Callable[[int], None] | None = None
+    pictured_at: float | None = None
 
     def __post_init__(self) -> None:
         self.track = NativeTrack(RATE, LoopBridge(), on_played=self._has_played, on_failed=self._has_failed)
@@ -64,17 +67,17 @@ class Line:
     def report_at(self, position: int) -> None:
         self.track.report_at(position)
 
-    def listen(self, on_played: Callable[[int], None] | None) -> None:
-        self.on_played = on_played
-
-    def was_played(self, *, at: float, sounds: bool) -> None:
-        """Nobody looks for a mute avatar here."""
-
-    def tell(self, event: SpeechEvent) -> None:
+    def send(self, message: Mapping[str, Any]) -> None:
         """There is no avatar to be told."""
 
-    def stalled(self) -> None:
-        raise RuntimeError("daily-python has stopped playing")
+    def watch(self, participant: Participant) -> None:
+        """Nor to be watched."""
+
+    async def next_event(self) -> RoomEvent:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
 
     def _has_failed(self, reason: str) -> None:
         raise RuntimeError(reason)
@@ -90,9 +93,13 @@ async def speak(line: Line, pcm: bytes) -> None:
     async def forward(frame: Frame) -> None:
         pass
 
-    ports = SpeechPorts(forward, lambda notice: None, time.monotonic_ns, Playback())
+    def emit(event: OutputEvent) -> None:
+        if isinstance(event, AvatarFailed):
+            raise RuntimeError(event.reason)
+
+    ports = SpeechPorts(forward, emit, time.monotonic_ns, Playback())
     output = SpeechOutput(ports, sample_rate=RATE, done_timeout=0.5, hold_timeout=3.0, ready_timeout=8.0)
-    output.avatar_here(line)
+    output.avatar_here(line, "session")
     moving = asyncio.create_task(output.run())
     size = 2 * round(FRAME_SECONDS * RATE)
     for number in range(ceil(len(pcm) / size)):

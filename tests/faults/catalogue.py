@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipecat_lemonslice.errors import RoomError
-from pipecat_lemonslice.media.playback import MUTE_PIECES
-from tests.faults.world import FOREIGN, SLICE, Break, Hang, Refuse, Slow, Spoil, World, WorldRoom
+from pipecat_lemonslice.media.playback import MUTE_SECONDS
+from tests.faults.world import FOREIGN, Break, Hang, Refuse, Slow, Spoil, World, WorldRoom
 from tests.faults.world import Fault as Wire
 
 READY = 8.0
@@ -261,7 +261,7 @@ SOMEBODY = "99999999-9999-4999-8999-999999999999"
 MUTE_TIMEOUT = 5.0
 """As in the settings unless given."""
 
-MUTE = {"silence": MUTE_TIMEOUT + SOON, "lost": MUTE_PIECES * SLICE}
+MUTE = {"silence": MUTE_TIMEOUT + SOON, "lost": MUTE_SECONDS}
 """It takes so long, and so much speech, to find out that an avatar is mute."""
 
 FATAL = {"type": "daily_error", "fatal": True, "error": "meeting expired"}

@@ -10,7 +10,7 @@ from loguru import logger
 from pipecat.frames.frames import EndFrame, ErrorFrame
 
 from pipecat_lemonslice.api.http import HttpClient
-from pipecat_lemonslice.rooms import Participant, ParticipantLeft, Room, RoomOptions, VoiceReceived
+from pipecat_lemonslice.rooms import Participant, ParticipantLeft, Room, RoomOptions
 from tests.faults.hearing import (
     FIRST_CODE,
     LAST_CODE,
@@ -136,8 +136,8 @@ class Site(Protocol):
 class WorldRoom(MemoryRoom):
     """A room whose avatar falls silent when it has gone, and whose parts can fail one by one."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(RATE, **{"obedient": True, **options})
+    def __init__(self, options: RoomOptions, **given: Any) -> None:
+        super().__init__(RATE, options, **{"obedient": True, **given})
         self.message_error: Exception | None = None
         self._refused = 0
         self.left = False
@@ -168,7 +168,7 @@ class WorldRoom(MemoryRoom):
 
     def _sound_nothing(self) -> None:
         self._voices.popleft()
-        self.put(VoiceReceived(bytes(4 * SLICE_SAMPLES), RATE))
+        self.hear(bytes(4 * SLICE_SAMPLES))
 
     def mute(self) -> None:
         """No sound of the avatar's from now on, though it can be seen."""
@@ -317,7 +317,7 @@ class World(Stage):
         await asyncio.sleep(JOIN_SECONDS)
         if self.join_refusals:
             raise self.join_refusals.popleft()
-        room = WorldRoom(**self._room_options)
+        room = WorldRoom(options, **self._room_options)
         self._enter(room)
         return cast("Room", room)
 

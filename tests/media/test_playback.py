@@ -4,10 +4,12 @@ from math import inf
 
 import pytest
 
-from pipecat_lemonslice.media.playback import EXCUSED_SECONDS, MUTE_PIECES, Playback, SharedPlayback, Sound
+from pipecat_lemonslice.media.playback import EXCUSED_SECONDS, MUTE_SECONDS, Playback, SharedPlayback, Sound
 from tests.support.stage import RATE, tone
 
 PIECE = 0.04
+SLICE = 1 / 64
+MUTE_SLICES = round(MUTE_SECONDS / SLICE)
 SOUND, SILENCE = tone(PIECE), bytes(len(tone(PIECE)))
 
 
@@ -22,7 +24,7 @@ def hear_on(playback: Playback, begin: float, end: float, pcm: bytes = SOUND) ->
 
 def play(playback: Playback, count: int, begin: float) -> None:
     for number in range(count):
-        playback.played(begin + number / 64, sounds=True)
+        playback.played(begin + number / 64, SLICE, [True])
 
 
 def responding(at: float = 0.0) -> Playback:
@@ -34,7 +36,7 @@ def responding(at: float = 0.0) -> Playback:
 def heard_once() -> Playback:
     """An avatar with a lag of one second, of which one response has been heard to its end: played from 0 s to 2 s."""
     playback = responding()
-    playback.played(0.0, sounds=True)
+    playback.played(0.0, SLICE, [True])
     hear(playback, 1.0)
     playback.response_over(2.0)
     return playback
@@ -43,8 +45,8 @@ def heard_once() -> Playback:
 def test_the_lag_is_from_the_first_sound_played_to_the_first_heard() -> None:
     """Silence before it does not count, and later words are not the first. The avatar is heard as far as it sounds."""
     playback = responding()
-    playback.played(0.0, sounds=False)
-    playback.played(2.0, sounds=True)
+    playback.played(0.0, SLICE, [False])
+    playback.played(2.0, SLICE, [True])
     assert hear(playback, 2.5) is Sound.FIRST
     assert hear(playback, 5.0) is Sound.FIRST
     assert playback.lag == 0.5
@@ -57,12 +59,12 @@ def test_sound_before_anything_was_played_gives_no_lag(played_at: float, lag: fl
     """A breath before the first word. Rooms report late what was played, which changes nothing."""
     playback = responding()
     if not late:
-        playback.played(played_at, sounds=True)
+        playback.played(played_at, SLICE, [True])
     hear(playback, 0.75)
     assert playback.quiet_for(1.0) == 0.25
     if late:
         assert playback.heard_until(0.75) == -inf
-        playback.played(played_at, sounds=True)
+        playback.played(played_at, SLICE, [True])
     assert playback.lag == lag
     assert playback.heard_until(1.0) == (-inf if lag is None else 0.25)
 
@@ -71,7 +73,7 @@ def test_the_end_of_the_response_before_gives_no_lag() -> None:
     """While it may still be heard, the lag stays as it was."""
     playback = heard_once()
     playback.response_began(2.0)
-    playback.played(2.25, sounds=True)
+    playback.played(2.25, SLICE, [True])
     hear(playback, 2.5)
     assert playback.lag == 1.0
     hear(playback, 3.5)
@@ -81,15 +83,15 @@ def test_the_end_of_the_response_before_gives_no_lag() -> None:
 def test_a_response_may_be_over_before_it_is_heard() -> None:
     """Its first sound gives its lag, not that of the next response."""
     playback = responding()
-    playback.played(0.0, sounds=True)
+    playback.played(0.0, SLICE, [True])
     playback.response_over(0.5)
     playback.response_began(0.5)
-    playback.played(0.75, sounds=True)
+    playback.played(0.75, SLICE, [True])
     hear(playback, 1.0)
     assert playback.lag == 1.0
     playback.response_over(3.75)
     playback.response_began(7.0)
-    playback.played(8.0, sounds=True)
+    playback.played(8.0, SLICE, [True])
     hear(playback, 8.5)
     assert playback.lag == 0.5
 
@@ -98,13 +100,13 @@ def test_a_response_may_be_over_before_it_is_heard() -> None:
 def test_what_is_not_to_be_heard_gives_no_lag(interrupted: bool) -> None:
     """Neither an interrupted response nor a silent one; the next one gives its own."""
     playback = responding()
-    playback.played(0.0, sounds=interrupted)
+    playback.played(0.0, SLICE, [interrupted])
     playback.response_over(0.5)
     if interrupted:
         playback.interrupted(0.5)
         hear_on(playback, 0.75, 1.0, SILENCE)
     playback.response_began(1.0)
-    playback.played(3.0, sounds=True)
+    playback.played(3.0, SLICE, [True])
     hear(playback, 3.5)
     assert playback.lag == 0.5
 
@@ -113,7 +115,7 @@ def test_of_another_avatar_nothing_is_known() -> None:
     """Neither its lag nor what was heard or left unheard."""
     playback = heard_once()
     playback.mute_timeout = 5.0
-    play(playback, MUTE_PIECES, 2.0)
+    play(playback, MUTE_SLICES, 2.0)
     playback.avatar_changed()
     assert (playback.lag, playback.quiet_for(3.0), playback.mute_deadline) == (None, inf, None)
     assert not playback.unheard
@@ -126,7 +128,7 @@ def test_whether_it_sounds_and_when_it_has_finished() -> None:
     assert playback.speaks_for(0.0) == 0.0
     playback.response_began(0.0)
     assert 0.0 < playback.speaks_for(0.5) < 0.1
-    playback.played(0.0, sounds=True)
+    playback.played(0.0, SLICE, [True])
     assert hear(playback, 0.75) is Sound.FIRST
     assert hear(playback, 0.875) is Sound.ONGOING
     assert hear(playback, 0.9375, SILENCE) is Sound.SILENT
@@ -142,9 +144,9 @@ def test_whether_something_was_left_unheard() -> None:
     """Sound that was played after the last that was heard; not what was interrupted."""
     playback = heard_once()
     assert not playback.unheard
-    playback.played(2.0, sounds=False)
+    playback.played(2.0, SLICE, [False])
     assert not playback.unheard
-    playback.played(2.0, sounds=True)
+    playback.played(2.0, SLICE, [True])
     assert playback.unheard
     playback.interrupted(2.5)
     assert not playback.unheard
@@ -212,9 +214,9 @@ def test_speech_that_is_not_heard_in_time_means_mute() -> None:
 def test_silence_and_a_syllable_prove_nothing() -> None:
     """Less than a second of sound may be lost; what follows adds to it. Nothing does without a timeout."""
     assert speaking(10_000, 10.0, timeout=None).mute_deadline is None
-    playback = speaking(MUTE_PIECES - 1, 10.0)
+    playback = speaking(MUTE_SLICES - 1, 10.0)
     for number in range(500):
-        playback.played(11.0 + number / 64, sounds=False)
+        playback.played(11.0 + number / 64, SLICE, [False])
     assert playback.mute_deadline is None
     assert not playback.mute(1e9)
     play(playback, 1, 12.0)
@@ -237,8 +239,8 @@ def test_an_avatar_that_is_heard_is_not_mute(wanted: bool) -> None:
 @pytest.mark.parametrize(("later", "deadline"), [(0.5, None), (EXCUSED_SECONDS + 1.0, 20.0)])
 def test_what_was_interrupted_need_not_be_heard(later: float, deadline: float | None) -> None:
     """But what was played long before should have been."""
-    playback = speaking(MUTE_PIECES, 10.0, timeout=10.0)
-    playback.interrupted(10.0 + MUTE_PIECES / 64 + later)
+    playback = speaking(MUTE_SLICES, 10.0, timeout=10.0)
+    playback.interrupted(10.0 + MUTE_SLICES / 64 + later)
     assert playback.mute_deadline == deadline
 
 

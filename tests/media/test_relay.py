@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipecat.frames.frames import Frame, SpeechOutputAudioRawFrame
 
 from pipecat_lemonslice.media.playback import Playback
-from pipecat_lemonslice.media.relay import MAX_WAITING_PIECES, PIECE_SECONDS, MediaRelay, VoiceGate
+from pipecat_lemonslice.media.relay import MAX_WAITING_PIECES, PIECE_SECONDS, MediaRelay, VoiceGate, VoiceReturned
 from tests.support.logs import package_logs
 from tests.support.stage import RATE, tone
 from tests.support.virtual_time import virtual_time
@@ -90,13 +90,14 @@ class Running:
 
     def __init__(self) -> None:
         self.playback = Playback()
-        self.relay = MediaRelay(self._push, self.playback)
+        self.events: list[object] = []
+        self.relay = MediaRelay(self._push, self.events.append, self.playback)
+        self.relay.show_on(None)
         self.loop = asyncio.get_running_loop()
         self.playback.response_began(self.loop.time())
         self.open = asyncio.Event()
         self.open.set()
         self.voice = b""
-        self.begins = 0
         self._task = asyncio.create_task(self.relay.run_voice())
 
     async def _push(self, frame: Frame) -> None:
@@ -106,7 +107,7 @@ class Running:
 
     async def speak(self, seconds: float) -> None:
         for _ in range(round(seconds / PACKET)):
-            self.begins += self.relay.on_voice(SOUND, RATE)
+            self.relay.on_voice(SOUND, RATE)
             await asyncio.sleep(PACKET)
 
     async def stop(self) -> None:
@@ -120,7 +121,7 @@ async def test_voice_is_passed_on_and_its_beginning_is_told() -> None:
     running = Running()
     await running.speak(1.0)
     assert running.voice == SOUND * 50
-    assert running.begins == 1
+    assert [type(event) for event in running.events] == [VoiceReturned]
     await running.stop()
 
 
@@ -158,7 +159,7 @@ async def test_waiting_until_the_avatar_has_finished() -> None:
     running = Running()
     started = running.loop.time()
     waiting = asyncio.create_task(running.relay.wait_until_finished())
-    running.playback.played(started, sounds=True)
+    running.playback.played(started, 0.02, [True])
     await asyncio.sleep(0.25)
     await running.speak(1.0)
     await waiting

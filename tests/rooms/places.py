@@ -11,6 +11,7 @@ from pipecat.transports.daily.transport import DailyParams, DailyTransport
 from pipecat_lemonslice.emulator import Emulator
 from pipecat_lemonslice.emulator import Room as EmulatorRoom
 from pipecat_lemonslice.emulator.room import AppMessage, Member, Picture, Sound, picture_header
+from pipecat_lemonslice.rooms import Picture as RoomPicture
 from pipecat_lemonslice.rooms import Room, RoomEvent, RoomLost, RoomOptions, open_room
 from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 from tests.fidelity.calls import Running
@@ -20,6 +21,24 @@ from tests.support.waiting import until
 
 RATE = 24000
 SECRET = "token-0123456789"
+
+
+class Media:
+    """Keeps the voice and the pictures that a room delivers."""
+
+    def __init__(self) -> None:
+        self.voice = b""
+        self.rates: set[int] = set()
+        self.pictures: list[RoomPicture] = []
+
+    def on_voice(self, pcm: bytes, sample_rate: int) -> None:
+        self.voice += pcm
+        self.rates.add(sample_rate)
+
+
+def options(token: str | None, media: Media | None) -> RoomOptions:
+    media = media or Media()
+    return RoomOptions(RATE, RATE, token=token, timeout=5.0, on_voice=media.on_voice, on_picture=media.pictures.append)
 
 
 class Actor(Protocol):
@@ -40,7 +59,7 @@ class Actor(Protocol):
 class Place(Protocol):
     """A room that the bot can join."""
 
-    async def join(self, token: str | None = None) -> Room: ...
+    async def join(self, token: str | None = None, media: "Media | None" = None) -> Room: ...
     def enter(self, name: str) -> Actor: ...
     def demand_token(self) -> None: ...
     def throw_out(self) -> None: ...
@@ -64,8 +83,8 @@ class DailyPlace:
         self._native = native
         self._url = f"https://example.daily.co/{uuid4()}"
 
-    async def join(self, token: str | None = None) -> Room:
-        return await open_room(self._url, RoomOptions(RATE, RATE, token=token, timeout=5.0))
+    async def join(self, token: str | None = None, media: "Media | None" = None) -> Room:
+        return await open_room(self._url, options(token, media))
 
     def enter(self, name: str) -> Actor:
         actor = _DailyActor(self._native.world, self._url, name, hears=("stream",))
@@ -129,8 +148,8 @@ class EmulatorPlace:
         self._emulator = emulator
         self._room = emulator.open_room()
 
-    async def join(self, token: str | None = None) -> Room:
-        return await open_room(self._emulator.room_url(self._room), RoomOptions(RATE, RATE, token=token, timeout=5.0))
+    async def join(self, token: str | None = None, media: "Media | None" = None) -> Room:
+        return await open_room(self._emulator.room_url(self._room), options(token, media))
 
     def enter(self, name: str) -> Actor:
         puppet = _Puppet(self._room, name)
@@ -165,13 +184,13 @@ class SharedPlace(DailyPlace):
         super().__init__(native)
         self._stack = stack
 
-    async def join(self, token: str | None = None) -> Room:
+    async def join(self, token: str | None = None, media: "Media | None" = None) -> Room:
         params = DailyParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_sample_rate=RATE)
         transport = DailyTransport(self._url, token, "Pipecat", params)
         shared = SharedDaily(transport, "LemonSlice")
         self._stack.push_async_callback(shared.close)
         await self._stack.enter_async_context(Running(transport.input(), transport.output()))
-        return await shared.open_room(RoomOptions(RATE, RATE, timeout=5.0))
+        return await shared.open_room(RATE)
 
 
 @asynccontextmanager

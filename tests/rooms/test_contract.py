@@ -4,23 +4,23 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.rooms import (
+    AvatarSeen,
     MessageReceived,
     Participant,
     ParticipantJoined,
     ParticipantLeft,
-    PictureReceived,
+    Picture,
     Room,
     RoomLost,
-    VoiceReceived,
 )
 from tests.fidelity.installed import Native
-from tests.rooms.places import OWN, PLACES, RATE, SECRET, Actor, Place, Reader, SharedPlace
+from tests.rooms.places import OWN, PLACES, RATE, SECRET, Actor, Media, Place, Reader, SharedPlace
 from tests.support.stage import tone
 from tests.support.waiting import until
 
@@ -34,15 +34,10 @@ class Call:
     place: Place
     room: Room
     reader: Reader
+    media: Media = field(default_factory=Media)
 
     def joined(self) -> list[Participant]:
         return [event.participant for event in self.reader.events if isinstance(event, ParticipantJoined)]
-
-    def voice(self) -> bytes:
-        return b"".join(event.pcm for event in self.reader.events if isinstance(event, VoiceReceived))
-
-    def pictures(self) -> list[PictureReceived]:
-        return [event for event in self.reader.events if isinstance(event, PictureReceived)]
 
     async def meet(self, name: str = "LemonSlice") -> Actor:
         """Have somebody join, and wait until the room tells."""
@@ -75,9 +70,10 @@ async def own_place(request: pytest.FixtureRequest, native: Native) -> AsyncIter
 
 @asynccontextmanager
 async def calling(place: Place) -> AsyncIterator[Call]:
-    room = await place.join()
+    media = Media()
+    room = await place.join(media=media)
     reader = Reader(room)
-    yield Call(place, room, reader)
+    yield Call(place, room, reader, media)
     await room.close()
     await reader.end()
 
@@ -179,29 +175,10 @@ async def test_nobody_but_the_watched_is_heard_or_seen(own_call: Call) -> None:
     avatar.say(pcm)
     person.show(b"\x22" * 18, 2, 3)
     avatar.show(b"\x33" * 24, 4, 2)
-    await until(lambda: pcm in call.voice() and bool(call.pictures()))
-    assert b"\x11\x11" not in call.voice()
-    assert call.pictures() == [PictureReceived(b"\x33" * 24, 4, 2)]
-    assert {event.sample_rate for event in call.reader.events if isinstance(event, VoiceReceived)} == {RATE}
-
-
-async def test_pictures_give_way_to_newer_ones_and_voice_does_not(own_call: Call) -> None:
-    """With nobody reading, one picture waits, the newest; every piece of voice does."""
-    call = own_call
-    avatar = await call.meet()
-    call.room.watch(Participant(avatar.actor_id, "LemonSlice"))
-    await asyncio.sleep(0.03)
-    await call.reader.end()
-    for number in range(30):
-        avatar.show(bytes([number]) * 24, 4, 2)
-    pcm = tone(0.2)
-    avatar.say(pcm)
-    await asyncio.sleep(0.4)
-    reader = Reader(call.room)
-    late = Call(call.place, call.room, reader)
-    await until(lambda: pcm in late.voice() and bool(late.pictures()))
-    assert late.pictures() == [PictureReceived(bytes([29]) * 24, 4, 2)]
-    await reader.end()
+    await until(lambda: pcm in call.media.voice and bool(call.media.pictures))
+    assert b"\x11\x11" not in call.media.voice
+    assert call.media.pictures == [Picture(b"\x33" * 24, 4, 2)]
+    assert call.media.rates == {RATE}
 
 
 async def test_messages_from_the_others_arrive_with_their_sender(call: Call) -> None:
@@ -236,7 +213,8 @@ async def test_an_avatar_that_comes_back_is_seen_again(own_call: Call) -> None:
     call.room.watch(Participant(second.actor_id, "LemonSlice"))
     await asyncio.sleep(0.03)
     second.show(b"\x44" * 24, 4, 2)
-    await until(lambda: bool(call.pictures()))
+    await until(lambda: AvatarSeen(Participant(second.actor_id, "LemonSlice")) in call.reader.events)
+    assert call.media.pictures
 
 
 async def test_a_lost_room_says_so_once_and_reports_nothing_more(call: Call) -> None:

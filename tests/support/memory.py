@@ -13,14 +13,15 @@ from typing import Any
 from pipecat_lemonslice.api import ControlEvent, CreatedSession, OnRetry, SessionInfo, prepare_picture
 from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError
 from pipecat_lemonslice.rooms import (
+    AvatarSeen,
     MessageReceived,
     Participant,
     ParticipantJoined,
     ParticipantLeft,
-    PictureReceived,
+    Picture,
     RoomEvent,
     RoomLost,
-    VoiceReceived,
+    RoomOptions,
 )
 from pipecat_lemonslice.rooms.inbox import RoomInbox
 from pipecat_lemonslice.rooms.playout import WRITE_SECONDS, WRITES_IN_FLIGHT, PlayoutBuffer
@@ -55,6 +56,7 @@ class MemoryRoom:
     def __init__(
         self,
         sample_rate: int = 24000,
+        options: RoomOptions | None = None,
         *,
         latency: float = 0.25,
         close_latency: float = 0.0,
@@ -67,6 +69,9 @@ class MemoryRoom:
         noise_kind: str = "white",
     ) -> None:
         self.sample_rate = sample_rate
+        self._options = options or RoomOptions(sample_rate, sample_rate)
+        self.pictured_at: float | None = None
+        self._unseen: Picture | None = None
         self.write_error: Exception | None = None
         self.written_seconds = 0.0
         self._obedient = obedient
@@ -141,6 +146,8 @@ class MemoryRoom:
                 self._voices.append(self._loop.call_at(self._played_until + self._latency, self._sound, pcm))
 
     def send(self, message: Mapping[str, Any]) -> None:
+        if self.watched is None or self._lost:
+            return
         if self._obedient and message["event"] == "interrupt":
             while self._voices:
                 self._voices.pop().cancel()
@@ -149,7 +156,9 @@ class MemoryRoom:
             self.log.append(Heard(self._loop.time(), str(message["event"])))
 
     def watch(self, participant: Participant) -> None:
-        self.watched = participant
+        self.watched, self.pictured_at = participant, None
+        if self._unseen:
+            self._loop.call_soon(self.see, self._unseen)
 
     async def next_event(self) -> RoomEvent:
         return await self._inbox.get()
@@ -171,7 +180,22 @@ class MemoryRoom:
         self.put(ParticipantJoined(Participant(participant_id, name)))
 
     def show(self) -> None:
-        self.put(PictureReceived(bytes(2 * 3 * 3), 2, 3))
+        self.see(Picture(bytes(2 * 3 * 3), 2, 3))
+
+    def see(self, picture: Picture) -> None:
+        """A picture of the avatar comes, as soon as it is watched."""
+        self._unseen = None if self.watched else picture
+        if self.watched is None:
+            return
+        if self.pictured_at is None:
+            self.put(AvatarSeen(self.watched))
+        self.pictured_at = self._loop.time()
+        self._options.on_picture(picture)
+
+    def hear(self, pcm: bytes, sample_rate: int | None = None) -> None:
+        """Voice of the avatar comes, if it is there and watched."""
+        if self.watched:
+            self._options.on_voice(pcm, sample_rate or self.sample_rate)
 
     def arrive(self) -> None:
         """Join, and show a picture every few seconds from then on."""
@@ -197,6 +221,8 @@ class MemoryRoom:
 
     def leave(self, name: str = "LemonSlice", participant_id: str = AVATAR_ID) -> None:
         self.freeze_video()
+        if self.watched and self.watched.id == participant_id:
+            self.watched = self._unseen = None
         self.put(ParticipantLeft(Participant(participant_id, name), "leftCall"))
 
     def say(self, message: object, sender: str = AVATAR_ID) -> None:
@@ -228,12 +254,12 @@ class MemoryRoom:
         packet = self._over_noise(pcm)
         if not self._forgetful:
             self.said.append(packet)
-        self.put(VoiceReceived(packet, self.sample_rate))
+        self.hear(packet)
 
     def _tick(self) -> None:
         next_sound = self._voices[0].when() if self._voices else float("inf")
         if self._sounding_until < self._loop.time() <= next_sound - 0.0199:
-            self.put(VoiceReceived(self._over_noise(bytes(self.sample_rate // 50 * 2)), self.sample_rate))
+            self.hear(self._over_noise(bytes(self.sample_rate // 50 * 2)))
         self._ticker = self._loop.call_later(0.02, self._tick)
 
     def _over_noise(self, pcm: bytes) -> bytes:

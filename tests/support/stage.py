@@ -237,7 +237,7 @@ class Stage:
     async def _open(self, url: str, options: RoomOptions) -> Room:
         if self.join_refusals:
             raise self.join_refusals.popleft()
-        room = MemoryRoom(self._rate, **self._room_options)
+        room = MemoryRoom(self._rate, options, **self._room_options)
         self.rooms.append(room)
         return room
 
