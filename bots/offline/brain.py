@@ -91,7 +91,7 @@ class ScriptedBrainService(LLMService):
             raise
         await self._end_response()
         # Behind the end of the response: the call ends when the words before it have been heard.
-        if HangUp() in steps and not calls:
+        if HangUp() in steps:
             await self.push_frame(EndWorkerFrame(reason="goodbye"))
 
     async def _end_response(self) -> None:
