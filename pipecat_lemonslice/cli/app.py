@@ -1,6 +1,11 @@
-"""The commands of ``pipecat-lemonslice``, put together."""
+"""The commands of ``pipecat-lemonslice``, put together.
+
+A command imports what it needs when it runs, so that help, and a word about what is missing, come at once.
+"""
 
 import typer
+
+from pipecat_lemonslice.cli import doctor, programs, sessions
 
 app = typer.Typer(
     name="pipecat-lemonslice",
@@ -10,3 +15,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+# These two parse their own arguments, --help too.
+UNPARSED = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command(add_help_option=False, context_settings=UNPARSED)(programs.demo)
+app.command(add_help_option=False, context_settings=UNPARSED)(programs.emulator)
+app.add_typer(sessions.app)
+app.command()(doctor.doctor)

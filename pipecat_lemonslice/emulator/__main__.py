@@ -36,13 +36,17 @@ event, such as reset-idle-timeout or terminate.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m pipecat_lemonslice.emulator") -> int:
     """Run until SIGINT or SIGTERM.
+
+    Args:
+        arguments: The command line; None: that of the process.
+        prog: What the command is called in help and errors.
 
     Returns:
         The exit status; 2 if it cannot listen, as for wrong arguments.
     """
-    given = _parser().parse_args(arguments)
+    given = _parser(prog).parse_args(arguments)
     logger.remove()
     if given.verbose:
         logger.add(sys.stderr, level="DEBUG")
@@ -118,9 +122,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help explains the options)\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m pipecat_lemonslice.emulator",
+        prog=prog,
         description=_ABOUT,
         epilog=_USE + help_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

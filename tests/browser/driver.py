@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -58,14 +58,18 @@ def free_port() -> int:
 class Bot:
     """The process of the local bot, started and ended as its user would. It keeps its port across restarts."""
 
-    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, log: Path, *arguments: str, program: Sequence[str] = (sys.executable, str(BOT)), **environment: str
+    ) -> None:
         """Create a bot that is not running yet.
 
         Args:
             log: File that receives what the process prints.
             *arguments: For its command line.
+            program: What to run.
             **environment: What its environment has beside that of the tests.
         """
+        self._program = program
         self._arguments = arguments
         self._environment = environment
         self.port = free_port()
@@ -88,7 +92,7 @@ class Bot:
             await asyncio.sleep(POLL)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, str(BOT), "--port", str(self.port), *self._arguments]
+        arguments = [*self._program, "--port", str(self.port), *self._arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self._environment}
         with self._log.open("ab") as out:
             return subprocess.Popen(arguments, env=environment, stdout=out, stderr=subprocess.STDOUT)
