@@ -16,7 +16,7 @@ from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.types import NOT_GIVEN, NotGiven
 
-from .espeak import EspeakError, Samples, Voice, WordBegins, engine, stream
+from pipecat_lemonslice.cli.espeak import EspeakError, Samples, Voice, WordBegins, engine, stream
 
 StopEvents = Literal["per_turn", "per_sentence", "never"]
 

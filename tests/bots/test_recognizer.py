@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from offline.espeak import Voice
 from offline.recognizer import SAMPLE_RATE, Hearing, Nothing, Recognizer, Unclear, Understood, UnknownWordsError
 from offline.recognizer import prepared as prepare
 from offline.script import PHRASES
+from pipecat_lemonslice.cli.espeak import Voice
 from tests.support.speech import microphone
 
 VOICES = (Voice("en-us", 150), Voice("en-us+f3", 165), Voice("en-gb-x-rp", 175))

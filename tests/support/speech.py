@@ -12,7 +12,7 @@ BOTS = Path(__file__).resolve().parents[2] / "bots"
 if str(BOTS) not in sys.path:
     sys.path.insert(0, str(BOTS))
 
-from offline.espeak import Voice, engine, speech  # noqa: E402
+from pipecat_lemonslice.cli.espeak import Voice, engine, speech  # noqa: E402
 
 ROOM_NOISE = 20.0
 

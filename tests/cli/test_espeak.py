@@ -5,7 +5,7 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
-from offline.espeak import EspeakError, Event, Samples, Voice, WordBegins, engine, speech, stream
+from pipecat_lemonslice.cli.espeak import EspeakError, Event, Samples, Voice, WordBegins, engine, speech, stream
 
 SENTENCE = "The parrot knew three words, and all of them were fish."
 
