@@ -5,7 +5,7 @@ Owns what goes over HTTP, when it is repeated, and who gets the key. Knows nothi
 
 from pipecat_lemonslice.api.client import LemonSliceApi
 from pipecat_lemonslice.api.exit_hook import ExitHook
-from pipecat_lemonslice.api.http import OnRetry
+from pipecat_lemonslice.api.http import OnAnswer, OnRetry, Request
 from pipecat_lemonslice.api.images import PictureSource, PreparedPicture, check_picture, prepare_picture
 from pipecat_lemonslice.api.models import (
     ControlEvent,
@@ -23,6 +23,7 @@ from pipecat_lemonslice.api.models import (
 from pipecat_lemonslice.api.responses import (
     CreatedSession,
     Pagination,
+    Response,
     SessionInfo,
     SessionPage,
     SessionStatus,
@@ -37,13 +38,16 @@ __all__ = [
     "ExitHook",
     "LemonSliceApi",
     "LiveKitProperties",
+    "OnAnswer",
     "OnRetry",
     "Pagination",
     "PictureSource",
     "PoseTrigger",
     "PreparedPicture",
     "RecordingsBucket",
+    "Request",
     "ResetIdleTimeout",
+    "Response",
     "SessionInfo",
     "SessionPage",
     "SessionStatus",

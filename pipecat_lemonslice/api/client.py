@@ -22,7 +22,7 @@ import aiohttp
 from yarl import URL
 
 from pipecat_lemonslice.api.exit_hook import ExitHook
-from pipecat_lemonslice.api.http import HttpClient, OnRetry, Request
+from pipecat_lemonslice.api.http import HttpClient, OnAnswer, OnRetry, Request
 from pipecat_lemonslice.api.images import prepare_picture
 from pipecat_lemonslice.api.models import ControlEvent, CreateSessionRequest, Terminate, UpdateImage, control_payload
 from pipecat_lemonslice.api.responses import (
@@ -63,6 +63,7 @@ class LemonSliceApi:
         api_url: str | None = None,
         session: aiohttp.ClientSession | None = None,
         timeout: float = 30.0,
+        on_answer: OnAnswer | None = None,
     ) -> None:
         """Create a client.
 
@@ -72,6 +73,7 @@ class LemonSliceApi:
                 machine, because over http the key can be read on its way.
             session: An aiohttp session to borrow; it stays open. Without one, an own session is opened.
             timeout: Seconds for one request, response included. Connecting takes at most 10 of them.
+            on_answer: Called with each request and its answer, for a log. Both may hold secrets.
 
         Raises:
             ConfigurationError: The key is missing, or key, address, session or timeout cannot be used.
@@ -87,7 +89,7 @@ class LemonSliceApi:
         if problem:
             raise ConfigurationError(problem)
         self._base = URL(address.strip().rstrip("/"))
-        self._http = HttpClient(key or "", self._base, session, timeout)
+        self._http = HttpClient(key or "", self._base, session, timeout, on_answer)
 
     def __repr__(self) -> str:
         return f"LemonSliceApi({str(self._base)!r})"

@@ -37,6 +37,9 @@ from pipecat_lemonslice.errors import (
 OnRetry = Callable[[ApiError, float], None]
 """Called with the failure of an attempt and the seconds until the next one."""
 
+OnAnswer = Callable[["Request", Response], None]
+"""Called with every request that was answered, whatever the answer. Both may hold secrets: the caller keeps them."""
+
 MAX_RESPONSE_BYTES = 1_048_576
 """How much of a response is read."""
 
@@ -94,7 +97,14 @@ class Request:
 class HttpClient:
     """Sends requests, with the API key to one origin only."""
 
-    def __init__(self, key: str, base: URL, session: aiohttp.ClientSession | None, timeout: float) -> None:
+    def __init__(
+        self,
+        key: str,
+        base: URL,
+        session: aiohttp.ClientSession | None,
+        timeout: float,
+        on_answer: OnAnswer | None = None,
+    ) -> None:
         """Create a client.
 
         Args:
@@ -102,12 +112,14 @@ class HttpClient:
             base: The API's address, whose origin (scheme, host and port) gets the key.
             session: A session to borrow. Without one, or once it is closed, an own one is opened.
             timeout: Seconds for one attempt, body included.
+            on_answer: Called with each request and its answer.
         """
         self._key = key
         self._origin = _origin(base)
         self._borrowed = session
         self._own: aiohttp.ClientSession | None = None
         self._timeout = timeout
+        self._on_answer = on_answer
         self._closed = False
         self.secrets = (key,)
 
@@ -170,6 +182,8 @@ class HttpClient:
             failure = self._connection_error(request, error)
         else:
             logger.debug(f"{request.method} {redact(str(request.url))}: {response.status}")
+            if self._on_answer:
+                self._on_answer(request, response)
             if 200 <= response.status < 300 and not response.truncated:
                 return response
             failure = self._response_error(request, response)
@@ -183,6 +197,8 @@ class HttpClient:
             OSError: Likewise.
         """
         timeout = request.timeout or self._timeout
+        clock = asyncio.get_running_loop().time
+        sent_at = clock()
         async with self._session().request(
             request.method,
             request.url,
@@ -200,6 +216,7 @@ class HttpClient:
                 retry_after=retry_after(response.headers),
                 location=response.headers.get("Location"),
                 secrets=self.secrets,
+                seconds=clock() - sent_at,
             )
 
     def _session(self) -> aiohttp.ClientSession:

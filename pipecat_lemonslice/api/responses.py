@@ -41,6 +41,7 @@ class Response:
         retry_after: Seconds after which the server asks to be called again.
         location: Where a redirect points.
         secrets: What no text made of the response may repeat, should the server do so.
+        seconds: From when it was asked for to the end of its body.
     """
 
     status: int
@@ -49,6 +50,7 @@ class Response:
     retry_after: float | None = None
     location: str | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    seconds: float = 0.0
 
 
 class _Model(BaseModel):

@@ -5,7 +5,7 @@ A command imports what it needs when it runs, so that help, and a word about wha
 
 import typer
 
-from pipecat_lemonslice.cli import doctor, programs, sessions
+from pipecat_lemonslice.cli import doctor, programs, sessions, trial
 
 app = typer.Typer(
     name="pipecat-lemonslice",
@@ -20,5 +20,6 @@ app = typer.Typer(
 UNPARSED = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(add_help_option=False, context_settings=UNPARSED)(programs.demo)
 app.command(add_help_option=False, context_settings=UNPARSED)(programs.emulator)
+app.command("try")(trial.try_avatar)
 app.add_typer(sessions.app)
 app.command()(doctor.doctor)
