@@ -155,7 +155,8 @@ class OneSession:
         Raises:
             SessionError: It is.
         """
-        presence = AvatarPresence(AVATAR_NAME, PresenceTimeouts(join=wait), self._now())
+        # An avatar that leaves has failed the trial, also if it would come back.
+        presence = AvatarPresence(AVATAR_NAME, PresenceTimeouts(join=wait, rejoin=0.0), self._now())
         while True:
             try:
                 async with asyncio.timeout_at(presence.deadline):

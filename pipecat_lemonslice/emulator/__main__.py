@@ -9,12 +9,14 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from loguru import logger
 
 from pipecat_lemonslice.emulator.faults import NOTATION, SECONDS, FaultError, help_text, parse
 from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
+from pipecat_lemonslice.emulator.replay import Replay, ReplayError, read_report
 from pipecat_lemonslice.emulator.server import Emulator
 
 _ABOUT = "LemonSlice on this machine: its REST API, rooms on WebSockets, and an avatar with a drawn face."
@@ -28,6 +30,7 @@ Examples:
   python -m pipecat_lemonslice.emulator --fault '2*reject=503,retry_after=1' --fault delay=4@control
   python -m pipecat_lemonslice.emulator --fault leave_after=2 --fault return_after=1
   python -m pipecat_lemonslice.emulator --fault 'always*reject=400@reset-idle-timeout'
+  python -m pipecat_lemonslice.emulator --replay report.json
 
 Faults are written {NOTATION}. TIMES is a number, or "always"; PATH says which
 requests are concerned: create (unless told otherwise), list, get, control or any, or control requests with one
@@ -61,9 +64,10 @@ async def _run(given: argparse.Namespace) -> int:
         # Where loops take no signals, Ctrl+C interrupts the run instead.
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    emulator = Emulator(_options(given))
-    for text in given.fault:
-        emulator.fault(text)
+    options: EmulatorOptions = _options(given)
+    emulator = Emulator(given.replay.options(options) if given.replay else options)
+    for fault in (*(given.replay.faults() if given.replay else ()), *map(parse, given.fault)):
+        emulator.add_fault(fault)
     try:
         await emulator.start()
     except ImportError as error:
@@ -151,6 +155,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--latency", type=_seconds, default=0.25, metavar="S", help="from hearing to speaking (%(default)s)")
     add("--cold-start", type=_seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
     add("--join-delay", type=_seconds, default=0.0, metavar="S", help="then until it joins (0)")
+    add(
+        "--replay",
+        type=_replay,
+        metavar="FILE",
+        help="do as in a report of 'pipecat-lemonslice try', whose delays, messages, lag and noise replace those above",
+    )
     add("--avatar-name", type=_text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
     return parser
 
@@ -189,6 +199,13 @@ def _room(text: str) -> str:
     if not re.fullmatch("[A-Za-z0-9_-]+", text):
         raise argparse.ArgumentTypeError(f"must be letters, digits, '-' and '_', such as lobby, not {text!r}")
     return text
+
+
+def _replay(text: str) -> Replay:
+    try:
+        return read_report(Path(text))
+    except ReplayError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _fault(text: str) -> str:

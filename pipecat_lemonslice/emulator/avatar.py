@@ -78,6 +78,8 @@ class Avatar(Member, AvatarRecord):
         self._noise: NoiseFloor | None = None
         self.return_after: float | None = None
         self._reports: list[tuple[str, dict[str, Any]]] = []
+        self._joined_at = 0.0
+        self._unsaid: list[tuple[float, Mapping[str, Any]]] = []
         self._speech_seconds = 0.0
         self._after_speech: list[tuple[float, Callable[[], None]]] = []
         self._beats_per_picture = round(1 / (PACKET_SECONDS * min(25.0, max(1.0, options.pictures_per_second))))
@@ -271,10 +273,11 @@ class Avatar(Member, AvatarRecord):
         self._room.enter(self)
         self.active_until = max(self.active_until, self._clock())
         self.note(Kind.JOINED, str(self.id))
-        self.send("bot_ready")
+        due = self._joined_at = self._clock()
+        self._unsaid = sorted(self._options.messages, key=lambda message: message[0])
+        self._say_due(due)
         for kind, fields in self._reports:
             self.send(kind, **fields)
-        due = self._clock()
         while True:
             now = self._clock()
             if now > due + _MAX_BEHIND:
@@ -286,7 +289,9 @@ class Avatar(Member, AvatarRecord):
 
     def _beat(self, at: float) -> None:
         """Send 20 ms of sound, and with every second of them, or fewer, a picture."""
-        if self._sends_pictures and self._beats % self._beats_per_picture == 0:
+        self._say_due(at)
+        shown = self._sends_pictures and at >= self._joined_at + self._options.first_picture_delay
+        if shown and self._beats % self._beats_per_picture == 0:
             self._room.send(self, Picture(self._picture_at(at)))
         self._beats += 1
         speech = self._speech_at(at)
@@ -294,6 +299,13 @@ class Avatar(Member, AvatarRecord):
             self._note_sounded(speech)
             packet = speech.ljust(self._packet_bytes, b"\0")
             self._room.send(self, Sound(self._noise.add_to(packet) if self._noise else packet, self.sample_rate))
+
+    def _say_due(self, now: float) -> None:
+        """Send the app messages that are due."""
+        while self._unsaid and self._joined_at + self._unsaid[0][0] <= now:
+            _, message = self._unsaid.pop(0)
+            session = {"session_id": self._session_id} if "session_id" in message else {}
+            self._room.send(self, AppMessage({**message, **session}))
 
     @property
     def _packet_bytes(self) -> int:

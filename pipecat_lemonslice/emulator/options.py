@@ -1,6 +1,8 @@
 """How an emulator is set up: everything that is decided before it starts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipecat_lemonslice.emulator.face import Face
 
@@ -17,6 +19,9 @@ class EmulatorOptions:
         latency: Seconds from hearing speech to speaking it.
         cold_start: Seconds for which a new session is QUEUED.
         join_delay: Seconds from then until the avatar joins its room.
+        first_picture_delay: Seconds from then until its first picture.
+        messages: App messages that it sends, each so many seconds after it has joined. A ``session_id`` in one
+            becomes that of its session.
         avatar_name: User name of the avatar in its room.
         api_keys: Accepted keys; empty: any that is not blank.
         agents: Known agent ids; empty: any.
@@ -36,6 +41,8 @@ class EmulatorOptions:
     latency: float = 0.25
     cold_start: float = 0.0
     join_delay: float = 0.0
+    first_picture_delay: float = 0.0
+    messages: tuple[tuple[float, Mapping[str, Any]], ...] = ((0.0, {"type": "bot_ready", "session_id": ""}),)
     avatar_name: str = "LemonSlice"
     api_keys: frozenset[str] = frozenset()
     agents: frozenset[str] = frozenset()

@@ -178,7 +178,11 @@ class Emulator:
         Raises:
             FaultError: The text is not a fault.
         """
-        self._faults.add(parse(text))
+        self.add_fault(parse(text))
+
+    def add_fault(self, fault: Fault) -> None:
+        """Add a fault, as ``fault`` does."""
+        self._faults.add(fault)
 
     def reject(
         self,

@@ -1,0 +1,122 @@
+"""A bug report of ``pipecat-lemonslice try``, played back: the emulator behaves as LemonSlice did for its author.
+
+Delays, refusals, messages, lag and noise are those of the report; where the avatar never came, showed nothing, was
+mute or left, it does so again. Only what is needed is read: the format is described by the command line's own model.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, JsonValue, ValidationError
+
+from pipecat_lemonslice.emulator.faults import Fault
+from pipecat_lemonslice.emulator.options import EmulatorOptions
+
+_Seconds = Annotated[float, Field(ge=0, le=999_999)]
+
+
+class ReplayError(ValueError):
+    """A file that cannot be played back; says why."""
+
+
+class _Measured(BaseModel):
+    create: _Seconds | None
+    queue: _Seconds | None
+    join: _Seconds | None
+    first_picture: _Seconds | None
+    lag: _Seconds | None
+    fps: _Seconds | None
+    noise_dbfs: Annotated[float, Field(ge=-90, le=0)] | None
+
+
+class _Entry(BaseModel):
+    kind: str
+    at: _Seconds
+    operation: str = ""
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    retry_after: _Seconds | None = None
+    event: str = ""
+    avatar: bool = False
+    direction: str = ""
+    what: str = ""
+    body: JsonValue = None
+
+
+class Replay(BaseModel):
+    """What a report says of LemonSlice."""
+
+    version: Literal[1]
+    measured: _Measured
+    entries: list[_Entry]
+
+    def options(self, options: EmulatorOptions) -> EmulatorOptions:
+        """Return options in which times and messages are those of the report."""
+        measured, joined_at = self.measured, self._time("participant", event="joined", avatar=True)
+        received = [entry for entry in self.entries if entry.direction == "received"]
+        return replace(
+            options,
+            cold_start=measured.queue or 0.0,
+            join_delay=measured.join or 0.0,
+            first_picture_delay=measured.first_picture or 0.0,
+            latency=options.latency if measured.lag is None else measured.lag,
+            pictures_per_second=options.pictures_per_second if measured.fps is None else measured.fps,
+            messages=tuple(
+                (max(0.0, entry.at - joined_at), entry.body)
+                for entry in received
+                if joined_at is not None and isinstance(entry.body, dict)
+            ),
+        )
+
+    def faults(self) -> list[Fault]:
+        """Return what goes wrong as it did in the report."""
+        always, reached = math.inf, {entry.what for entry in self.entries if entry.kind == "moment"}
+        faults = [
+            Fault("reject", entry.status, {"retry_after": entry.retry_after})
+            for entry in self.entries
+            if entry.kind == "answer" and entry.operation == "create" and entry.status >= 300
+        ]
+        if self.measured.create:
+            faults.append(Fault("delay", self.measured.create, times=always))
+        if self.measured.noise_dbfs is not None:
+            faults.append(Fault("noise", self.measured.noise_dbfs, times=always))
+        if "created" in reached and "avatar_joined" not in reached:
+            faults.append(Fault("never_join", times=always))
+        if "avatar_joined" in reached and "first_picture" not in reached:
+            faults.append(Fault("freeze_video", 0.0, times=always))
+        if "response_ended" in reached and "first_sound" not in reached:
+            faults.append(Fault("mute", 0.0, times=always))
+        left_at, speaking_at = (
+            self._time("participant", event="left", avatar=True),
+            self._time("moment", what="speaking"),
+        )
+        if left_at is not None and speaking_at is not None and "terminated" not in reached:
+            faults.append(Fault("leave_after", max(0.0, left_at - speaking_at), times=always))
+        return faults
+
+    def _time(self, kind: str, **fields: object) -> float | None:
+        """Return when something of a kind happened first."""
+        for entry in self.entries:
+            if entry.kind == kind and all(getattr(entry, name) == value for name, value in fields.items()):
+                return entry.at
+        return None
+
+
+def read_report(path: Path) -> Replay:
+    """Read a report.
+
+    Raises:
+        ReplayError: There is none, or it is of another version.
+    """
+    try:
+        return Replay.model_validate_json(path.read_bytes())
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        problem = f"it is not a report of 'pipecat-lemonslice try' ({where or 'JSON'}: {first['msg']})"
+        if where == "version" and first["type"] == "literal_error":
+            problem = "it is a report of another version; this emulator plays back version 1"
+    raise ReplayError(f"{path} cannot be played back: {problem}")
