@@ -9,7 +9,7 @@ PACKAGE = "pipecat-lemonslice"
 
 _EXTRAS = {
     "emulator": ("resvg_py",),
-    "local": ("aiortc", "cv2", "dotenv", "espeakng_loader", "fastapi", "pocketsphinx", "uvicorn"),
+    "local": ("aiortc", "av", "cv2", "dotenv", "espeakng_loader", "fastapi", "pocketsphinx", "uvicorn"),
 }
 
 

@@ -31,7 +31,7 @@ KINDS: Mapping[str, str] = {
 }
 """Keys whose values are replaced, and the kind of placeholder: ``session`` makes ``session-1``, ``session-2`` …"""
 
-NUMBERS = frozenset({"cost", "credits_used", "idle_timeout", "code", "progress", "seconds"})
+NUMBERS = frozenset({"cost", "credits_used"})
 """Keys whose numbers are kept."""
 
 WORDS = frozenset(
@@ -51,7 +51,7 @@ KEYS = frozenset(
 )
 """Keys that are kept."""
 
-_PLACEHOLDER = re.compile(r"(session|room|url|name|participant|text|key)-[1-9][0-9]{0,6}", re.ASCII)
+PLACEHOLDER = re.compile(r"(session|room|url|name|participant|text|key)-[1-9][0-9]{0,6}", re.ASCII)
 _RELEASE = re.compile(r"[0-9]{1,5}(\.[0-9]{1,5}){0,3}((a|b|rc|\.dev|\.post)[0-9]{1,5})?", re.ASCII)
 _DEEPEST = 8
 
@@ -65,20 +65,20 @@ def _check(value: JsonValue, key: str = "") -> JsonValue:
     match value:
         case None | bool():
             return value
-        case str() if value in WORDS or _PLACEHOLDER.fullmatch(value):
+        case str() if value in WORDS or PLACEHOLDER.fullmatch(value):
             return value
         case int() | float() if key in NUMBERS:
             return value
         case list():
             return [_check(each, key) for each in value]
-        case dict() if all(name in KEYS or _PLACEHOLDER.fullmatch(name) for name in value):
+        case dict() if all(name in KEYS or PLACEHOLDER.fullmatch(name) for name in value):
             return {name: _check(each, name) for name, each in value.items()}
         case _:
             raise ValueError("holds something that is on no list of what may be seen")
 
 
 Body: TypeAlias = Annotated[JsonValue, AfterValidator(_check)]
-Name: TypeAlias = Annotated[str, Field(pattern=f"^({_PLACEHOLDER.pattern})$")]
+Name: TypeAlias = Annotated[str, Field(pattern=f"^({PLACEHOLDER.pattern})$")]
 Release: TypeAlias = Annotated[str, Field(pattern=f"^({_RELEASE.pattern})$")]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Operation: TypeAlias = Literal["create", "get", "terminate", "other"]
