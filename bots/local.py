@@ -22,13 +22,20 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.evals.transport import EvalTransportParams
 from pipecat.frames.frames import LLMRunFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.runner.run import app, main, runner_host, runner_port
-from pipecat.runner.types import RunnerArguments, SmallWebRTCRunnerArguments
+from pipecat.runner.types import (
+    EvalRunnerArguments,
+    RunnerArguments,
+    SmallWebRTCRunnerArguments,
+    WebSocketRunnerArguments,
+)
+from pipecat.runner.utils import create_transport
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_transport import BaseTransport, TransportParams
@@ -54,6 +61,8 @@ EXTRAS = {"whisper": "faster_whisper", "moonshine": "moonshine_voice", "kokoro":
 
 # The avatar's picture by its shape, width and height in pixels.
 SIZES = MappingProxyType({"2x3": (368, 560), "9x16": (360, 640), "1x1": (512, 512)})
+
+EVALS = {"eval": lambda: EvalTransportParams(audio_in_enabled=True, audio_out_enabled=True)}
 
 calls: set[WorkerRunner] = set()
 app.state.aspect = "2x3"
@@ -192,15 +201,27 @@ async def make_worker(
 async def bot(runner_args: RunnerArguments) -> None:
     """Run one call; Pipecat's runner starts it when a browser connects."""
     async with caller_is_told(runner_args):
-        if not isinstance(runner_args, SmallWebRTCRunnerArguments):
+        args = runner_args.cli_args or options().parse_args([])
+        await run_bot(await make_transport(runner_args, args.aspect), runner_args, args)
+
+
+async def make_transport(runner_args: RunnerArguments, aspect: str) -> BaseTransport:
+    """Return the way to whoever calls: a browser, or the harness of Pipecat's evals.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    match runner_args:
+        case SmallWebRTCRunnerArguments():
+            return BrowserTransport(runner_args.webrtc_connection, browser_params(aspect))
+        case WebSocketRunnerArguments() | EvalRunnerArguments():
+            return await create_transport(runner_args, EVALS)
+        case _:
             raise ValueError("local.py talks to browsers over WebRTC only; see relay.py for other transports")
-        await run_bot(runner_args)
 
 
-async def run_bot(runner_args: SmallWebRTCRunnerArguments) -> None:
+async def run_bot(transport: BaseTransport, runner_args: RunnerArguments, args: argparse.Namespace) -> None:
     """Run one call."""
-    args = runner_args.cli_args or options().parse_args([])
-    transport = BrowserTransport(runner_args.webrtc_connection, browser_params(args.aspect))
     ears, voice = await asyncio.to_thread(make_ears, args.ears), await asyncio.to_thread(make_voice, args)
     worker = await make_worker(transport, ears, voice, make_avatar(app.state.lemonslice_url, args.aspect))
     runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
@@ -317,7 +338,7 @@ if __name__ == "__main__":
     app.state.aspect = chosen.aspect
     refuse(
         [
-            *transport_problems("local.py", ("webrtc",)),
+            *transport_problems("local.py", ("webrtc", *EVALS)),
             *missing_packages(chosen),
             *avatar_problems(chosen.aspect),
             *address_problems(),

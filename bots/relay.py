@@ -2,6 +2,7 @@
 
     python relay.py -t webrtc     # a browser, on this machine
     python relay.py -t daily      # a Daily room for the user; needs DAILY_API_KEY
+    python relay.py -t eval       # for `pipecat eval run` (see evals/)
 
 With LEMONSLICE_API_URL it runs against the emulator, without a line changed:
 
@@ -15,6 +16,7 @@ from typing import Any
 from dotenv import load_dotenv
 from loguru import logger
 from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.evals.transport import EvalTransportParams
 from pipecat.frames.frames import LLMRunFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -37,6 +39,7 @@ PICTURE = {"video_out_enabled": True, "video_out_width": 368, "video_out_height"
 TRANSPORTS = {
     "webrtc": lambda: TransportParams(audio_in_enabled=True, audio_out_enabled=True, **PICTURE),
     "daily": lambda: DailyParams(audio_in_enabled=True, audio_out_enabled=True, **PICTURE),
+    "eval": lambda: EvalTransportParams(audio_in_enabled=True, audio_out_enabled=True),
 }
 GREETING = "Greet the user, say who you are, and ask what they would like to talk about."
 

@@ -146,7 +146,8 @@ class LemonSliceVideoService(AvatarReports):
             transport: The bot's own Daily transport: the avatar then joins its room, and is heard and seen there
                 straight by the people. ``daily_token`` is the avatar's for that room; one is minted where
                 ``DAILY_API_KEY`` is set.
-            recording: ``enable_recording`` and ``recordings_bucket``, as in the API reference.
+            recording: ``enable_recording`` (``cloud``, ``cloud-audio-only``, ``local`` or ``raw-tracks``) and
+                ``recordings_bucket`` (``bucket_name``, ``bucket_region``, ``assume_role_arn``), each with the other.
             extra: Further request fields, by their names in the API. Fields known here are refused.
             session: HTTP session to use; the service owns one if None.
             fallback: What becomes of speech without an avatar: with ``voice`` it is heard as it is, with ``silent``

@@ -3,14 +3,21 @@
 import dataclasses
 import inspect
 import re
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.audio.audio_buffer_processor import AudioBufferProcessor
+from pipecat.processors.frame_processor import FrameProcessor
+from typer.main import get_group
 
 from pipecat_lemonslice import AvatarStatus, LemonSliceVideoService
+from pipecat_lemonslice.cli.app import app
 from pipecat_lemonslice.emulator.faults import KINDS, parse
 from pipecat_lemonslice.settings import default_settings
 from tests.faults.catalogue import FAULTS
@@ -54,6 +61,37 @@ def test_each_fault_that_a_promise_names_is_in_the_catalogue(name: str) -> None:
     """An ellipsis stands for anything."""
     pattern = ".*".join(re.escape(part.strip()) for part in name.split("…"))
     assert any(re.search(pattern, fault.name) for fault in FAULTS), name
+
+
+def test_the_examples_of_recording_run() -> None:
+    """With any transport and services; the recording becomes part of the session's request."""
+    passing = [FrameProcessor() for _ in range(7)]
+    transport = SimpleNamespace(input=lambda: passing[0], output=lambda: passing[1])
+    names: dict[str, Any] = {
+        "LemonSliceVideoService": partial(LemonSliceVideoService, api_key="key-of-readme"),
+        "AudioBufferProcessor": AudioBufferProcessor,
+        "Pipeline": Pipeline,
+        "transport": transport,
+        **dict(zip(("stt", "user", "llm", "tts", "assistant"), passing[2:], strict=True)),
+    }
+    recorder, recorded = re.findall(r"```python\n(.*?)```", section("Recording"), re.DOTALL)
+    exec(recorded.replace("…", "0123"), names)
+    exec(recorder, names)
+    assert names["recorder"] in names["pipeline"].processors
+
+
+def test_the_commands_of_readme_exist() -> None:
+    """Each command and subcommand that README names."""
+    named = re.findall(r"^(?:uvx .*)?pipecat-lemonslice (\w+) +(\w+)?", section("Command line"), re.MULTILINE)
+    commands = get_group(app).commands
+    assert {name for name, _ in named} == commands.keys() - {"emulator"}
+    for name, second in named:
+        assert second in getattr(commands[name], "commands", second)
+
+
+def section(title: str) -> str:
+    """The text below a heading."""
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def test_what_the_examples_import_is_there() -> None:
