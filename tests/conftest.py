@@ -8,7 +8,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 REAL_TIME = (
     "tests/bench/", "tests/bots/", "tests/browser/", "tests/emulator/", "tests/fidelity/", "tests/integration/",
-    "tests/rooms/", "tests/api/test_exit_hook.py", "tests/faults/test_exits.py", "tests/test_video_bursts.py",
+    "tests/rooms/", "tests/api/test_exit_hook.py", "tests/cli/test_try.py", "tests/faults/test_exits.py",
+    "tests/test_video_bursts.py",
 )  # fmt: skip
 """Where sockets, processes or the clock are real."""
 

@@ -84,7 +84,7 @@ def test_the_commands_of_readme_exist() -> None:
     """Each command and subcommand that README names."""
     named = re.findall(r"^(?:uvx .*)?pipecat-lemonslice (\w+) +(\w+)?", section("Command line"), re.MULTILINE)
     commands = get_group(app).commands
-    assert {name for name, _ in named} == commands.keys() - {"emulator"}
+    assert {name for name, _ in named} == commands.keys()
     for name, second in named:
         assert second in getattr(commands[name], "commands", second)
 

@@ -79,7 +79,7 @@ class OneSession:
         """What has been measured so far."""
         figures = {**self._figures, "lag": self._playback.lag}
         if len(self._pictured) > 1:
-            figures["fps"] = (len(self._pictured) - 1) / (self._pictured[-1] - self._pictured[0])
+            figures["fps"] = round((len(self._pictured) - 1) / (self._pictured[-1] - self._pictured[0]), 1)
         return measure(self._log.entries, figures)
 
     async def run(self, request: CreateSessionRequest, speech: Speech, wait: float) -> None:
@@ -208,7 +208,7 @@ class OneSession:
             await asyncio.sleep(0.02)
         await asyncio.sleep(ended_at + lag + FAREWELL_SECONDS - self._now())
         if self._sounded_at is not None:
-            self._figures["heard_after"] = self._sounded_at - ended_at
+            self._figures["last_sound"] = self._sounded_at - ended_at
         track.close()
 
     def _tell(self, track: SpeechTrack, event: SpeechEvent, session_id: str, reached: Reached) -> None:
@@ -260,7 +260,7 @@ class OneSession:
         """Measure the level of the avatar's track before it was given anything to say."""
         dbfs = 10 * log10(max(median(self._silence or [0.0]), 1e-3) / 32768**2)
         if dbfs > SILENCE_DBFS:
-            self._figures["noise_dbfs"] = dbfs
+            self._figures["noise"] = round(dbfs, 1)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -82,28 +82,16 @@ Name: TypeAlias = Annotated[str, Field(pattern=f"^({PLACEHOLDER.pattern})$")]
 Release: TypeAlias = Annotated[str, Field(pattern=f"^({_RELEASE.pattern})$")]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Operation: TypeAlias = Literal["create", "get", "terminate", "other"]
+# fmt: off
 Reached: TypeAlias = Literal[
-    "created",
-    "active",
-    "room_joined",
-    "avatar_joined",
-    "first_picture",
-    "speaking",
-    "first_sound",
-    "response_ended",
-    "terminated",
+    "created", "active", "room_joined", "avatar_joined", "first_picture",
+    "speaking", "first_sound", "response_ended", "terminated",
 ]
 Outcome: TypeAlias = Literal[
-    "done",
-    "interrupted",
-    "ApiStatusError",
-    "ApiConnectionError",
-    "ApiTimeoutError",
-    "ApiResponseError",
-    "RoomError",
-    "SessionError",
-    "other",
+    "done", "interrupted", "RoomError", "SessionError",
+    "ApiStatusError", "ApiConnectionError", "ApiTimeoutError", "ApiResponseError", "other",
 ]
+# fmt: on
 
 
 class _Model(BaseModel):
@@ -154,40 +142,27 @@ class Moment(_Model):
 Entry: TypeAlias = Annotated[Answer | Person | Message | Moment, Field(discriminator="kind")]
 
 
+def _figure(meaning: str) -> Any:
+    return Field(default=None, description=meaning, allow_inf_nan=False)
+
+
 class Measured(_Model):
-    """What was measured; None for what was not reached. Durations in seconds, each from the one before.
+    """What was measured; None for what was not reached. Unless it says otherwise, a duration follows the one before."""
 
-    Attributes:
-        create: For the API to answer the creation that succeeded.
-        queue: Until the session was ACTIVE.
-        join: Until the avatar was in its room.
-        first_picture: Until its first picture.
-        first_sound: From the beginning of the response to the first sound of the avatar.
-        lag: From speech being played to the same speech being heard.
-        response: Length of the response as it was played.
-        heard_after: From the end of the response to the avatar's last sound.
-        fps: Pictures a second.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
-        sample_rate: Of the avatar's voice, in Hz.
-        noise_dbfs: Level of the avatar's track in silence; None for digital silence too.
-        cost: In LemonSlice's unit, as it was known at the end.
-    """
-
-    create: Seconds | None = None
-    queue: Seconds | None = None
-    join: Seconds | None = None
-    first_picture: Seconds | None = None
-    first_sound: Seconds | None = None
-    lag: Seconds | None = None
-    response: Seconds | None = None
-    heard_after: float | None = None
-    fps: Seconds | None = None
-    width: int | None = None
-    height: int | None = None
-    sample_rate: int | None = None
-    noise_dbfs: float | None = None
-    cost: float | None = None
+    create: float | None = _figure("s for the API to answer")
+    queue: float | None = _figure("s until the session was active")
+    join: float | None = _figure("s until the avatar was in its room")
+    first_picture: float | None = _figure("s until its first picture")
+    first_sound: float | None = _figure("s from the response's begin to the first sound")
+    lag: float | None = _figure("s from speech played to the same speech heard")
+    response: float | None = _figure("s from the response's begin to its end, all of it played")
+    last_sound: float | None = _figure("s from its end to the last sound")
+    fps: float | None = _figure("pictures a second")
+    width: int | None = _figure("pixels")
+    height: int | None = _figure("pixels")
+    sample_rate: int | None = _figure("Hz, the avatar's voice")
+    noise: float | None = _figure("dBFS, the avatar's voice in a pause")
+    cost: float | None = _figure("credits, as known at the end")
 
 
 class Report(_Model):
@@ -245,17 +220,15 @@ class Log:
             body: object = json.loads(response.text)
         except (ValueError, RecursionError):
             body = response.text
-        seconds, retry_after = round(response.seconds, 3), response.retry_after
-        self.entries.append(
-            Answer(
-                at=self.now,
-                operation=_operation(request),
-                status=response.status,
-                seconds=seconds,
-                retry_after=retry_after,
-                body=self._clean(body),
-            )
+        answer = Answer(
+            at=self.now,
+            operation=_operation(request),
+            status=response.status,
+            seconds=round(response.seconds, 3),
+            retry_after=response.retry_after,
+            body=self._clean(body),
         )
+        self.entries.append(answer)
 
     def happened(self, event: RoomEvent, avatar_name: str) -> None:
         """Write down what happened in the room."""

@@ -56,10 +56,10 @@ def _run(
     from pipecat_lemonslice.cli.report import Log, make_report, outcome_of
 
     screen, outcome = console(), "done"
-    # What a supervisor sends ends the trial as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
-    log = Log(time.monotonic, lambda at, what: screen.print(f"{at:7.2f} s  {what.replace('_', ' ')}"))
+    log = Log(time.monotonic, lambda at, what: screen.print(f"{at:8.2f} s  {what.replace('_', ' ')}"))
     session: OneSession | None = None
+    # What a supervisor sends ends the trial as Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with screen.status("") as status, recording or nullcontext():
             session = OneSession(log, status.update, recording)
@@ -68,12 +68,12 @@ def _run(
         outcome = outcome_of(error)
         raise
     finally:
-        if session:
-            for line in _lines(session.measured):
-                screen.print(line)
-            if report:
-                written = make_report(log, request, outcome, session.measured)
-                report.write_text(written.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        signal.signal(signal.SIGTERM, before)
+        if session and report:
+            written = make_report(log, request, outcome, session.measured)
+            report.write_text(written.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        for line in _lines(session.measured) if session else ():
+            screen.print(line)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -82,24 +82,9 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _lines(measured: "Measured") -> Iterator[str]:
     """What was measured, for people."""
-    seconds = {
-        "creation": (measured.create, "for the API to answer"),
-        "queue": (measured.queue, "until the session was active"),
-        "join": (measured.join, "until the avatar was in its room"),
-        "first picture": (measured.first_picture, "from then on"),
-        "first sound": (measured.first_sound, "from the beginning of the response"),
-        "lag": (measured.lag, "from speech played to the same speech heard"),
-        "response": (measured.response, "until its end was told to the avatar"),
-        "last sound": (measured.heard_after, "counted from that end"),
-    }
-    yield ""
-    for name, (value, meaning) in seconds.items():
-        yield f"{name:14}{'-':>7}" if value is None else f"{name:14}{value:7.2f} s  {meaning}"
-    fps = "-" if measured.fps is None else f"{measured.fps:.1f} fps, {measured.width}x{measured.height}"
-    noise = "silent" if measured.noise_dbfs is None else f"{measured.noise_dbfs:.0f} dBFS of noise"
-    yield f"picture       {fps}"
-    yield f"voice         {'-' if measured.sample_rate is None else f'{measured.sample_rate} Hz, {noise}'}"
-    yield f"cost          {'-' if measured.cost is None else f'{measured.cost:g} credits'}"
+    for name, field in type(measured).model_fields.items():
+        if (value := getattr(measured, name)) is not None:
+            yield f"{name.replace('_', ' '):13} {value:8g} {field.description}"
 
 
 # What is asked for, checked before a session is created.

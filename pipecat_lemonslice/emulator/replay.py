@@ -28,7 +28,7 @@ class _Measured(BaseModel):
     first_picture: _Seconds | None
     lag: _Seconds | None
     fps: _Seconds | None
-    noise_dbfs: Annotated[float, Field(ge=-90, le=0)] | None
+    noise: Annotated[float, Field(ge=-90, le=0)] | None
 
 
 class _Entry(BaseModel):
@@ -79,8 +79,8 @@ class Replay(BaseModel):
         ]
         if self.measured.create:
             faults.append(Fault("delay", self.measured.create, times=always))
-        if self.measured.noise_dbfs is not None:
-            faults.append(Fault("noise", self.measured.noise_dbfs, times=always))
+        if self.measured.noise is not None:
+            faults.append(Fault("noise", self.measured.noise, times=always))
         if "created" in reached and "avatar_joined" not in reached:
             faults.append(Fault("never_join", times=always))
         if "avatar_joined" in reached and "first_picture" not in reached:

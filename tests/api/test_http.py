@@ -171,6 +171,27 @@ async def test_a_borrowed_session_that_was_closed_is_replaced() -> None:
 
 
 @over_http
+async def test_every_answer_is_told() -> None:
+    """With its request, in order, also one that is followed by another attempt; and how long it took."""
+    told: list[tuple[str, int, float]] = []
+
+    async def late(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.5)
+        return web.json_response({})
+
+    async with RestServer() as server:
+        server.answer(429)
+        server.reply(late)
+        http = HttpClient(
+            KEY, URL(server.url), None, 5.0, lambda sent, got: told.append((sent.operation, got.status, got.seconds))
+        )
+        await http.send(request(server.url))
+        await http.close()
+    assert [each[:2] for each in told] == [("The test", 429), ("The test", 200)]
+    assert told[1][2] == pytest.approx(0.5, abs=0.25)
+
+
+@over_http
 async def test_a_closed_client_sends_nothing() -> None:
     """Closing twice is fine; sending afterwards is a mistake of the program."""
     async with client("http://127.0.0.1:1/api") as http:

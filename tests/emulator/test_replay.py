@@ -54,7 +54,7 @@ async def test_a_replayed_report_measures_about_the_same(tmp_path: Path) -> None
         tmp_path / "report.json",
         *(created(429), created(201), person(4.0, "joined"), received(4.0, READY), received(4.4, TROUBLE)),
         reached=REACHED,
-        noise_dbfs=-55.0,
+        noise=-55.0,
         **figures,
     )
     again = tmp_path / "again.json"
@@ -66,7 +66,7 @@ async def test_a_replayed_report_measures_about_the_same(tmp_path: Path) -> None
     report = Report.model_validate_json(again.read_text())
     measured = report.measured.model_dump()
     assert measured | figures == pytest.approx(measured, abs=0.25, rel=0)
-    assert report.measured.noise_dbfs == pytest.approx(-55, abs=1)
+    assert report.measured.noise == pytest.approx(-55, abs=1)
     assert [entry.status for entry in report.entries if isinstance(entry, Answer)][:2] == [429, 201]
     joined_at = next(entry.at for entry in report.entries if isinstance(entry, Person))
     messages = [entry for entry in report.entries if isinstance(entry, Message) and entry.direction == "received"]
