@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from math import isfinite
 from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -53,7 +52,7 @@ KEYS = frozenset(
 
 PLACEHOLDER = re.compile(r"(session|room|url|name|participant|text|key)-[1-9][0-9]{0,6}", re.ASCII)
 _RELEASE = re.compile(r"[0-9]{1,5}(\.[0-9]{1,5}){0,3}((a|b|rc|\.dev|\.post)[0-9]{1,5})?", re.ASCII)
-_DEEPEST = 8
+_DEEPEST, _MOST = 8, 1e9
 
 
 def _check(value: JsonValue, key: str = "") -> JsonValue:
@@ -81,6 +80,7 @@ Body: TypeAlias = Annotated[JsonValue, AfterValidator(_check)]
 Name: TypeAlias = Annotated[str, Field(pattern=f"^({PLACEHOLDER.pattern})$")]
 Release: TypeAlias = Annotated[str, Field(pattern=f"^({_RELEASE.pattern})$")]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+System: TypeAlias = Literal["linux", "darwin", "win32", "other"]
 Operation: TypeAlias = Literal["create", "get", "terminate", "other"]
 # fmt: off
 Reached: TypeAlias = Literal[
@@ -104,7 +104,7 @@ class Answer(_Model):
     kind: Literal["answer"] = "answer"
     at: Seconds
     operation: Operation
-    status: Annotated[int, Field(ge=100, le=599)]
+    status: int
     seconds: Seconds
     retry_after: Seconds | None
     body: Body
@@ -180,7 +180,7 @@ class Report(_Model):
 
     version: Literal[1] = 1
     software: dict[Literal["pipecat-lemonslice", "pipecat-ai", "daily-python", "python"], Release | None]
-    system: Literal["linux", "darwin", "win32", "other"]
+    system: System
     avatar: Literal["agent", "image", "image_url"]
     outcome: Outcome
     measured: Measured
@@ -204,14 +204,9 @@ class Log:
         self._counts: Counter[str] = Counter()
         self.entries: list[Answer | Person | Message | Moment] = []
 
-    @property
-    def now(self) -> float:
-        """Seconds since it began, to the millisecond."""
-        return round(self._clock() - self._began_at, 3)
-
     def reached(self, what: Reached) -> None:
         """Write down that something was reached."""
-        self.entries.append(Moment(at=self.now, what=what))
+        self.entries.append(Moment(at=self._now(), what=what))
         self._on_reached(self.entries[-1].at, what)
 
     def answered(self, request: Request, response: Response) -> None:
@@ -221,7 +216,7 @@ class Log:
         except (ValueError, RecursionError):
             body = response.text
         answer = Answer(
-            at=self.now,
+            at=self._now(),
             operation=_operation(request),
             status=response.status,
             seconds=round(response.seconds, 3),
@@ -239,20 +234,23 @@ class Log:
                 self._note_person("left", participant, avatar_name, self._clean(reason))
             case MessageReceived(sender, message):
                 who, body = self._placeholder("participant", sender), self._clean(message)
-                self.entries.append(Message(at=self.now, direction="received", who=who, body=body))
+                self.entries.append(Message(at=self._now(), direction="received", who=who, body=body))
             case _:
                 pass
 
     def sent(self, message: Mapping[str, Any]) -> None:
         """Write down a message to the avatar."""
-        self.entries.append(Message(at=self.now, direction="sent", who=None, body=self._clean(message)))
+        self.entries.append(Message(at=self._now(), direction="sent", who=None, body=self._clean(message)))
 
     def _note_person(
         self, event: Literal["joined", "left"], participant: Participant, avatar_name: str, reason: JsonValue = None
     ) -> None:
         who = self._placeholder("participant", participant.id)
         avatar = participant.name == avatar_name
-        self.entries.append(Person(at=self.now, event=event, who=who, avatar=avatar, reason=reason))
+        self.entries.append(Person(at=self._now(), event=event, who=who, avatar=avatar, reason=reason))
+
+    def _now(self) -> float:
+        return round(self._clock() - self._began_at, 3)
 
     def _clean(self, value: object, key: str = "", depth: int = 0) -> JsonValue:
         match value:
@@ -261,10 +259,10 @@ class Log:
             case str() | int() | float() if key in KINDS:
                 return self._placeholder(KINDS[key], str(value))
             case int() | float():
-                return value if key in NUMBERS and isfinite(value) else "number"
+                return value if key in NUMBERS and abs(value) < _MOST else "number"
             case str():
                 return value if value in WORDS else self._placeholder("text", value)
-            case list() | dict() if depth >= _DEEPEST:
+            case list() | Mapping() if depth >= _DEEPEST:
                 return "deep"
             case list():
                 return [self._clean(each, key, depth + 1) for each in cast("list[object]", value)]
@@ -313,7 +311,6 @@ def measure(entries: Sequence[Answer | Person | Message | Moment], figures: Mapp
 
 def make_report(log: Log, request: CreateSessionRequest, outcome: Outcome, measured: Measured) -> Report:
     """Put a report together."""
-    system: Mapping[str, Literal["linux", "darwin", "win32"]] = {"linux": "linux", "darwin": "darwin", "win32": "win32"}
     named = "agent" if request.agent_id else "image_url" if request.agent_image_url else "image"
     return Report(
         software={
@@ -322,7 +319,7 @@ def make_report(log: Log, request: CreateSessionRequest, outcome: Outcome, measu
             "daily-python": _release(version("daily-python")),
             "python": _release(platform.python_version()),
         },
-        system=system.get(sys.platform, "other"),
+        system=_one_of(System, sys.platform),
         avatar=named,
         outcome=outcome,
         measured=measured,
@@ -334,8 +331,12 @@ def outcome_of(error: BaseException) -> Outcome:
     """Return the name of what ended a try."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    name = type(error).__name__
-    return next((outcome for outcome in get_args(Outcome) if outcome == name), "other")
+    return _one_of(Outcome, type(error).__name__)
+
+
+def _one_of(words: Any, text: str) -> Any:
+    """Return a text if it is one of the words of a Literal, else ``other``."""
+    return text if text in get_args(words) else "other"
 
 
 def _release(text: str) -> str | None:

@@ -35,7 +35,7 @@ class _Entry(BaseModel):
     kind: str
     at: _Seconds
     operation: str = ""
-    status: Annotated[int, Field(ge=100, le=599)] = 200
+    status: int = 200
     retry_after: _Seconds | None = None
     event: str = ""
     avatar: bool = False
@@ -75,7 +75,7 @@ class Replay(BaseModel):
         faults = [
             Fault("reject", entry.status, {"retry_after": entry.retry_after})
             for entry in self.entries
-            if entry.kind == "answer" and entry.operation == "create" and entry.status >= 300
+            if entry.kind == "answer" and entry.operation == "create" and 300 <= entry.status <= 599
         ]
         if self.measured.create:
             faults.append(Fault("delay", self.measured.create, times=always))

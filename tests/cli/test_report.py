@@ -105,14 +105,16 @@ def test_a_report_says_what_was_said() -> None:
     written.happened(MessageReceived("p-1", {"type": "bot_ready", "session_id": "s-4711", "fatal": True}), "LemonSlice")
     written.happened(ParticipantLeft(Participant("p-1", "LemonSlice"), "leftCall"), "LemonSlice")
     answered(written, json.dumps({"session_id": 4711, "cost": 0.5}), 200, event="terminate")
+    answered(written, json.dumps({"cost": 10**400, "credits_used": float("nan")}), 999)
     answered(written, "<html>Bad gateway for s-4711</html>", 502)
-    created, joined, message, left, ended, page = (entry.model_dump() for entry in written.entries)
+    created, joined, message, left, ended, odd, page = (entry.model_dump() for entry in written.entries)
     assert created["body"] == {"session_id": "session-1", "room_url": "room-1", "key-1": "number"}
     assert (created["operation"], created["status"], created["seconds"]) == ("create", 201, 0.25)
     assert (joined["who"], joined["avatar"], joined["event"]) == ("participant-1", True, "joined")
     assert message["body"] == {"type": "bot_ready", "session_id": "session-1", "fatal": True}
     assert (message["who"], left["reason"]) == ("participant-1", "leftCall")
     assert (ended["operation"], ended["body"]) == ("terminate", {"session_id": "session-2", "cost": 0.5})
+    assert odd["body"] == {"cost": "number", "credits_used": "number"}
     assert page["body"] == "text-1"
 
 

@@ -112,6 +112,7 @@ CANNOT_WORK = {
     "a text as sound": ((*AGENT, "--wav", "text"), ("--wav", "text", "RIFF")),
     "no sound": ((*AGENT, "--wav", "silent.wav"), ("--wav", "no sound")),
     "8 bits": ((*AGENT, "--wav", "shallow.wav"), ("--wav", "8 bits", "16-bit PCM")),
+    "too slow": ((*AGENT, "--wav", "slow.wav"), ("--wav", "100 Hz")),
     "no such folder": ((*AGENT, "--out", "none/a.mp4"), ("--out", "a.mp4", "No such file")),
     "a folder as report": ((*AGENT, "--out", "old.mp4", "--report", "."), ("--report", "directory")),
     "no key": (AGENT, ("LEMONSLICE_API_KEY",)),
@@ -129,6 +130,7 @@ def test_what_cannot_work_is_said_before_a_session_is_created(
     Path("text").write_text("This is neither sound nor a picture.")
     Path("old.mp4").write_bytes(b"an older recording")
     write_wav(Path("silent.wav"), bytes(48000))
+    write_wav(Path("slow.wav"), tone(1.0), rate=100)
     write_wav(Path("shallow.wav"), bytes(8000), width=1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     arguments, words = CANNOT_WORK[case]
