@@ -87,12 +87,9 @@ class Replay(BaseModel):
             faults.append(Fault("freeze_video", 0.0, times=always))
         if "response_ended" in reached and "first_sound" not in reached:
             faults.append(Fault("mute", 0.0, times=always))
-        left_at, speaking_at = (
-            self._time("participant", event="left", avatar=True),
-            self._time("moment", what="speaking"),
-        )
-        if left_at is not None and speaking_at is not None and "terminated" not in reached:
-            faults.append(Fault("leave_after", max(0.0, left_at - speaking_at), times=always))
+        left_at, spoke_at = self._time("participant", event="left", avatar=True), self._time("moment", what="speaking")
+        if left_at is not None and spoke_at is not None:
+            faults.append(Fault("leave_after", max(0.0, left_at - spoke_at), times=always))
         return faults
 
     def _time(self, kind: str, **fields: object) -> float | None:

@@ -86,7 +86,7 @@ async def test_a_replayed_report_measures_about_the_same(tmp_path: Path) -> None
 )
 def test_what_went_wrong_goes_wrong_again(tmp_path: Path, reached: int, entries: tuple[Any, ...], fault: str) -> None:
     """An avatar that never came, showed nothing, left in mid-speech, or was mute: of all sessions from then on."""
-    steps: tuple[Reached, ...] = tuple(step for step in REACHED[:reached] if step != "first_sound")
+    steps: tuple[Reached, ...] = (*(step for step in REACHED[:reached] if step != "first_sound"), "terminated")
     replay = read_report(Path(written(tmp_path / "report.json", created(201), *entries, reached=steps)))
     (one,) = replay.faults()
     assert (one.name, one.value) == (parse(fault).name, parse(fault).value)
