@@ -9,7 +9,6 @@ from typing import Any, cast
 from dotenv import load_dotenv
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import LLMRunFrame
-from pipecat.pipeline.capabilities import BotCapabilities
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -41,11 +40,7 @@ async def run_bot(transport: DailyTransport, runner_args: RunnerArguments) -> No
     pipeline = Pipeline(
         [transport.input(), services.stt, user, services.llm, services.tts, avatar, transport.output(), assistant]
     )
-    worker = PipelineWorker(
-        pipeline,
-        params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
-        capabilities=BotCapabilities(video_out=True),  # the avatar's, which no transport of the bot sends
-    )
+    worker = PipelineWorker(pipeline, params=PipelineParams(enable_metrics=True, enable_usage_metrics=True))
     runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
 
     # The avatar is a participant too: greet people, and end when the last of them has gone.
