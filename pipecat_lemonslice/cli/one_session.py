@@ -69,6 +69,7 @@ class OneSession:
         self._log, self._show, self._recording = log, show, recording
         self._playback = Playback()
         self._visible = asyncio.Event()
+        self._ending, self._idle_until = False, 0.0
         self._pictured: list[float] = []
         self._silence: list[float] = []
         self._sounded_at: float | None = None
@@ -95,7 +96,7 @@ class OneSession:
         """
         self._show("creating the session")
         async with LemonSliceApi(on_answer=self._log.answered) as api, AsyncExitStack() as leaving:
-            creation = asyncio.create_task(_create(api, request))
+            creation = asyncio.create_task(self._create(api, request))
             try:
                 session, _ = await asyncio.shield(creation)
                 self._log.reached("created")
@@ -103,6 +104,19 @@ class OneSession:
             finally:
                 self._show("terminating the session")
                 await self._end(api, creation)
+
+    async def _create(self, api: LemonSliceApi, request: CreateSessionRequest) -> tuple[CreatedSession, ExitHook]:
+        """Create the session; if nothing else can, the hook terminates it as the process ends."""
+        session = await api.create_session(request, on_retry=self._put_off)
+        return session, api.exit_hook(session.session_id, control_url=session.control_url)
+
+    def _put_off(self, error: ApiError, seconds: float) -> None:
+        """Take note that there is no session yet, and nothing on its way until the next attempt."""
+        if self._ending:
+            raise error
+        self._idle_until = self._now() + seconds
+        self._log.reached("create_failed")
+        self._show(f"creating the session again in {seconds:.1f} s ({error})")
 
     async def _meet(
         self, api: LemonSliceApi, session: CreatedSession, leaving: AsyncExitStack, speech: Speech, wait: float
@@ -222,9 +236,12 @@ class OneSession:
         Raises:
             SessionError: It may still be running.
         """
+        self._ending = True
+        if self._now() < self._idle_until:
+            creation.cancel()
         try:
             session, hook = await creation
-        except LemonSliceError:
+        except (LemonSliceError, asyncio.CancelledError):
             return
         try:
             await api.terminate(session.session_id, control_url=session.control_url)
@@ -264,9 +281,3 @@ class OneSession:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-async def _create(api: LemonSliceApi, request: CreateSessionRequest) -> tuple[CreatedSession, ExitHook]:
-    """Create a session; if nothing else can, the hook terminates it as the process ends."""
-    session = await api.create_session(request)
-    return session, api.exit_hook(session.session_id, control_url=session.control_url)

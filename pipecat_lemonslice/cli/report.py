@@ -84,7 +84,7 @@ System: TypeAlias = Literal["linux", "darwin", "win32", "other"]
 Operation: TypeAlias = Literal["create", "get", "terminate", "other"]
 # fmt: off
 Reached: TypeAlias = Literal[
-    "created", "active", "room_joined", "avatar_joined", "first_picture",
+    "create_failed", "created", "active", "room_joined", "avatar_joined", "first_picture",
     "speaking", "first_sound", "response_ended", "terminated",
 ]
 Outcome: TypeAlias = Literal[

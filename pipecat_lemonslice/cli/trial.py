@@ -52,6 +52,8 @@ def try_avatar(
 def _run(
     request: "CreateSessionRequest", speech: "Speech", wait: int, recording: "Recording | None", report: Path | None
 ) -> None:
+    from rich.markup import escape
+
     from pipecat_lemonslice.cli.one_session import OneSession
     from pipecat_lemonslice.cli.report import Log, make_report, outcome_of
 
@@ -62,7 +64,7 @@ def _run(
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with screen.status("") as status, recording or nullcontext():
-            session = OneSession(log, status.update, recording)
+            session = OneSession(log, lambda text: status.update(escape(text)), recording)
             asyncio.run(session.run(request, speech, wait))
     except BaseException as error:
         outcome = outcome_of(error)

@@ -79,7 +79,7 @@ async def test_an_avatar_is_tried_recorded_and_measured(slow: CommandLine, tmp_p
             assert re.search(f"\n{line}", ended.out)
     report = json.loads(written.read_text())
     expected = {"create": 0.4, "queue": 0.5, "join": 0.7, "first_picture": 0.6, "lag": 0.5, "response": 1.0}
-    assert report["measured"] | expected == pytest.approx(report["measured"], abs=0.25)
+    assert report["measured"] | expected == pytest.approx(report["measured"], abs=0.35)
     assert report["outcome"] == "done"
     assert [entry["at"] for entry in report["entries"]] == sorted(entry["at"] for entry in report["entries"])
     pictures, sound = decoded(film)
@@ -172,26 +172,34 @@ async def test_a_trial_that_fails_says_why_and_is_reported(command: CommandLine,
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 async def test_ctrl_c_ends_the_session_first(tmp_path: Path) -> None:
-    """Also one that is being created, and also at SIGTERM; what was recorded until then can be played."""
+    """Also one that is being created, also at SIGTERM; what was recorded can be played. Retries end at once."""
 
     async def interrupt(number: signal.Signals, during: str, film: Path | None = None) -> tuple[Ended, Emulator]:
         async with Emulator(EmulatorOptions(api_keys=frozenset({KEY}))) as emulator:
             if during == "create":
                 emulator.delay(1.0)
+            if during == "retry":
+                emulator.reject(429, retry_after=20)
             command = CommandLine(emulator)
             process = await command.start("try", "--agent", "a", *(("--out", str(film)) if film else ()))
             await until(lambda: bool(emulator.requests), 30)
+            if during == "retry":
+                assert process.stdout
+                assert (await process.stdout.readline()).endswith(b"create failed\n")
             if during == "speech":
                 await (await emulator.wait_for_session()).avatar.wait_for("response_started", timeout=30)
             process.send_signal(number)
-            return await command.ended(process), emulator
+            async with asyncio.timeout(10):
+                return await command.ended(process), emulator
 
     film = tmp_path / "film.mp4"
-    for ended, emulator in await asyncio.gather(
+    *others, retried = await asyncio.gather(
         interrupt(signal.SIGINT, "create"),
         interrupt(signal.SIGINT, "speech", film),
         interrupt(signal.SIGTERM, "speech"),
-    ):
+        interrupt(signal.SIGINT, "retry"),
+    )
+    for ended, emulator in (*others, retried):
         refused(ended, 130, "Interrupted")
-        assert [session.status for session in emulator.sessions] == [Status.COMPLETED]
+        assert [session.status for session in emulator.sessions] == [Status.COMPLETED] * (emulator is not retried[1])
     assert len(decoded(film)[0]) > 10
