@@ -38,7 +38,7 @@ OnRetry = Callable[[ApiError, float], None]
 """Called with the failure of an attempt and the seconds until the next one."""
 
 OnAnswer = Callable[["Request", Response], None]
-"""Called with every request that was answered, whatever the answer. Both may hold secrets: the caller keeps them."""
+"""Called with every request that was answered, and its answer, whatever its status. Both may hold secrets."""
 
 MAX_RESPONSE_BYTES = 1_048_576
 """How much of a response is read."""
