@@ -23,9 +23,9 @@ from tests.support.stage import RATE
 from tests.support.virtual_time import run_virtual
 
 LONG_RUN = int(os.environ.get("FAULT_SCHEDULES") or 0)
-SCHEDULES = LONG_RUN or 4000
-SHARED = LONG_RUN // 2 or 1000
-EMULATED = LONG_RUN // 5 or 500
+SCHEDULES = LONG_RUN or 1000
+SHARED = LONG_RUN // 2 or 300
+EMULATED = LONG_RUN // 5 or 100
 ENDS_WITHIN = 30.0
 """Seconds from the last order until everything is over, at the most: what is unsaid, ready_timeout, and margins."""
 
