@@ -103,6 +103,8 @@ async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, 
         check_covered(stage, tone(1.0))
         assert stage.plain
         assert stage.reasons == ["stopped", "response_done_timeout"]
+        # One that is still there must not be heard beside the TTS voice.
+        assert room.events[2:] == (["interrupt"] if how in ("fatal", "idle") else [])
 
 
 @pytest.mark.parametrize("after", [0.3, 2.0, 30.0])
