@@ -16,9 +16,10 @@ from loguru import logger
 
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarResponseStartedFrame
 from tests.faults.emulated import EmulatedRoom, EmulatedWorld
+from tests.faults.hearing import SLICE, SLICE_SAMPLES
 from tests.faults.schedules import MISFORTUNES, OF_WRITES, Expected, Happen, Interrupt, Order, Say, Wait, obey
 from tests.faults.shared import SharedWorld
-from tests.faults.world import SLICE, SLICE_SAMPLES, World
+from tests.faults.world import World
 from tests.support.stage import RATE
 from tests.support.virtual_time import run_virtual
 
