@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         AvatarStatus,
         AvatarStatusFrame,
     )
+    from pipecat_lemonslice.metrics import AvatarUsageMetricsData
+    from pipecat_lemonslice.observer import AvatarLatency, AvatarLatencyObserver
     from pipecat_lemonslice.speech.response import DoneReason
     from pipecat_lemonslice.tools import lemonslice_tools
     from pipecat_lemonslice.video import LemonSliceVideoService
@@ -40,10 +42,13 @@ __all__ = [
     "AvatarActionFrame",
     "AvatarImageFrame",
     "AvatarKeepAliveFrame",
+    "AvatarLatency",
+    "AvatarLatencyObserver",
     "AvatarResponseDoneFrame",
     "AvatarResponseStartedFrame",
     "AvatarStatus",
     "AvatarStatusFrame",
+    "AvatarUsageMetricsData",
     "ConfigurationError",
     "DoneReason",
     "LemonSliceError",
@@ -53,7 +58,7 @@ __all__ = [
     "lemonslice_tools",
 ]
 
-_HOMES = ("errors", "frames", "speech.response", "video", "tools")
+_HOMES = ("errors", "frames", "metrics", "observer", "speech.response", "video", "tools")
 
 
 def __getattr__(name: str) -> object:

@@ -4,11 +4,11 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from loguru import logger
-from pipecat.frames.frames import EndWorkerFrame, Frame
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.frames.frames import EndWorkerFrame, Frame, MetricsFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from pipecat.services.ai_service import AIService
 from pipecat.services.settings import ServiceSettings
@@ -24,8 +24,13 @@ from pipecat_lemonslice.frames import (
     response_message,
     status_message,
 )
-from pipecat_lemonslice.session.events import ErrorReported, SessionState
+from pipecat_lemonslice.metrics import AvatarUsageMetricsData
+from pipecat_lemonslice.session.events import ErrorReported, SessionCreated, SessionEnded, SessionState
 from pipecat_lemonslice.speech.response import DoneReason, ResponseDone
+from pipecat_lemonslice.speech.route import ResponseBegan
+
+if TYPE_CHECKING:
+    from pipecat_lemonslice.tracing import AvatarSpans
 
 MAX_EVENTS = 10_000
 """Events that wait to be handled. More wait only where a processor keeps the pipeline from moving."""
@@ -78,8 +83,18 @@ class AvatarReports(AIService):
         self._status: tuple[AvatarStatus, str] | None = None
         self._response = 0
         self._started_at: float | None = None
+        self._log_labels: dict[str, Any] = {}
+        self._spans: AvatarSpans | None = None
         for event in EVENTS:
             self._register_event_handler(event)
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:
+        """Keep spans, where Pipecat keeps a trace."""
+        await super().setup(setup)
+        if setup.enable_tracing and setup.tracing_context:
+            from pipecat_lemonslice.tracing import AvatarSpans
+
+            self._spans = AvatarSpans(setup.tracing_context)
 
     # The stream.
 
@@ -102,15 +117,21 @@ class AvatarReports(AIService):
         """Begin to handle what has been added, and what will be."""
         self._handling = asyncio.create_task(self.supervise({"handling events": self._handle_all}))
 
+    async def catch_up(self) -> None:
+        """Wait until all events so far have been handled, in bounded time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._waiting.join()
+
     async def handle_the_rest(self) -> None:
         """Handle what is left, in bounded time, and stop."""
         handling, self._handling = self._handling, None
         if handling:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await self._waiting.join()
+            await self.catch_up()
             handling.cancel()
             await asyncio.gather(handling, return_exceptions=True)
+        if self._spans:
+            self._spans.close()
 
     async def supervise(self, parts: Mapping[str, Run]) -> None:
         """Run parts of the call until cancelled. A failure in one costs the session and never the call.
@@ -139,15 +160,33 @@ class AvatarReports(AIService):
     async def _handle_all(self) -> None:
         while True:
             event = await self._waiting.get()
+            self._label_log_lines(event)
+            if self._spans:
+                self._spans.note(event)
             try:
-                await self.handle(event)
+                with logger.contextualize(**self._log_labels):
+                    await self.handle(event)
             finally:
                 self._waiting.task_done()
+
+    def _label_log_lines(self, event: Event) -> None:
+        """Have log lines of the service, and of the bot's event handlers, carry the session and the response."""
+        match event:
+            case SessionCreated(session_id):
+                self._log_labels["session_id"] = session_id
+            case ResponseBegan(number):
+                self._log_labels["response_id"] = number
+            case _:
+                pass
 
     # What is told.
 
     def can_generate_metrics(self) -> bool:
-        """TTFB: from the first speech sent to the avatar to the first sound that came back."""
+        """Return True.
+
+        TTFB is the time from the first speech sent to the avatar to the first sound that comes back; processing time is
+        that from the first audio of a response to its end.
+        """
         return True
 
     async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
@@ -205,6 +244,7 @@ class AvatarReports(AIService):
         self._started_at = asyncio.get_running_loop().time() if heard_here else None
         if heard_here:
             await self.start_ttfb_metrics()
+        await self.start_processing_metrics()
         await self.broadcast_frame(AvatarResponseStartedFrame)
         await self.tell_page(response_message("started", response))
         await self.tell_handlers("on_response_started")
@@ -221,10 +261,20 @@ class AvatarReports(AIService):
         """Tell that a response is over. After an interruption or a loss its voice is no longer waited for."""
         if response.reason in (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST):
             self._started_at = None
+        await self.stop_processing_metrics()
         reason, seconds = str(response.reason), round(response.audio_seconds, 3)
         await self.broadcast_frame(AvatarResponseDoneFrame, reason=reason, audio_seconds=seconds)
         await self.tell_page(response_message("done", response.id, reason=reason, audio_seconds=seconds))
         await self.tell_handlers("on_response_done", reason, seconds)
+
+    async def tell_ended(self, ended: SessionEnded) -> None:
+        """Tell that a session is over, and what it has cost."""
+        if self.usage_metrics_enabled:
+            usage = AvatarUsageMetricsData(
+                processor=self.name, session_id=ended.session_id, seconds=round(ended.seconds, 3), cost=ended.cost
+            )
+            await self.push_frame(MetricsFrame(data=[usage]))
+        await self.tell_handlers("on_session_ended", ended.session_id, ended.cost)
 
     # Outages.
 

@@ -43,6 +43,7 @@ from pipecat_lemonslice.session.events import (
     AvatarLost,
     AvatarReady,
     ControlFailed,
+    ControlSent,
     CreationDelayed,
     ErrorReported,
     PictureRefused,
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from pipecat.transports.daily.transport import DailyTransport
 
 END_SECONDS = 5.0
-"""How long a session in a shared room may take to end before the transport leaves it."""
+"""How long an EndFrame waits for the end of the session, where it does."""
 
 
 class LemonSliceVideoService(AvatarReports):
@@ -224,11 +225,13 @@ class LemonSliceVideoService(AvatarReports):
             except SessionError as error:
                 self.emit(ErrorReported(error))
             await call.halt()
-            if self._topology.shared:
-                # The transport leaves its room when the EndFrame gets there: the session ends before.
+            if self._topology.shared or self.usage_metrics_enabled:
+                # The session ends before the EndFrame gets to the transport, which then leaves a shared room, and to
+                # whatever counts usage.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(END_SECONDS):
                         await call.session.close()
+                await self.catch_up()
 
     async def cancel(self, frame: CancelFrame) -> None:
         """Stop speech and media, and begin to end the session."""
@@ -249,15 +252,11 @@ class LemonSliceVideoService(AvatarReports):
         """Release every part, the session first; one that fails does not keep the others."""
         async with AsyncExitStack() as parts:
             parts.push_async_callback(self._api.close)
-            parts.push_async_callback(self._end_handling)
+            parts.push_async_callback(self.handle_the_rest)
             parts.push_async_callback(self._topology.close)
             if self._call:
                 parts.push_async_callback(self._call.session.close)
                 parts.push_async_callback(self._call.halt)
-
-    async def _end_handling(self) -> None:
-        await self.handle_the_rest()
-        self._call = None
 
     # Frames.
 
@@ -350,8 +349,8 @@ class LemonSliceVideoService(AvatarReports):
                 call.delay = ""
                 await self.tell_handlers("on_session_created", session_id)
                 call.controls.session_created()
-            case SessionEnded(session_id, cost):
-                await self.tell_handlers("on_session_ended", session_id, cost)
+            case SessionEnded():
+                await self.tell_ended(event)
             case AvatarJoined():
                 call.avatar_joined()
                 await self.tell_handlers("on_avatar_connected")
@@ -363,6 +362,8 @@ class LemonSliceVideoService(AvatarReports):
                     await self.tell_handlers("on_avatar_disconnected", reason)
             case ErrorReported():
                 await self.report(call, event)
+            case ControlSent():
+                pass
             case ControlFailed(reason):
                 await self.push_error(f"Control request failed: {reason}", category=ErrorCategory.APPLICATION)
             case PictureRefused(reason):

@@ -15,16 +15,18 @@ import pipecat_lemonslice
 ROOT = Path(pipecat_lemonslice.__file__).parent
 LAYERS = (
     "_pipecat",
-    "errors messages frames",
+    "errors messages frames metrics",
     "api",
     "settings rooms",
     "media",
     "speech",
     "session",
     "call",
+    "tracing",
     "reports",
     "video",
     "tools",
+    "observer",
     "cli",
     "__main__",
 )

@@ -65,7 +65,10 @@ def test_the_installed_pipecat_has_each_member_that_is_used(owner: type, member:
     assert hasattr(owner, member), f"{owner.__name__} has no {member} any more"
 
 
-@pytest.mark.parametrize("field", ["clock", "task_manager", "audio_out_sample_rate"])
+@pytest.mark.parametrize(
+    "field",
+    ["clock", "task_manager", "audio_out_sample_rate", "enable_usage_metrics", "enable_tracing", "tracing_context"],
+)
 def test_the_setup_of_a_processor_has_each_field_that_is_read(field: str) -> None:
-    """`FrameProcessorSetup` is where a processor learns the sample rate before StartFrame."""
+    """`FrameProcessorSetup` is where a processor learns sample rate and metrics before StartFrame."""
     assert field in FrameProcessorSetup.__dataclass_fields__

@@ -10,13 +10,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from loguru import logger
 from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.audio.audio_buffer_processor import AudioBufferProcessor
 from pipecat.processors.frame_processor import FrameProcessor
 from typer.main import get_group
 
-from pipecat_lemonslice import AvatarStatus, LemonSliceVideoService
+from pipecat_lemonslice import AvatarLatency, AvatarLatencyObserver, AvatarStatus, LemonSliceVideoService
 from pipecat_lemonslice.cli.app import app
 from pipecat_lemonslice.emulator.faults import KINDS, parse
 from pipecat_lemonslice.settings import default_settings
@@ -78,6 +80,21 @@ def test_the_examples_of_recording_run() -> None:
     exec(recorded.replace("…", "0123"), names)
     exec(recorder, names)
     assert names["recorder"] in names["pipeline"].processors
+
+
+def test_the_example_of_observation_runs() -> None:
+    """It makes a worker, and a handler for an event that the observer has."""
+    observation = re.findall(r"```python\n(.*?)```", section("Observation"), re.DOTALL)[0]
+    names: dict[str, Any] = {
+        "AvatarLatencyObserver": AvatarLatencyObserver,
+        "PipelineWorker": PipelineWorker,
+        "logger": logger,
+        "PipelineParams": PipelineParams,
+        "pipeline": Pipeline([FrameProcessor()]),
+    }
+    exec(observation, names)
+    for field in dataclasses.fields(AvatarLatency):
+        assert field.name in observation
 
 
 def test_the_commands_of_readme_exist() -> None:

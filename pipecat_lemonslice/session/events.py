@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from pipecat_lemonslice.api import ControlEvent
 from pipecat_lemonslice.errors import LemonSliceError, SessionError
 from pipecat_lemonslice.messages import AvatarTrouble
 from pipecat_lemonslice.rooms import Participant, Room
@@ -80,10 +81,12 @@ class SessionEnded:
     Attributes:
         session_id: Its id.
         cost: Its cost in credits; None where unknown.
+        seconds: How long it lasted.
     """
 
     session_id: str
     cost: float | None
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,21 @@ class ErrorReported:
 
     error: LemonSliceError
     final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSent:
+    """A control request has been answered, or has failed.
+
+    Attributes:
+        event: What it said.
+        seconds: How long that took.
+        failure: Why it failed; empty if it did not.
+    """
+
+    event: ControlEvent
+    seconds: float
+    failure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +182,7 @@ SessionEvent = (
     | SessionCreated
     | SessionEnded
     | ErrorReported
+    | ControlSent
     | ControlFailed
     | PictureRefused
     | AvatarJoined

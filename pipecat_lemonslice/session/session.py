@@ -8,6 +8,7 @@ spoke is replaced when somebody does, and not before.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from pipecat_lemonslice.session.events import (
     AvatarJoined,
     AvatarLost,
     AvatarReady,
+    ControlSent,
     CreationDelayed,
     ErrorReported,
     SessionCreated,
@@ -77,12 +79,10 @@ class AvatarSession:
             playback: Knows when the avatar was given speech.
             emit: Takes every event, in order; must not block.
         """
-        self._api = api
-        self._options = options
-        self._playback = playback
-        self._emit = emit
+        self._api, self._options, self._playback, self._emit = api, options, playback, emit
         self._loop = asyncio.get_running_loop()
-        self._state = SessionState.CREATING
+        self.state = SessionState.CREATING
+        """Only ``_to`` changes it."""
         self._created: CreatedSession | None = None
         self._room: Room | None = None
         self._connection: AvatarConnection | None = None
@@ -93,17 +93,11 @@ class AvatarSession:
         self._exit_hooks: dict[str, tuple[ExitHook, float]] = {}
         self._outage = _Outage()
         self._leak_reported = False
-        self._failures = 0
-        self._asked_at = 0.0
+        self._failures, self._asked_at = 0, 0.0
         self._ready_at: float | None = None
         self._owner: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-
-    @property
-    def state(self) -> SessionState:
-        """Its present state."""
-        return self._state
 
     @property
     def session_id(self) -> str | None:
@@ -159,14 +153,22 @@ class AvatarSession:
         """
         if self._created is None:
             raise SessionError("there is no session to control yet")
-        await self._api.control(self._created.session_id, event, control_url=self._created.control_url, once=once)
+        created, began, failure = self._created, self._loop.time(), ""
+        try:
+            with logger.contextualize(session_id=created.session_id):
+                await self._api.control(created.session_id, event, control_url=created.control_url, once=once)
+        except LemonSliceError as error:
+            failure = str(error)
+            raise
+        finally:
+            self._emit(ControlSent(event, self._loop.time() - began, failure))
 
     # The owner.
 
     async def _run_sessions(self) -> None:
         try:
             while (pause := await self._run_session()) is not None:
-                if self._state is SessionState.DORMANT:
+                if self.state is SessionState.DORMANT:
                     await self._woken.wait()
                 else:
                     await asyncio.sleep(pause)
@@ -176,27 +178,29 @@ class AvatarSession:
 
     async def _run_session(self) -> float | None:
         """Run one session; returns the pause before the next one, None if there is to be none."""
-        try:
-            self._to(SessionState.CREATING, "once more" if self._failures else "")
-            created = await self._create()
-            self._to(SessionState.JOINING, "joining the avatar's room")
-            self._room = await self._join(created)
-            self._to(SessionState.WAITING, "waiting for the avatar's first picture")
-            await self._follow_avatar(self._room, created)
-            pause: float | None = 0.0
-        except IdleSessionError as error:
-            pause = self._go_dormant(error)
-        except LemonSliceError as error:
-            pause = self._fail(error)
-        except Exception as error:
-            logger.error(f"The avatar's session failed unexpectedly: {origin(error)}")
-            pause = self._fail(SessionError(f"unexpected {type(error).__name__} in the session"))
-        created, room, self._created, self._room = self._created, self._room, None, None
-        self._connection = None
-        self._leaving = self._spawn(room.close()) if room else None
-        if created:
-            self._spawn(self._terminate(created))
-        return pause
+        with ExitStack() as log_lines:
+            try:
+                self._to(SessionState.CREATING, "once more" if self._failures else "")
+                created = await self._create()
+                log_lines.enter_context(logger.contextualize(session_id=created.session_id))
+                self._to(SessionState.JOINING, "joining the avatar's room")
+                self._room = await self._join(created)
+                self._to(SessionState.WAITING, "waiting for the avatar's first picture")
+                await self._follow_avatar(self._room, created)
+                pause: float | None = 0.0
+            except IdleSessionError as error:
+                pause = self._go_dormant(error)
+            except LemonSliceError as error:
+                pause = self._fail(error)
+            except Exception as error:
+                logger.error(f"The avatar's session failed unexpectedly: {origin(error)}")
+                pause = self._fail(SessionError(f"unexpected {type(error).__name__} in the session"))
+            lost, room, self._created, self._room = self._created, self._room, None, None
+            self._connection = None
+            self._leaving = self._spawn(room.close()) if room else None
+            if lost:
+                self._spawn(self._terminate(lost))
+            return pause
 
     async def _create(self) -> CreatedSession:
         """Create a session. One that is accepted after the call was cancelled is terminated, not leaked."""
@@ -246,7 +250,7 @@ class AvatarSession:
                 case Visible():
                     self._note_ready()
                     self._emit(AvatarReady(room, created.session_id))
-                case Absent(reason) if self._state is SessionState.READY:
+                case Absent(reason) if self.state is SessionState.READY:
                     self._to(SessionState.LOST, reason)
                     self._emit(AvatarLost(reason))
                 case Troubled(trouble):
@@ -281,7 +285,7 @@ class AvatarSession:
         steady = ready_at is not None and self._loop.time() - ready_at >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
         pause = pause_before_renewal(error, self._failures, created=self._created is not None)
-        known = self._state is SessionState.LOST
+        known = self.state is SessionState.LOST
         self._to(SessionState.FAILED if pause is None else SessionState.LOST, str(error))
         if not known:
             self._emit(AvatarLost(str(error), final=pause is None))
@@ -319,7 +323,8 @@ class AvatarSession:
         created, room, self._created, self._room = self._created, self._room, None, None
         try:
             if created:
-                await self._terminate(created)
+                with logger.contextualize(session_id=created.session_id):
+                    await self._terminate(created)
         finally:
             if room:
                 await room.close()
@@ -344,7 +349,7 @@ class AvatarSession:
         cost = await self._cost(created)
         said = "unknown" if cost is None else f"{cost:g} credits"
         logger.info(f"LemonSlice session {created.session_id} is over after {lasted:.0f} s; its cost so far: {said}")
-        self._emit(SessionEnded(created.session_id, cost))
+        self._emit(SessionEnded(created.session_id, cost, lasted))
 
     def _report_leak(self, created: CreatedSession, error: LemonSliceError) -> None:
         """Report the first session that cannot be terminated as an error, and log every one, as each costs."""
@@ -374,16 +379,16 @@ class AvatarSession:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
             if late:
-                running = "a session may go on there until its idle timeout ends it"
-                late_error = SessionError(f"LemonSlice did not answer within {RELEASE_TIMEOUT:g} s; {running}")
-                self._emit(ErrorReported(late_error))
+                runs_on = "a session may go on there until its idle timeout ends it"
+                said = f"LemonSlice did not answer within {RELEASE_TIMEOUT:g} s; {runs_on}"
+                self._emit(ErrorReported(SessionError(said)))
         self._to(SessionState.ENDED, "")
 
     def _to(self, state: SessionState, detail: str) -> None:
         """Change the state; the only place that does."""
-        if self._state is SessionState.ENDED:
+        if self.state is SessionState.ENDED:
             return
-        self._state = state
+        self.state = state
         logger.debug(f"Avatar session: {state.value} ({detail})")
         self._emit(StateChanged(state, detail))
 

@@ -23,8 +23,6 @@ async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
     await process.stop()
 
 
-# Pipecat's harness imports names that websockets has deprecated.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_the_scenarios_of_the_suite_pass(bot: Bot) -> None:
     """Those that ``pipecat eval suite bots/evals/suite.yaml`` plays, in three calls at once."""
     runs = EvalManifest.load(SUITE).runs

@@ -100,6 +100,7 @@ class Stage:
         behind: Sequence[FrameProcessor] = (),
         output: FrameProcessor | None = None,
         pipeline: Callable[[LemonSliceVideoService], Sequence[FrameProcessor]] | None = None,
+        usage_metrics: bool = False,
         **kwargs: Any,
     ) -> None:
         """Prepare a pipeline.
@@ -110,12 +111,14 @@ class Stage:
             behind: Processors that follow the service.
             output: The output transport, behind them.
             pipeline: Makes all that is between source and sink out of the service, instead of the two.
+            usage_metrics: Whether usage is counted.
             **kwargs: Arguments of the service.
         """
         self.vendor = vendor or MemoryVendor()
         self.rooms: list[MemoryRoom] = []
         self.events: list[tuple[Any, ...]] = []
         self.join_refusals: deque[Exception] = deque()
+        self._usage_metrics = usage_metrics
         self._room_options = dict(room or {})
         self._rate = kwargs.get("audio_sample_rate", RATE)
         self.service = LemonSliceVideoService(
@@ -132,7 +135,12 @@ class Stage:
 
     async def __aenter__(self) -> Self:
         setup = FrameProcessorSetup(
-            LoopClock(), TaskManager(), cast("Any", None), audio_out_sample_rate=RATE, enable_metrics=True
+            LoopClock(),
+            TaskManager(),
+            cast("Any", None),
+            audio_out_sample_rate=RATE,
+            enable_metrics=True,
+            enable_usage_metrics=self._usage_metrics,
         )
         self.processors = (self.source, *self._inner, self.sink)
         for before, after in pairwise(self.processors):
@@ -264,9 +272,17 @@ class Stage:
 class WorkerStage(Stage):
     """The same pipeline, run by Pipecat's own worker with a policy for services that can do no more."""
 
-    def __init__(self, vendor: MemoryVendor | None = None, *, policy: ProcessorUnusablePolicy, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        vendor: MemoryVendor | None = None,
+        *,
+        policy: ProcessorUnusablePolicy = ProcessorUnusablePolicy.CONTINUE,
+        worker: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(vendor, **kwargs)
         self._policy = policy
+        self._options = {"enable_turn_tracking": False, **(worker or {})}
 
     async def __aenter__(self) -> Self:
         self._worker = PipelineWorker(
@@ -275,8 +291,8 @@ class WorkerStage(Stage):
             processor_unusable_policy=self._policy,
             clock=LoopClock(),
             enable_rtvi=False,
-            enable_turn_tracking=False,
             idle_timeout_secs=None,
+            **self._options,
         )
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(self._worker)
