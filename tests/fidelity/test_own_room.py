@@ -108,6 +108,18 @@ async def test_others_in_the_room_are_neither_heard_nor_seen_nor_told(native: Na
     assert bot.running.first.of(ErrorFrame) == []
 
 
+async def test_a_picture_that_freezes_is_noticed(native: Native) -> None:
+    """Not while pictures come, and `frozen_timeout` after the last one."""
+    async with AsyncExitStack() as stack:
+        bot = await start(native, stack, settings=LemonSliceVideoService.Settings(frozen_timeout=0.5))
+        await asyncio.wait_for(bot.ready.wait(), 5)
+        await asyncio.sleep(0.8)
+        assert bot.vendor.log == ["create"]
+        bot.vendor.avatar.show = lambda *_: None  # type: ignore[method-assign]
+        await until(lambda: bot.vendor.log.count("create") == 2)
+        assert ["no picture" in frame.error for frame in bot.running.first.of(ErrorFrame)] == [True]
+
+
 async def test_a_call_that_ends_while_the_room_is_being_joined_leaves_it(native: Native) -> None:
     """Nobody is left in the room, and the client is released."""
     native.room().latency = 0.3
