@@ -7,7 +7,6 @@ from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
-    StartFrame,
     TTSAudioRawFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
@@ -21,7 +20,6 @@ from pipecat_lemonslice import (
     AvatarStatus,
     AvatarStatusFrame,
 )
-from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import virtual_time
 
@@ -30,43 +28,6 @@ def text(words: str, context_id: str = "a") -> TTSTextFrame:
     frame = TTSTextFrame(words, "sentence")
     frame.context_id = context_id
     return frame
-
-
-@virtual_time
-async def test_a_response_ends_by_timeout_after_the_last_byte_was_played() -> None:
-    """Without a stop event the response ends response_done_timeout after its last byte was played."""
-    async with Stage() as stage:
-        await stage.arrive()
-        await stage.send(speech(10.0))
-        await stage.settle(12.0)
-        assert stage.room.events == ["response_started", "response_finished"]
-        assert stage.room.time_of("response_finished") == pytest.approx(stage.room.played_until + 0.5, abs=1e-6)
-        assert stage.reasons == ["response_done_timeout"]
-        assert stage.down(AvatarResponseDoneFrame)[0].audio_seconds == pytest.approx(10.0)
-
-
-@virtual_time
-async def test_a_stop_event_ends_the_response_with_its_last_byte() -> None:
-    """With a stop event the response ends when its last byte has been played."""
-    async with Stage() as stage:
-        await stage.arrive()
-        await stage.send(TTSStartedFrame("a"), speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(2.0)
-        assert stage.room.time_of("response_finished") == pytest.approx(stage.room.played_until, abs=1e-6)
-
-
-@virtual_time
-async def test_startframe_does_not_wait_for_the_session_and_nothing_is_lost() -> None:
-    """With a slow API the StartFrame passes at once, and the greeting is heard from its first sample."""
-    async with Stage(MemoryVendor(latency=2.0)) as stage:
-        started = stage.now
-        assert stage.time_of(StartFrame) == pytest.approx(started)
-        await stage.send(speech(1.0))
-        await stage.until(lambda: bool(stage.rooms))
-        stage.room.arrive()
-        await stage.settle(4.0)
-        assert stage.room.speech == tone(1.0)
-        assert stage.plain == b""
 
 
 @virtual_time
@@ -134,3 +95,21 @@ async def test_one_answer_with_a_stop_per_sentence_is_one_response() -> None:
         await stage.settle(1.0)
         assert stage.room.events == ["response_started", "response_finished"]
         assert stage.down(AvatarResponseDoneFrame)[0].audio_seconds == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("pieces", [93, 186])
+@virtual_time
+async def test_everybody_is_told_the_same_three_decimals(pieces: int) -> None:
+    """Speech in many small pieces adds up to no tail of digits."""
+    async with Stage() as stage:
+        await stage.arrive()
+        for _ in range(pieces):
+            await stage.send(speech(0.02))
+        await stage.send(TTSStoppedFrame("a"))
+        await stage.settle(pieces * 0.02 + 1.0)
+        seconds = pieces * 2 / 100
+        assert [frame.audio_seconds for frame in stage.down(AvatarResponseDoneFrame)] == [seconds]
+        assert [frame.audio_seconds for frame in stage.up(AvatarResponseDoneFrame)] == [seconds]
+        assert ("on_response_done", "stopped", seconds) in stage.events
+        messages = [frame.data for frame in stage.down(RTVIServerMessageFrame)]
+        assert [data["audio_seconds"] for data in messages if data.get("event") == "done"] == [seconds]

@@ -107,6 +107,26 @@ async def test_it_sleeps_and_wakes_again_and_again() -> None:
 
 
 @virtual_time
+async def test_after_a_sleep_the_pauses_after_failures_begin_anew() -> None:
+    """Failures before it do not count any more: a session that is lost then is replaced after half a second."""
+    async with Stage(keep_alive=False) as stage:
+        for _ in range(3):
+            await stage.arrive()
+            stage.room.lose("gone")
+            rooms = len(stage.rooms)
+            await stage.until(lambda before=rooms: len(stage.rooms) > before)
+        await fall_asleep(stage)
+        assert status(stage) is AvatarStatus.DORMANT
+        await stage.send(UserStartedSpeakingFrame())
+        await stage.settle()
+        await stage.arrive()
+        lost_at, sessions = stage.now, len(stage.vendor.created)
+        stage.room.lose("gone")
+        await stage.until(lambda: len(stage.vendor.created) > sessions)
+        assert stage.now - lost_at == pytest.approx(0.5, abs=0.01)
+
+
+@virtual_time
 async def test_an_avatar_that_leaves_while_it_is_kept_alive_is_a_loss() -> None:
     """Ten quiet minutes in which each reset was accepted, then it leaves: an error, and a new session at once."""
     async with Stage() as stage:

@@ -7,10 +7,14 @@ import pytest
 from PIL import Image
 from pipecat.frames.frames import (
     ErrorFrame,
+    Frame,
+    InterruptionFrame,
     OutputImageRawFrame,
     ServiceUpdateSettingsFrame,
+    SpeechOutputAudioRawFrame,
     TTSStoppedFrame,
 )
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from pipecat_lemonslice import (
@@ -22,8 +26,9 @@ from pipecat_lemonslice import (
 from pipecat_lemonslice.api import PoseTrigger, ResetIdleTimeout, UpdateImage
 from pipecat_lemonslice.errors import ApiStatusError
 from pipecat_lemonslice.session.control import MAX_REQUESTS
+from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, speech, tone
+from tests.support.stage import RATE, Stage, speech, tone
 from tests.support.virtual_time import virtual_time
 
 Settings = LemonSliceVideoService.Settings
@@ -89,6 +94,67 @@ async def test_there_are_never_two_voices() -> None:
         await stage.settle(0.1)
         assert stage.plain == tone(5.0)
         assert stage.voice == b""
+
+
+class Held(FrameProcessor):
+    """Keeps the avatar's voice back while it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+        self.open = asyncio.Event()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, SpeechOutputAudioRawFrame):
+            await self.open.wait()
+        await self.push_frame(frame, direction)
+
+
+@virtual_time
+async def test_voice_that_nobody_takes_does_not_pile_up() -> None:
+    """Of a minute the newest half is kept, which is logged once."""
+    held = Held()
+    with package_logs("WARNING") as lines:
+        async with Stage(behind=[held]) as stage:
+            await stage.arrive()
+            await stage.send(*(speech(1.0) for _ in range(60)), TTSStoppedFrame("a"))
+            await stage.settle(62.0)
+            held.open.set()
+            await stage.settle(0.1)
+            assert len(stage.voice) == pytest.approx(30.0 * RATE * 2, abs=0.1 * RATE * 2)
+            assert stage.voice.endswith(tone(1.0))
+    assert [line.text.count("voice") for line in lines] == [1]
+
+
+@virtual_time
+async def test_an_interruption_drops_the_voice_that_waits() -> None:
+    """What nobody downstream has taken of it is not heard afterwards."""
+    held = Held()
+    async with Stage(behind=[held], room={"obedient": True}) as stage:
+        await stage.arrive()
+        await stage.send(speech(3.0))
+        await stage.settle(2.0)
+        await stage.send(InterruptionFrame())
+        held.open.set()
+        await stage.settle(1.0)
+        assert len(stage.voice) <= 0.08 * RATE * 2
+
+
+@virtual_time
+async def test_a_stall_does_not_delay_the_voice_for_good() -> None:
+    """What comes in a burst is passed on; the silence in it is left out until the lead is gone."""
+    async with Stage(room={"echo": False}) as stage:
+        room = await stage.arrive()
+        await stage.send(speech(3.0))
+        for _ in range(50):
+            room.hear(tone(0.02))
+            await stage.settle(0.02)
+        await stage.settle(1.0)
+        for packet in [tone(0.02)] * 20 + [bytes(960)] * 25 + [tone(0.02)] * 5:
+            room.hear(packet)
+        await stage.settle(0.5)
+        assert stage.voice.replace(bytes(960), b"") == tone(0.02) * 75
+        assert len(stage.voice) <= len(tone(0.02)) * (75 + 7)
 
 
 # Steering.

@@ -16,10 +16,10 @@ from pipecat.frames.frames import (
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from tests.support.memory import MemoryRoom
-from tests.support.noise import KINDS, mixed, noise
+from tests.support.noise import KINDS, noise
 from tests.support.speaker import Speaker, pipecat_in_virtual_time
 from tests.support.speech import spoken
-from tests.support.stage import RATE, Stage, speech, tone
+from tests.support.stage import RATE, Stage, tone
 from tests.support.virtual_time import virtual_time
 
 DIGITAL: dict[str, Any] = {"track": True}
@@ -348,23 +348,3 @@ async def test_a_floor_that_rises_in_the_middle_of_a_call_is_a_floor_soon() -> N
         await stage.settle(6.0)
         assert begun + 0.25 <= next(at for at in voice_times(stage) if at > begun) <= begun + 0.4
         assert voice_times(stage)[-1] <= begun + 0.25 + seconds(sentence("My name is Mona.")) + 1.0
-
-
-@virtual_time
-async def test_an_avatar_that_speaks_from_its_first_sample_is_heard() -> None:
-    """Also where nothing was ever heard of its track before, and it speaks without a pause."""
-    async with Stage() as stage:
-        await stage.arrive()
-        room = stage.room
-        await stage.send(speech(3.0), TTSStoppedFrame("a"))
-        await stage.settle(5.0)
-        assert b"".join(room.said) == tone(3.0)
-        assert stage.voice == tone(3.0)
-
-
-def test_noise_is_as_loud_as_it_is_called() -> None:
-    """The floors of these tests are what they claim to be."""
-    for kind in KINDS:
-        samples = noise(kind, -50.0, RATE).astype(float)
-        assert 20 * np.log10(np.sqrt(np.mean(samples**2)) / 32768) == pytest.approx(-50.0, abs=0.1)
-    assert mixed(bytes(4), np.array([3, -4], "<i2")) == np.array([3, -4], "<i2").tobytes()

@@ -220,12 +220,9 @@ async def test_an_output_that_takes_nothing_is_sent_nothing_more(
         assert output.shown == []
 
 
-@BEFORE
 @pytest.mark.parametrize("live", [True, False], ids=["live", "not live"])
 @virtual_time
-async def test_a_webrtc_track_that_nobody_reads_does_not_fill(
-    before: Callable[[], list[FrameProcessor]], live: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_webrtc_track_that_nobody_reads_does_not_fill(live: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pipecat's own track takes any number of pictures. When the browser is gone it gets a good second of them."""
     pytest.importorskip("aiortc")
     from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
@@ -236,7 +233,7 @@ async def test_a_webrtc_track_that_nobody_reads_does_not_fill(
     transport = SmallWebRTCTransport(SmallWebRTCConnection(), params(live=live))
     output = transport.output()
     track = connected(output, (WIDTH, HEIGHT), monkeypatch)
-    async with Stage(behind=before(), output=output) as stage:
+    async with Stage(behind=[replacing()], output=output) as stage:
         stage.room.join()
         await play(stage, 60.0)
         assert waiting(track) > 0

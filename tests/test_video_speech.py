@@ -94,6 +94,20 @@ async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bo
 
 
 @virtual_time
+async def test_a_resampled_voice_that_paces_itself_ends_without_a_hole() -> None:
+    """Its frames come a few hundredths of a second before they are played, and no stop behind the last."""
+    async with Stage() as stage:
+        room = await stage.arrive()
+        pcm, frame = tone(1.0, 44100), 2 * 882
+        for start in range(0, len(pcm), frame):
+            await stage.send(audio(pcm[start : start + frame], "a", 44100))
+            await stage.settle(0.02 if start >= 4 * frame else 0.0)
+        await stage.settle(1.0)
+        begun = next(entry.at for entry in room.log if isinstance(entry.what, bytes))
+        assert room.played_until - begun == pytest.approx(len(room.speech) / (2 * RATE), abs=1e-6), "a hole"
+
+
+@virtual_time
 async def test_a_burst_lasts_as_long_as_it_sounds() -> None:
     """Twenty seconds that arrive in one moment are written at the speed at which they are heard."""
     async with Stage() as stage:

@@ -1,29 +1,35 @@
 """What is seen while there is no avatar and the plain voice is heard. In virtual time."""
 
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from pipecat.frames.frames import ServiceUpdateSettingsFrame
 
 from pipecat_lemonslice import LemonSliceVideoService
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, speech
+from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import virtual_time
 
 Settings = LemonSliceVideoService.Settings
 
 
-def picture(colour: str) -> bytes:
+def picture(colour: str, size: tuple[int, int] = (368, 560)) -> bytes:
+    """A picture whose middle third is of a colour, and the rest red."""
+    image = Image.new("RGB", size, "red")
+    image.paste(colour, (size[0] // 3, 0, 2 * size[0] // 3, size[1]))
     buffer = BytesIO()
-    Image.new("RGB", (368, 560), colour).save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def stills(stage: Stage) -> list[bytes]:
-    """The first pixel of each still that was shown; the avatar's own pictures are smaller."""
-    return [frame.image[:3] for frame in stage.sink.hoard or [] if frame.size == (368, 560)]
+    """The pixel in the middle of the first line of each still; the avatar's own pictures are smaller."""
+    shown = [frame for frame in stage.sink.hoard or [] if frame.size != (2, 3)]
+    return [frame.image[3 * (frame.size[0] // 2) :][:3] for frame in shown]
 
 
 def staged(vendor: MemoryVendor | None = None, **kwargs: Any) -> Stage:
@@ -98,3 +104,39 @@ async def test_nothing_is_shown_without_a_picture_or_a_voice(kwargs: dict[str, A
         await stage.send(speech(1.0))
         await stage.settle(10.0)
         assert stills(stage) == []
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size"), [(None, (368, 560)), ("2x3", (368, 560)), ("9x16", (360, 640)), ("1x1", (512, 512))]
+)
+@virtual_time
+async def test_the_still_has_the_shape_of_the_avatar(ratio: str | None, size: tuple[int, int]) -> None:
+    """Of a broad picture the middle; what can be seen through is black."""
+    clear = BytesIO()
+    Image.new("RGBA", (100, 100), (255, 255, 255, 0)).save(clear, "PNG")
+    for image, colour in ((picture("blue", (3000, 500)), (0, 0, 255)), (clear.getvalue(), (0, 0, 0))):
+        vendor = MemoryVendor()
+        vendor.refuse(401)
+        async with staged(vendor, agent_image=image, aspect_ratio=ratio) as stage:
+            await stage.send(speech(1.0))
+            await stage.settle(0.5)
+            [shown] = stage.sink.hoard or []
+            assert shown.size == size
+            pixels = np.frombuffer(shown.image, np.uint8).reshape(-1, 3).astype(int)
+            assert np.abs(pixels - colour).max() < 8
+
+
+@virtual_time
+async def test_a_picture_that_has_gone_is_not_shown(tmp_path: Path) -> None:
+    """The file of it was there at construction; the voice is heard all the same."""
+    file = tmp_path / "face.png"
+    file.write_bytes(picture("blue"))
+    vendor = MemoryVendor()
+    vendor.refuse(401)
+    stage = staged(vendor, agent_image=file)
+    file.unlink()
+    async with stage:
+        await stage.send(speech(1.0))
+        await stage.settle(0.5)
+        assert stills(stage) == []
+        assert stage.plain == tone(1.0)

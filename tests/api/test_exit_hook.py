@@ -40,18 +40,6 @@ async def run(emulator: Emulator, *, rest: str = "", run: str = "asyncio.run(mai
     return await asyncio.wait_for(process.wait(), 30)
 
 
-async def test_a_process_that_just_ends_terminates_its_session(emulator: Emulator) -> None:
-    """A loop that is closed without any clean-up leaves no session running."""
-    assert await run(emulator) == 0
-    assert emulator.created == emulator.terminated == 1
-
-
-async def test_a_process_that_fails_terminates_its_session(emulator: Emulator) -> None:
-    """An exception that nobody handles leaves no session running either."""
-    assert await run(emulator, rest="raise SystemExit(3)") == 3
-    assert emulator.created == emulator.terminated == 1
-
-
 async def test_a_cancelled_hook_is_not_run(emulator: Emulator) -> None:
     """What has ended in order is not ended again."""
     assert await run(emulator, rest="hook.cancel()") == 0

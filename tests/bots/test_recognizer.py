@@ -1,8 +1,6 @@
 """Accuracy is measured over the whole chain of trimming, levelling and decoding, with speech of several voices."""
 
 import asyncio
-import threading
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -117,14 +115,11 @@ def test_speech_is_trimmed_and_levelled() -> None:
 
 
 async def test_the_interpreter_is_free_while_it_works() -> None:
-    """The event loop is never held up for as long as a whole utterance takes."""
+    """It is given up after each piece of an utterance, so that the event loop has its turns meanwhile."""
     recognizer, pcm = Recognizer(PHRASES), microphone("what am i looking at").tobytes()
-    longest, last, working = 0.0, time.monotonic(), asyncio.create_task(asyncio.to_thread(recognizer.recognize, pcm))
-    began = last
+    turns, working = 0, asyncio.create_task(asyncio.to_thread(recognizer.recognize, pcm))
     while not working.done():
         await asyncio.sleep(0.001)
-        now = time.monotonic()
-        longest, last = max(longest, now - last), now
+        turns += 1
     assert await working == Understood("what am i looking at")
-    assert longest < 0.5 * (last - began)
-    assert threading.active_count() < 60
+    assert turns >= 10, "held at a stretch there are five"

@@ -28,10 +28,6 @@ FACTS: dict[str, dict[str, Any]] = {
 EVENTS = {kind.__name__: kind for kind in get_args(ControlEvent)}
 
 
-def named(operation: str) -> list[str]:
-    return [name for name, fact in FACTS.items() if fact["operation"] == operation]
-
-
 def png(width: int, height: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), "white").save(buffer, "PNG")
@@ -70,53 +66,31 @@ def check_form(seen: Seen, expected: dict[str, Any]) -> None:
     assert image.data == png(368, 560)
 
 
-@pytest.mark.parametrize("name", named("create"))
-async def test_creation(name: str):
+async def ask(api: LemonSliceApi, fact: dict[str, Any]) -> Any:
+    """Make the request that a fact is about; returns what its answer is read as."""
+    given = fact["given"]
+    match fact["operation"]:
+        case "create":
+            return await api.create_session(request_of(given))
+        case "get":
+            return await api.get_session(given)
+        case "list":
+            return await api.list_sessions(**given)
+        case _:
+            image = {"image": base64.b64decode(given["image"])} if "image" in given else {}
+            return await api.control("session_1", EVENTS[fact["event"]](**{**given, **image}))
+
+
+@pytest.mark.parametrize("name", [name for name, fact in FACTS.items() if fact["operation"] != "error"])
+async def test_requests_and_answers(name: str) -> None:
     """The request is the recorded one, and the recorded answer is read as it is meant."""
     fact = FACTS[name]
     async with RestServer() as server, LemonSliceApi(api_key=KEY, api_url=server.url) as api:
         server.answer(fact["answer"]["status"], fact["answer"]["json"])
-        session = await api.create_session(request_of(fact["given"]))
+        read = await ask(api, fact)
         check_request(server.seen[0], fact["request"])
-        meaning = dict(fact["meaning"])
-        meaning["control_url"] = meaning["control_url"].replace("{base}", server.url)
-        assert session.model_dump() == meaning
-
-
-@pytest.mark.parametrize("name", named("get"))
-async def test_one_session(name: str):
-    """The state of a session is asked for and read as recorded."""
-    fact = FACTS[name]
-    async with RestServer() as server, LemonSliceApi(api_key=KEY, api_url=server.url) as api:
-        server.answer(fact["answer"]["status"], fact["answer"]["json"])
-        info = await api.get_session(fact["given"])
-        check_request(server.seen[0], fact["request"])
-        assert info.model_dump(mode="json") == fact["meaning"]
-
-
-@pytest.mark.parametrize("name", named("list"))
-async def test_list_of_sessions(name: str):
-    """A page of sessions is asked for and read as recorded."""
-    fact = FACTS[name]
-    async with RestServer() as server, LemonSliceApi(api_key=KEY, api_url=server.url) as api:
-        server.answer(fact["answer"]["status"], fact["answer"]["json"])
-        page = await api.list_sessions(**fact["given"])
-        check_request(server.seen[0], fact["request"])
-        assert page.model_dump(mode="json") == fact["meaning"]
-
-
-@pytest.mark.parametrize("name", named("control"))
-async def test_control(name: str):
-    """Each control event goes out as recorded."""
-    fact = FACTS[name]
-    given = dict(fact["given"])
-    if "image" in given:
-        given["image"] = base64.b64decode(given["image"])
-    event = EVENTS[fact["event"]](**given)
-    async with RestServer() as server, LemonSliceApi(api_key=KEY, api_url=server.url) as api:
-        server.answer(fact["answer"]["status"], fact["answer"]["json"])
-        await api.control("session_1", event)
-        check_request(server.seen[0], fact["request"])
+    if "meaning" in fact:
+        assert json.loads(json.dumps(fact["meaning"]).replace("{base}", server.url)) == read.model_dump(mode="json")
 
 
 @pytest.mark.parametrize("fact", FACTS["errors"]["answers"], ids=lambda fact: str(fact["status"]))

@@ -64,8 +64,6 @@ async def test_a_picture_can_be_uploaded(client: Client) -> None:
         (lambda: form(CREATE, png()), "exactly one of"),
         (lambda: aiohttp.FormData({"payload": "{}"}, default_to_multipart=True), "body: the parts"),
         (lambda: b"{nonsense", "body: not correct JSON"),
-        (lambda: b"[" * 9999, "body: not correct JSON"),
-        (lambda: b"[]", "body: must be an object"),
     ],
 )
 @with_emulator()
@@ -81,30 +79,18 @@ async def test_a_body_that_cannot_be_read_answers_400(client: Client, data: Any,
     [
         ({"agent_id": None}, "exactly one of"),
         ({"agent_image_url": "https://x"}, "exactly one of"),
-        ({"agent_id": ""}, "agent_id"),
         ({"agent_id": 7}, "agent_id"),
-        ({"transport_type": None}, "transport_type"),
         ({"transport_type": "livekit"}, "transport_type"),
         ({"simulcast": True}, "simulcast"),
-        ({"simulcast": "no"}, "simulcast"),
         ({"idle_timeout": 1.5}, "idle_timeout: must be an integer"),
-        ({"idle_timeout": True}, "idle_timeout"),
-        ({"response_done_timeout": "soon"}, "response_done_timeout"),
         ({"response_done_timeout": 0}, "response_done_timeout"),
         ({"model": "huge"}, "model: must be one of None, flash, lite, pro"),
         ({"model": "lite", "aspect_ratio": "9x16"}, "aspect_ratio"),
-        ({"aspect_ratio": "16x9"}, "aspect_ratio"),
         ({"audio_sample_rate": 8000}, "audio_sample_rate"),
-        ({"audio_sample_rate": "24000"}, "audio_sample_rate"),
         ({"agent_prompt": 1}, "agent_prompt"),
-        ({"agent_idle_prompt": []}, "agent_idle_prompt"),
-        ({"properties": []}, "properties"),
-        ({"properties": {"daily_url": 1}}, "properties.daily_url"),
         ({"properties": {"daily_url": "a", "daily_room_url": "b"}}, "properties.daily_url"),
         ({"properties": {"daily_url": "https://example.daily.co/room"}}, "properties.daily_url"),
         ({"properties": {"daily_room_url": "ws://127.0.0.1:1/rooms/none"}}, "properties.daily_url"),
-        ({"properties": {"daily_token": 1}}, "properties.daily_token"),
-        ({"properties": {"enable_recording": "tape"}}, "properties.enable_recording"),
         ({"properties": {"enable_recording": "cloud"}}, "properties.recordings_bucket"),
         (
             {"properties": {"enable_recording": "cloud", "recordings_bucket": {**BUCKET, "bucket_name": ""}}},
@@ -183,7 +169,7 @@ async def test_list_has_pages(client: Client) -> None:
     assert (len(whole["sessions"]), whole["pagination"]["limit"]) == (5, 25)
 
 
-@pytest.mark.parametrize("query", ["page=0", "limit=0", "limit=101", "page=x", "limit=-1", "page=²"])
+@pytest.mark.parametrize("query", ["page=0", "limit=101", "page=x"])
 @with_emulator()
 async def test_wrong_pages_answer_400(client: Client, query: str) -> None:
     """Pages begin at 1, limits end at 100."""
@@ -229,10 +215,7 @@ async def test_every_control_event_is_obeyed(client: Client) -> None:
         ({"event": "dance"}, "event: unknown event 'dance'"),
         ({"event": "update-image"}, "image_url: exactly one of image_url and image_base64 is required"),
         ({"event": "update-image", "image_url": "https://x", "image_base64": "eA=="}, "image_url: exactly one of"),
-        ({"event": "update-image", "image_base64": "%%%"}, "image_base64: not correct base64"),
-        ({"event": "update-agent-prompt"}, "agent_prompt: field required"),
         ({"event": "update-idle-prompt", "idle_prompt": 5}, "idle_prompt: must be a string"),
-        ({"event": "pose-trigger"}, "pose_trigger: must be an object"),
         ({"event": "pose-trigger", "pose_trigger": {}}, "pose_trigger.name: field required"),
     ],
 )

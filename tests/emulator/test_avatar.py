@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from pipecat_lemonslice.emulator import Status
-from pipecat_lemonslice.emulator.room import Member, Sound
 from tests.emulator.client import CREATE, PICTURE_HEAD, Client, event, form, png, tone, with_emulator
 
 TICK = 0.02
@@ -86,19 +84,6 @@ async def test_a_pause_in_speech_stays_a_pause(client: Client) -> None:
     await bot.hear(5)
     runs = [(silent, len(list(group))) for silent, group in groupby(not any(sound[22:]) for sound in bot.sounds)]
     assert [length for silent, length in runs[1:-1] if silent] == [pytest.approx(20, abs=1)]
-
-
-@with_emulator(latency=LATENCY)
-async def test_speech_that_comes_unevenly_has_no_gaps(client: Client) -> None:
-    """A packet may be 40 ms late."""
-    session, bot = await client.meet()
-    speaker, speech = Member("Pipecat", {"stream": 24000}), tone(0.2)
-    session.room.enter(speaker)
-    for start in range(0, len(speech), 960):
-        session.room.send(speaker, Sound(speech[start : start + 960], 24000))
-        await asyncio.sleep(0.06 if start == 960 else 0.015)
-    await bot.hear(40)
-    assert speech in bot.voice
 
 
 @with_emulator()
@@ -235,20 +220,6 @@ async def test_terminate_takes_the_avatar_away(client: Client) -> None:
     await bot.until(lambda: bot.of("participant_left"))
     assert not session.avatar.present
     assert [str(each.kind) for each in session.avatar.events][-2:] == ["terminated", "left"]
-
-
-@with_emulator(join_delay=1)
-async def test_a_session_that_a_test_ends_stays_so(client: Client) -> None:
-    """Whether its avatar is there or on its way: it leaves for good, and nothing is said of an idle timeout."""
-    client.emulator.fault("return_after=1")
-    here, bot = await client.meet()
-    coming = await client.create()
-    for session in (here, coming):
-        session.end(Status.TIMED_OUT)
-    await asyncio.sleep(300)
-    assert (here.avatar.present, coming.avatar.present) == (False, False)
-    assert [message["type"] for message in bot.app_messages] == ["bot_ready"]
-    assert here.avatar.events_of("idle_timeout") == coming.avatar.events_of("joined") == []
 
 
 @pytest.mark.parametrize("ratio", ["2x3", "1x1", "9x16"])

@@ -90,8 +90,6 @@ async def test_a_port_in_use_is_said() -> None:
     [
         ("203.0.113.1", "this machine has no such address"),
         ("nowhere.invalid", "the host name is not known"),
-        ("1.2.3.4.5", "the host name is not known"),
-        ("a" * 64, "the host name is not known"),
     ],
 )
 async def test_an_address_that_is_not_here_is_said(host: str, why: str) -> None:
@@ -100,14 +98,6 @@ async def test_an_address_that_is_not_here_is_said(host: str, why: str) -> None:
     assert f"cannot listen on {host}:0: " in line
     assert why in line
     assert "--host 127.0.0.1" in line
-
-
-@pytest.mark.parametrize("port", ["99999", "-1", "65536"])
-async def test_a_port_that_cannot_exist_is_said(port: str) -> None:
-    """One line that says which ports there are, and status 2."""
-    line = await refused("--port", port)
-    assert f"argument --port: must be a port from 0 to 65535 (0 takes a free one), not '{port}'" in line
-    assert "--help" in line
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
@@ -144,24 +134,14 @@ def test_help_explains_every_option_and_fault(capsys: pytest.CaptureFixture[str]
     [
         (["--latency", "-1"], "argument --latency: must be a number of seconds from 0, not '-1'"),
         (["--cold-start", "soon"], "argument --cold-start: must be a number of seconds from 0, not 'soon'"),
-        (["--join-delay", "inf"], "argument --join-delay: must be a number of seconds from 0, not 'inf'"),
+        (["--port", "99999"], "argument --port: must be a port from 0 to 65535 (0 takes a free one), not '99999'"),
         (["--port", "x"], "argument --port: must be a port from 0 to 65535 (0 takes a free one), not 'x'"),
-        (["--port", "８９００"], "argument --port: must be a port from 0 to 65535"),
-        (["--max-body", "-5"], "argument --max-body: must be a number of bytes from 1, such as 4194304, not '-5'"),
         (["--max-body", "4M"], "argument --max-body: must be a number of bytes from 1, such as 4194304, not '4M'"),
         (["--host", ""], "argument --host: must not be empty"),
         (["--key", ""], "argument --key: must not be empty"),
-        (["--key", " "], "argument --key: must not be empty"),
-        (["--agent", ""], "argument --agent: must not be empty"),
-        (["--room-token", ""], "argument --room-token: must not be empty"),
-        (["--avatar-name", ""], "argument --avatar-name: must not be empty"),
         (["--room", "a/b"], "argument --room: must be letters, digits, '-' and '_', such as lobby, not 'a/b'"),
-        (["--room", ""], "argument --room: must be letters, digits, '-' and '_', such as lobby, not ''"),
         (["--fault", "rejct=503"], "argument --fault: unknown fault 'rejct', did you mean reject? Known: "),
-        (["--fault", "malform", "--fault", "delay=x"], "argument --fault: delay: SECONDS must be a number of seconds"),
-        (["--fault", "hang@moon"], "argument --fault: unknown path 'moon'; Known: create, list, get, control, any, "),
         (["--reject", "503"], "unrecognized arguments: --reject 503"),
-        (["extra"], "unrecognized arguments: extra"),
     ],
 )
 def test_nonsense_is_refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

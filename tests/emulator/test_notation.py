@@ -17,49 +17,32 @@ TIMES = "TIMES must be a whole number from 1, always or inf"
 @pytest.mark.parametrize(
     ("text", "says", "example"),
     [
-        ("", "unknown fault ''; Known: delay, drop, ", "reject=503"),
         ("rejct=503", "unknown fault 'rejct', did you mean reject? Known: delay, drop, ", "reject=503"),
         ("never-join", "unknown fault 'never-join', did you mean never_join?", "never_join"),
         ("x" * 1000, f"unknown fault '{'x' * 60}…'; Known: ", "reject=503"),
         # Values.
         ("reject", "reject: it needs a value; it is written [TIMES*]reject=STATUS[,detail=TEXT]", "reject=503"),
-        ("reject,detail=x", "reject: it needs a value", "reject=503"),
         ("reject=abc", "reject: STATUS must be a number from 200 to 599, not 'abc'", "reject=503"),
-        ("reject=700", "reject: STATUS must be a number from 200 to 599, not '700'", "reject=503"),
         ("hang=later", "hang: before|after must be before or after, not 'later'", "hang=after"),
         ("delay=-1", "delay: SECONDS must be a number of seconds from 0, not '-1'", "delay=2"),
-        ("delay=nan", "delay: SECONDS must be a number of seconds from 0, not 'nan'", "delay=2"),
         ("leave_after=0,5", "leave_after: SECONDS must be a number of seconds from 0, not '0,5'", "leave_after=2"),
         ("noise=61", "noise: DBFS must be a level from -90 to 0 dBFS, not '61'", "noise=-61"),
-        ("drop=", "drop: KEY must be one line of text, not ''", "drop=room_url"),
-        ("drop,control_url", "drop: ',control_url' does not belong there", "drop=room_url"),
         ("malform=x", "malform: it takes no value, so '=x' does not belong there", "malform"),
-        ("never_join,mute", "never_join: it takes no value, so ',mute' does not belong there", "never_join"),
         # Keys.
         (
             "reject=503,retry_aftr=1",
             "unknown key of reject 'retry_aftr', did you mean retry_after? Known: detail, ",
             "reject=503,retry_after=1",
         ),
-        ("reject=503,retry_after", "reject: STATUS must be a number from 200 to 599", "reject=503"),
         ("reject=503,retry_after=a\nb", "reject: retry_after must be one line", "reject=503,retry_after=1"),
         ("reject=503,when=later", "reject: when must be before or after, not 'later'", "reject=503,when=after"),
         # How often.
         ("0*hang", f"hang: {TIMES}, not '0'", "2*hang"),
-        ("*hang", f"hang: {TIMES}, not ''", "2*hang"),
-        ("1.5*hang", f"hang: {TIMES}, not '1.5'", "2*hang"),
-        ("never*delay=1", f"delay: {TIMES}, not 'never'", "2*delay=2"),
-        ("reject=503*2", "reject: STATUS must be a number from 200 to 599, not '503*2'", "reject=503"),
         # For which requests.
         ("hang@controll", f"unknown path 'controll', did you mean control? {PATHS}", "hang=after@control"),
         ("hang@reset_idle_timeout", "unknown path 'reset_idle_timeout', did you mean reset-idle-timeout?", "@control"),
-        ("hang@", f"unknown path ''; {PATHS}", "hang=after@control"),
-        ("delay=4@create2", f"unknown path 'create2', did you mean create? {PATHS}", "delay=2@control"),
-        ("delay=4@create,list", "delay: SECONDS must be a number of seconds from 0, not '4@create,list'", "delay=2"),
         ("reject@control=503", "reject: '@control=503' does not belong there", "reject=503"),
         ("leave_after=2@control", f"leave_after: '@control' {NO_PATH}", "leave_after=2"),
-        ("never_join@create", f"never_join: '@create' {NO_PATH}", "never_join"),
-        ("refuse_rooms@create", f"refuse_rooms: '@create' {NO_PATH}", "refuse_rooms=meeting over"),
     ],
 )
 def test_a_wrong_text_is_explained(text: str, says: str, example: str) -> None:
@@ -71,12 +54,6 @@ def test_a_wrong_text_is_explained(text: str, says: str, example: str) -> None:
     assert len(said) < 450
     assert example in said
     emulator.fault(re.split("for example |, written ", said)[1])
-
-
-def test_a_path_that_does_not_exist_is_an_error_in_python_too() -> None:
-    """Not a fault that never happens."""
-    with pytest.raises(FaultError, match="unknown path 'controll', did you mean control"):
-        Emulator().reject(503, path="controll")
 
 
 @given(st.text() | st.from_regex(r"\A(\w+\*)?(reject|hang|delay|fatal)(=[^@]*)?(@\w+)?\Z"))

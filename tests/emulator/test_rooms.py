@@ -166,18 +166,6 @@ async def test_who_takes_nothing_is_disconnected(client: Client) -> None:
     assert bot.of("participant_left")[0]["participant"]["user_name"] == "Slow"
 
 
-@with_emulator()
-async def test_an_existing_room_is_shared(client: Client) -> None:
-    """A session created for a room brings its avatar to the people who are there."""
-    room = client.emulator.open_room("lobby")
-    url = client.emulator.room_url(room)
-    viewer = await client.join(url, tracks=[])
-    session = await client.create(properties={"daily_url": url, "daily_room_url": url})
-    assert session.room is room
-    await viewer.until(lambda: viewer.pictures and viewer.sounds)
-    assert viewer.of("participant_joined")[0]["participant"]["user_name"] == "LemonSlice"
-
-
 @with_emulator(room_tokens=frozenset({"bots"}))
 async def test_tokens_are_for_rooms_with_tokens(client: Client) -> None:
     """With tokens set, a session created with a token admits known ones only; others admit anybody."""
@@ -196,18 +184,6 @@ async def test_an_avatar_without_the_token_fails(client: Client) -> None:
     await right.avatar.wait_for("joined")
     assert (wrong.status, right.status) == ("FAILED", "ACTIVE")
     assert not wrong.avatar.present
-
-
-@with_emulator()
-async def test_connections_can_be_dropped(client: Client) -> None:
-    """All sockets of a room break at once, without a goodbye; the avatar stays."""
-    session, bot = await client.meet()
-    viewer = await client.join(client.emulator.room_url(session.room), user_name="Viewer")
-    session.room.drop_connections()
-    for person in (bot, viewer):
-        await person.until(lambda person=person: not person.open)
-        assert person.socket.close_code != 1000
-    assert [member.user_name for member in session.room.participants] == ["LemonSlice"]
 
 
 @with_emulator()

@@ -8,8 +8,9 @@ from typing import Any
 
 from pipecat_lemonslice.errors import RoomError
 from pipecat_lemonslice.media.playback import MUTE_SECONDS
-from tests.faults.world import FOREIGN, Break, Hang, Refuse, Slow, Spoil, World, WorldRoom
-from tests.faults.world import Fault as Wire
+from tests.faults.vendor import FOREIGN, Break, Hang, Refuse, Slow, Spoil
+from tests.faults.vendor import Fault as Wire
+from tests.faults.world import World, WorldRoom
 
 READY = 8.0
 """`ready_timeout`: the most that speech waits for an avatar that is coming."""

@@ -6,7 +6,9 @@ from typing import Any
 
 from pipecat.frames.frames import InterruptionFrame
 
-from tests.faults.world import SLICE, Break, Refuse, World
+from tests.faults.hearing import SLICE
+from tests.faults.vendor import Break, Refuse
+from tests.faults.world import World
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ from pipecat.frames.frames import ErrorFrame
 from pipecat.transports.daily.transport import DailyParams, DailyTransport
 from yarl import URL
 
-from tests.faults.world import LAG, RATE, SLICE, MemoryLemonSlice, Sounding, World, runs
+from tests.faults.hearing import SLICE, Sounding, runs
+from tests.faults.vendor import MemoryLemonSlice
+from tests.faults.world import LAG, World
+from tests.support.stage import RATE
 
 ADDRESS = "https://example.daily.co/lobby"
 JOIN_SECONDS = 0.5

@@ -15,9 +15,10 @@ from pipecat.frames.frames import EndFrame, StartFrame
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from tests.faults.catalogue import EARLY, FAULTS, READY, SOON, Fault
+from tests.faults.hearing import SLICE, SLICE_SAMPLES, Utterance
 from tests.faults.topologies import TOPOLOGIES, Topology
 from tests.faults.visible import secrets_seen
-from tests.faults.world import LAG, SLICE, SLICE_SAMPLES, Utterance, World
+from tests.faults.world import LAG, World
 from tests.support.stage import RATE
 from tests.support.virtual_time import run_virtual
 

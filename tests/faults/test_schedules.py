@@ -16,16 +16,17 @@ from loguru import logger
 
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarResponseStartedFrame
 from tests.faults.emulated import EmulatedRoom, EmulatedWorld
+from tests.faults.hearing import SLICE, SLICE_SAMPLES
 from tests.faults.schedules import MISFORTUNES, OF_WRITES, Expected, Happen, Interrupt, Order, Say, Wait, obey
 from tests.faults.shared import SharedWorld
-from tests.faults.world import SLICE, SLICE_SAMPLES, World
+from tests.faults.world import World
 from tests.support.stage import RATE
 from tests.support.virtual_time import run_virtual
 
 LONG_RUN = int(os.environ.get("FAULT_SCHEDULES") or 0)
-SCHEDULES = LONG_RUN or 4000
-SHARED = LONG_RUN // 2 or 1000
-EMULATED = LONG_RUN // 5 or 500
+SCHEDULES = LONG_RUN or 1000
+SHARED = LONG_RUN // 2 or 300
+EMULATED = LONG_RUN // 5 or 100
 ENDS_WITHIN = 30.0
 """Seconds from the last order until everything is over, at the most: what is unsaid, ready_timeout, and margins."""
 

@@ -11,8 +11,9 @@ from pipecat.frames.frames import LLMFullResponseStartFrame
 from pipecat_lemonslice import AvatarActionFrame, AvatarImageFrame
 from pipecat_lemonslice.errors import LemonSliceError, RoomError
 from tests.faults.catalogue import FATAL
+from tests.faults.vendor import CONTROL, FOREIGN, IMAGE, KEY, ROOM
 from tests.faults.visible import secrets_seen
-from tests.faults.world import CONTROL, FOREIGN, IMAGE, KEY, ROOM, World
+from tests.faults.world import World
 from tests.support.stage import speech
 from tests.support.virtual_time import run_virtual
 

@@ -7,7 +7,8 @@ from pipecat.frames.frames import ErrorFrame, StartFrame
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from pipecat_lemonslice import AvatarImageFrame
-from tests.faults.world import SECRET, World
+from tests.faults.vendor import SECRET
+from tests.faults.world import World
 
 
 def secrets_seen(world: World) -> list[str]:

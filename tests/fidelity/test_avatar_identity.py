@@ -99,7 +99,9 @@ async def test_each_token_carries_an_id_of_its_own(stage: Stage) -> None:
     await until(lambda: len(bot.vendor.created) == 2, 6.0)
     minted = [one["properties"] for one in bot.vendor.requests if "room_name" in one["properties"]]
     assert len({one["user_id"] for one in minted}) == 2
-    assert {one["user_name"] for one in minted} == {"LemonSlice"}
+    assert {(one["user_name"], one["room_name"], one["is_owner"]) for one in minted} == {("LemonSlice", "room", False)}
+    assert bot.vendor.headers[0]["authorization"] == "Bearer daily-key-0123"
+    assert [one["properties"]["daily_token"] for one in bot.vendor.created] == ["minted-token-1", "minted-token-2"]
 
 
 async def test_an_avatar_without_the_id_is_known_by_its_name(stage: Stage) -> None:

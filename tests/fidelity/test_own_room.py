@@ -17,13 +17,15 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
 )
 
-from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice import AvatarStatusFrame, LemonSliceVideoService
 from tests.fidelity.calls import Running
 from tests.fidelity.installed import URL, Native
 from tests.fidelity.rooms import Person
 from tests.fidelity.vendor import Vendor
-from tests.support.stage import speech, tone
+from tests.support.stage import RATE, speech, tone
 from tests.support.waiting import until
+
+MEDIA = ("camera", "microphone", "screenVideo", "screenAudio")
 
 
 @dataclass
@@ -69,6 +71,67 @@ async def test_the_avatars_voice_and_picture_come_back(bot: Bot) -> None:
     assert bot.running.last.of(TTSAudioRawFrame) == []
 
 
+async def test_the_bot_joins_silent_and_subscribes_to_the_avatar_alone(native: Native, bot: Bot) -> None:
+    """Camera and microphone off, a bitrate for a sharp picture, the track `stream`; who comes back is followed."""
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    [client] = [one for one in native.clients if one.name == "Pipecat"]
+    settings = client.join_arguments[2]
+    assert settings["inputs"] == settings["publishing"] == {"camera": False, "microphone": False}
+    assert settings["connection"]["initialReceiveBitrate"] > 1_000_000
+    assert {client.subscription_profiles()["base"][media] for media in MEDIA} == {"unsubscribed"}
+    assert client.custom_tracks == {"stream": (RATE, 1, True)}
+    first = bot.vendor.avatar
+    first.leave()
+    second = bot.vendor.send_avatar()
+    await until(lambda: [str(frame.status) for frame in bot.running.last.of(AvatarStatusFrame)].count("here") == 2)
+    assert client.subscriptions()[second.id] == {"camera": "subscribed", "microphone": "subscribed"}
+    await bot.speak(0.2)
+    await until(lambda: tone(0.2) in bot.voice())
+    assert bot.vendor.log == ["create"]
+
+
+async def test_others_in_the_room_are_neither_heard_nor_seen_nor_told(native: Native, bot: Bot) -> None:
+    """Somebody speaks and shows themselves beside the avatar; and a request that Daily fails is no loss of the room."""
+    await asyncio.wait_for(bot.ready.wait(), 5)
+    ann = Person(native.world, URL, "Ann")
+    ann.join(camera=True)
+    client = next(one for one in native.clients if one.name == "Pipecat")
+    native.world.later(lambda: client.emit("on_error", "Error handling sendAppMessage: Signalling"))
+    await until(lambda: len(native.room().members) == 3)
+    ann.say(b"\x55\x55" * RATE)
+    ann.show(bytes(4 * 4 * 3), 4, 4)
+    await bot.speak(0.3)
+    await until(lambda: tone(0.3) in bot.voice())
+    assert b"\x55\x55" not in bot.voice()
+    assert {frame.size for frame in bot.running.last.of(OutputImageRawFrame)} == {(2, 3)}
+    assert ann.messages == []
+    assert bot.running.first.of(ErrorFrame) == []
+
+
+async def test_a_picture_that_freezes_is_noticed(native: Native) -> None:
+    """Not while pictures come, and `frozen_timeout` after the last one."""
+    async with AsyncExitStack() as stack:
+        bot = await start(native, stack, settings=LemonSliceVideoService.Settings(frozen_timeout=0.5))
+        await asyncio.wait_for(bot.ready.wait(), 5)
+        await asyncio.sleep(0.8)
+        assert bot.vendor.log == ["create"]
+        bot.vendor.avatar.show = lambda *_: None  # type: ignore[method-assign]
+        await until(lambda: bot.vendor.log.count("create") == 2)
+        assert ["no picture" in frame.error for frame in bot.running.first.of(ErrorFrame)] == [True]
+
+
+async def test_a_call_that_ends_while_the_room_is_being_joined_leaves_it(native: Native) -> None:
+    """Nobody is left in the room, and the client is released."""
+    native.room().latency = 0.3
+    async with AsyncExitStack() as stack:
+        bot = await start(native, stack)
+        await until(lambda: bool(native.clients) and bool(native.clients[0].join_arguments))
+        await bot.running.cancel()
+        await until(lambda: native.clients[0].released)
+        await until(lambda: "Pipecat" not in [one.name for one in native.room().members.values()])
+        assert bot.vendor.log[:2] == ["create", "terminate"]
+
+
 async def test_a_private_room_is_joined_with_the_bots_own_token(native: Native) -> None:
     """`bot_token` lets the bot in, and stays out of the request, which carries the avatar's."""
     native.room().tokens = frozenset({"bot-token"})
@@ -101,17 +164,35 @@ async def test_a_cancel_is_over_within_a_second(bot: Bot) -> None:
     await until(lambda: "Pipecat" in bot.vendor.avatar.gone)
 
 
-async def test_a_room_that_cannot_be_joined_costs_nothing_and_the_voice_goes_on(native: Native) -> None:
-    """The join fails: one error that says why, the session is terminated, the plain voice is heard."""
-    native.room().refusal = "Connection(Api(RoomLookup(RoomInfoFetchFailed(Get(Error(Connect, dns error))))))"
+@pytest.mark.parametrize(
+    ("said", "meaning", "category"),
+    [
+        ("RoomLookup(RoomInfoFetchFailed(Get(Error(Connect, dns error))))", "Daily cannot be reached", "CONNECTIVITY"),
+        ("RoomLookup(RoomInfoError(Unauthorized))", "bot_token", None),
+        ("RoomLookup(RoomInfoError(NoLongerAvailable))", "expired", None),
+        ("RoomLookup(RoomInfoError(NotYetAvailable))", "not open yet", None),
+        ("no-room", "no such room", None),
+        ("something new bot-token-S3CR3T", "something new", "CONNECTIVITY"),
+    ],
+)
+async def test_a_room_that_cannot_be_joined_costs_nothing_and_the_voice_goes_on(
+    native: Native, said: str, meaning: str, category: str | None
+) -> None:
+    """One error says why, in Daily's words too and without a secret; the session ends, the plain voice is heard."""
+    native.room().refusal = said
     async with AsyncExitStack() as stack:
-        bot = await start(native, stack, settings=LemonSliceVideoService.Settings(ready_timeout=0.2))
+        settings = LemonSliceVideoService.Settings(ready_timeout=0.2)
+        bot = await start(native, stack, daily_room_url=URL, bot_token="bot-token-S3CR3T", settings=settings)
         await until(lambda: "terminate" in bot.vendor.log)
-        await bot.speak(0.2)
+        await bot.speak(0.1)
         await until(lambda: bool(bot.running.last.of(TTSAudioRawFrame)))
-        errors = [frame.error for frame in bot.running.first.of(ErrorFrame)]
-        assert errors
-        assert "Daily cannot be reached" in errors[0]
+        [error] = bot.running.first.of(ErrorFrame)
+        assert meaning in error.error
+        assert said.split("(")[0].split(" bot")[0] in error.error
+        assert "S3CR3T" not in error.error
+        assert error.category is not None
+        assert not error.category.is_permanent
+        assert category in (None, error.category.name)
 
 
 async def test_a_bot_thrown_out_of_the_room_hands_over_and_comes_back(bot: Bot) -> None:

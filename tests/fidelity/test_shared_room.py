@@ -101,19 +101,6 @@ async def test_a_bot_thrown_out_of_its_room_asks_for_no_more_sessions(stage: Sta
     assert bot.vendor.log.count("create") == bot.vendor.log.count("terminate") == 1
 
 
-async def test_a_lost_avatar_is_replaced_and_its_successor_not_mistaken(stage: Stage) -> None:
-    """An avatar that reports a fatal error but lingers in the room is not taken for the next session's."""
-    bot = await stage.bot()
-    await asyncio.wait_for(bot.ready.wait(), 5)
-    first = bot.avatar
-    first.send({"type": "daily_error", "fatal": True, "detail": "gone wrong"})
-    await until(lambda: len(bot.vendor.avatars) == 2 and bot.states[-1] == "here", 6.0)
-    await bot.speak(0.2, "a")
-    await until(lambda: bot.avatar.speech == tone(0.2))
-    assert bot.avatar.events[0] == "response_started"
-    assert first.events == []
-
-
 async def test_a_goodbye_is_heard_to_its_end_then_the_session_ends_then_the_bot_leaves(stage: Stage) -> None:
     """EndFrame: all speech reaches the avatar, terminate is sent while the bot is in the room, then it leaves."""
     bot = await stage.bot()
@@ -137,8 +124,8 @@ async def test_a_cancel_is_over_within_a_second(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("order", list(itertools.permutations(["Ann", "Bob", "LemonSlice"])), ids="-".join)
-async def test_nobody_is_taken_for_somebody_else(stage: Stage, order: tuple[str, ...], when: str) -> None:
+@pytest.mark.parametrize("order", ["LemonSlice Ann Bob", "Ann LemonSlice Bob", "Bob Ann LemonSlice"])
+async def test_nobody_is_taken_for_somebody_else(stage: Stage, order: str, when: str) -> None:
     """Two people before the bot or after it, and the avatar, in every order: people are heard, the avatar is not."""
     native = stage.native
     people = {name: person(native, name) for name in ("Ann", "Bob")}
@@ -149,11 +136,12 @@ async def test_nobody_is_taken_for_somebody_else(stage: Stage, order: tuple[str,
             avatar.arrive() if name == "LemonSlice" else people[name].join()
             await asyncio.sleep(0.01)
 
-    before = order[: order.index("LemonSlice")] if when == "before" else ()
+    names = order.split()
+    before = names[: names.index("LemonSlice")] if when == "before" else []
     await enter(*before)
     bot = await stage.bot(await stage.vendor(avatar_after=None))
     await until(lambda: bool(bot.vendor.created))
-    await enter(*order[len(before) :])
+    await enter(*names[len(before) :])
     await asyncio.wait_for(bot.ready.wait(), 5)
     await until(lambda: len(bot.greeted) == 2)
     await asyncio.sleep(0.1)
@@ -167,20 +155,6 @@ async def test_nobody_is_taken_for_somebody_else(stage: Stage, order: tuple[str,
     assert not any(bot.service.is_avatar(somebody.id) for somebody in people.values())
     await bot.speak(0.1, "a")
     await until(lambda: avatar.speech == tone(0.1))
-
-
-async def test_a_token_for_the_avatar_is_minted_with_the_users_daily_key(stage: Stage) -> None:
-    """With DAILY_API_KEY and no daily_token, the avatar gets a token of its own for this room."""
-    vendor = await stage.vendor()
-    stage.mint(vendor)
-    await stage.bot(vendor)
-    await until(lambda: "create" in vendor.log)
-    minted, created = vendor.requests
-    assert minted["properties"]["room_name"] == "room"
-    assert minted["properties"]["user_name"] == "LemonSlice"
-    assert minted["properties"]["is_owner"] is False
-    assert vendor.headers[0]["authorization"] == "Bearer daily-key-0123"
-    assert created["properties"]["daily_token"] == "minted-token-1"
 
 
 @pytest.mark.parametrize(

@@ -142,13 +142,14 @@ async def speak(emulator: Emulator, frame: TTSAudioRawFrame, *, stop_event: bool
         await avatar.wait_for("response_finished")
         await avatar.wait_until(lambda: not avatar.speaking)
     assert call.errors == []
+    assert call.sink.pictures > 2
     return avatar, call.sink.voice
 
 
 async def test_speech_arrives_whole_at_its_own_rate(emulator: Emulator) -> None:
     """3.013 s at the avatar's own rate arrive sample by sample, tail included, and come back as its voice."""
 
-    async def check(channels: int, stop_event: bool) -> None:
+    async def check(channels: int, *, stop_event: bool) -> None:
         frame = TTSAudioRawFrame(tone(3.013, RATE, channels), RATE, channels, context_id="a")
         avatar, voice = await speak(emulator, frame, stop_event=stop_event)
         sent = tone(3.013, RATE)
@@ -156,24 +157,8 @@ async def test_speech_arrives_whole_at_its_own_rate(emulator: Emulator) -> None:
         assert not any(avatar.heard[len(sent) :])
         assert sounding(voice) == sounding(sent)
 
-    await asyncio.gather(*(check(channels, stop_event) for channels in (1, 2) for stop_event in (True, False)))
-
-
-async def test_speech_arrives_whole_at_other_rates(emulator: Emulator) -> None:
-    """3.013 s at any other rate arrive whole: as long, as loud to the end, and in the right pitch."""
-
-    async def check(sample_rate: int) -> None:
-        frame = TTSAudioRawFrame(tone(3.013, sample_rate, 2), sample_rate, 2, context_id="a")
-        avatar, _ = await speak(emulator, frame, stop_event=True)
-        heard = np.frombuffer(avatar.heard, dtype="<i2").astype(float)
-        expected = np.frombuffer(tone(3.013, RATE), dtype="<i2").astype(float)
-        assert len(expected) <= len(heard) <= len(expected) + RATE // 50
-        middle = slice(RATE // 10, len(expected) - RATE // 10)
-        assert np.corrcoef(heard[middle], expected[middle])[0, 1] > 0.999
-        tail = slice(len(expected) - RATE // 100, len(expected))
-        assert np.std(heard[tail]) > 0.5 * np.std(expected[tail])
-
-    await asyncio.gather(*(check(sample_rate) for sample_rate in (8000, 16000, 22050, 44100, 48000)))
+    await asyncio.gather(check(1, stop_event=True), check(2, stop_event=False))
+    assert emulator.created == emulator.terminated == 2
 
 
 async def test_an_interruption_silences_the_avatar(emulator: Emulator) -> None:
@@ -191,14 +176,6 @@ async def test_an_interruption_silences_the_avatar(emulator: Emulator) -> None:
         assert len(avatar.heard) - heard <= 0.04 * RATE * 2, "late audio of the interrupted context was spoken"
         assert avatar.last_audio_time is not None
         assert avatar.last_audio_time - interrupted.time <= 0.040 + 0.02
-
-
-async def test_what_was_created_is_terminated(emulator: Emulator) -> None:
-    """After a call the emulator counts as many terminated sessions as created ones."""
-    async with calling(emulator) as call:
-        await asyncio.sleep(0.2)
-        assert call.sink.pictures > 2
-    assert emulator.created == emulator.terminated == 1
 
 
 class Listener(Member):

@@ -16,62 +16,47 @@ from pipecat_lemonslice.errors import (
 )
 from pipecat_lemonslice.session.renewal import AMBIGUOUS_CREATE_SECONDS, LONGEST_ASKED, PAUSES, pause_before_renewal
 
-
-@pytest.mark.parametrize("status", [301, 307, 308, 400, 401, 402, 403, 404, 405, 410, 413, 415, 422, 451])
-def test_what_the_next_attempt_would_be_told_again_is_final(status: int) -> None:
-    """A refusal of the request, the key or the account, and a redirect."""
-    assert pause_before_renewal(ApiStatusError(status, "no"), 1, created=False) is None
-
-
-def test_a_wrong_configuration_is_final() -> None:
-    """Nothing was sent, and nothing will be."""
-    assert pause_before_renewal(ConfigurationError("no room"), 1, created=False) is None
-
-
-@pytest.mark.parametrize("status", [408, 409, 425, 429])
-def test_what_may_pass_is_tried_again_with_growing_pauses(status: int) -> None:
-    """Half a second at first, half a minute at most."""
-    pauses = [pause_before_renewal(ApiStatusError(status, "no"), n, created=False) for n in range(1, 10)]
-    assert pauses == [*PAUSES, 30.0, 30.0]
-
-
-@pytest.mark.parametrize(("asked", "pause"), [(0.0, 0.5), (2.0, 2.0), (120.0, 120.0), (86_400.0, LONGEST_ASKED)])
-def test_the_server_is_left_alone_for_as_long_as_it_asks(asked: float, pause: float) -> None:
-    """Also for longer than one request may be delayed, within reason."""
-    assert pause_before_renewal(ApiStatusError(429, "no", asked), 1, created=False) == pause
-
-
-def test_a_server_that_says_when_to_come_back_has_done_nothing() -> None:
-    """A 503 with Retry-After is taken at its word."""
-    assert pause_before_renewal(ApiStatusError(503, "no", 2.0), 1, created=False) == 2.0
+REFUSED, GONE = (ApiConnectionError("refused", False), SessionError("gone"))
+LOST_SIGHT = [
+    *(ApiStatusError(status, "no") for status in (500, 501, 502, 503, 504, 520, 599)),
+    *(ApiConnectionError("reset", True), ApiTimeoutError("late", True), ApiResponseError("?")),
+]
+PAUSE: list[tuple[LemonSliceError, float | None]] = [
+    # what the next attempt would be told again
+    *((ApiStatusError(status, "no"), None) for status in (301, 307, 308, 400, 401, 402, 403, 404, 405, 410, 413, 451)),
+    (ConfigurationError("no room"), None),
+    # what may pass
+    *((error, PAUSES[0]) for error in (REFUSED, RoomError("dark"), GONE)),
+    *((ApiStatusError(status, "no"), PAUSES[0]) for status in (408, 409, 425, 429)),
+    # a server that says when to come back has done nothing, and is left alone for so long, within reason
+    (ApiStatusError(503, "no", 2.0), 2.0),
+    (ApiStatusError(429, "no", 0.0), PAUSES[0]),
+    (ApiStatusError(429, "no", 120.0), 120.0),
+    (ApiStatusError(429, "no", 86_400.0), LONGEST_ASKED),
+    # a creation that was lost sight of; the longer pause counts
+    *((error, AMBIGUOUS_CREATE_SECONDS) for error in LOST_SIGHT),
+    *((ApiStatusError(status, "no", 2.0), AMBIGUOUS_CREATE_SECONDS) for status in (500, 502, 504, 520)),
+    (ApiStatusError(500, "no", 60.0), 60.0),
+]
 
 
-@pytest.mark.parametrize("status", [500, 502, 504, 520])
-def test_a_server_that_may_have_acted_may_ask_for_more(status: int) -> None:
-    """The longer of the two pauses counts."""
-    assert pause_before_renewal(ApiStatusError(status, "no", 2.0), 1, created=False) == AMBIGUOUS_CREATE_SECONDS
-    assert pause_before_renewal(ApiStatusError(status, "no", 60.0), 1, created=False) == 60.0
+@pytest.mark.parametrize(("error", "pause"), PAUSE, ids=lambda value: repr(value))
+def test_the_pause_after_a_failed_creation(error: LemonSliceError, pause: float | None) -> None:
+    """None is for good."""
+    assert pause_before_renewal(error, 1, created=False) == pause
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        ApiConnectionError("reset", True),
-        ApiTimeoutError("late", True),
-        ApiResponseError("?"),
-        *(ApiStatusError(status, "no") for status in (500, 501, 502, 503, 504, 520, 599)),
-    ],
-)
+@pytest.mark.parametrize("error", LOST_SIGHT, ids=repr)
 def test_a_creation_that_was_lost_sight_of_is_not_repeated_soon(error: LemonSliceError) -> None:
     """It may have left a session behind that nobody can terminate; a failure of a known session has not."""
     assert pause_before_renewal(error, 1, created=False) == AMBIGUOUS_CREATE_SECONDS
     assert pause_before_renewal(error, 1, created=True) == PAUSES[0]
 
 
-@pytest.mark.parametrize("error", [ApiConnectionError("refused", False), RoomError("dark"), SessionError("gone")])
-def test_other_failures_are_tried_again_soon(error: LemonSliceError) -> None:
-    """No connection, no room, no avatar any more."""
-    assert pause_before_renewal(error, 1, created=False) == PAUSES[0]
+def test_pauses_grow() -> None:
+    """From half a second to half a minute."""
+    pauses = [pause_before_renewal(ApiStatusError(429, "no"), failures, created=False) for failures in range(1, 10)]
+    assert pauses == [*PAUSES, 30.0, 30.0]
 
 
 @given(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -67,147 +68,68 @@ class Run:
         return [(at, decision.reason.value) for at, decision in self.decided if isinstance(decision, ResponseDone)]
 
 
-def test_starts_with_the_first_audio_once() -> None:
-    """The first audio after silence starts a response; more audio does not."""
-    run = Run().at(1.0, AudioAppended(0.25)).at(1.25, AudioAppended(0.25))
-    assert run.starts == [1.0]
-    assert run.ends == []
+SAID, LATER = AudioAppended(1.0), AudioAppended(0.25)
+OPEN, CLOSE, STOP, WAITS, WRITTEN = LLMOpened(), LLMClosed(), StopReached(), BacklogChanged(True), BacklogChanged(False)
+TIMEOUT, HOLD = "response_done_timeout", "response_hold_timeout"
+
+EXAMPLES: list[Any] = [
+    # name, facts with their times, starts, ends
+    ("audio goes on with a response", [(1, LATER), (1.25, LATER)], [1], [(2, TIMEOUT)]),
+    ("nothing but audio starts one", [(0, OPEN, STOP, CLOSE, Interrupted(), Aborted(DoneReason.ENDED))], [], []),
+    ("silence counts from the last byte played", [(1, AudioAppended(10.0))], [1], [(11.5, TIMEOUT)]),
+    ("what comes while audio plays is behind it", [(0, SAID), (0.25, SAID)], [0], [(2.5, TIMEOUT)]),
+    ("a short pause is bridged", [(0, SAID), (1.25, SAID)], [0], [(2.75, TIMEOUT)]),
+    ("audio after the end is a new one", [(0, SAID), (2, SAID)], [0, 2], [(1.5, TIMEOUT), (3.5, TIMEOUT)]),
+    ("a stop ends it with its last byte", [(0, SAID, STOP)], [0], [(1, "stopped")]),
+    ("a late stop ends it there and then", [(0, SAID), (1.25, STOP)], [0], [(1.25, "stopped")]),
+    ("stop, then the LLM", [(0, OPEN, SAID), (0.5, STOP), (1.25, CLOSE)], [0], [(1.25, "stopped")]),
+    ("the LLM, then the stop", [(0, OPEN, SAID), (0.5, CLOSE), (1.25, STOP)], [0], [(1.25, "stopped")]),
+    (
+        "a stop per sentence is no end while the LLM writes",
+        [(0, OPEN, SAID), (0.5, STOP), (2, SAID), (2.5, STOP), (4, SAID), (4.5, STOP), (5.25, CLOSE)],
+        [0],
+        [(5.25, "stopped")],
+    ),
+    ("an open LLM holds it for so long", [(0, OPEN, SAID)], [0], [(4, HOLD)]),
+    ("an LLM that closes late ends it if it is due", [(0, OPEN, SAID), (2, CLOSE)], [0], [(2, TIMEOUT)]),
+    ("a stop with audio behind it is none", [(0, SAID, STOP, WAITS), (1, SAID), (1, WRITTEN)], [0], [(2.5, TIMEOUT)]),
+    ("audio that waits keeps it open", [(0, SAID, WAITS), (9.25, WRITTEN)], [0], [(9.25, TIMEOUT)]),
+    ("a room that plays late moves the end", [(0, SAID, WAITS), (1.25, AllPlayed())], [0], [(1.75, TIMEOUT)]),
+    (
+        "an interruption ends it, and delays no other",
+        [(0, AudioAppended(10.0)), (1, Interrupted(plays_on=0.25)), (2, SAID)],
+        [0, 2],
+        [(1, "interrupted"), (3.5, TIMEOUT)],
+    ),
+    ("an interruption closes the LLM", [(0, OPEN, Interrupted(), SAID)], [0], [(1.5, TIMEOUT)]),
+    ("what may not be interrupted goes on", [(0, SAID), (0.5, Interrupted(keeps_playing=True))], [0], [(1.5, TIMEOUT)]),
+    ("a lost avatar ends it", [(0, SAID), (0.5, Aborted(DoneReason.AVATAR_LOST))], [0], [(0.5, "avatar_lost")]),
+]
 
 
-def test_nothing_but_audio_starts_a_response() -> None:
-    """Hints, LLM frames and interruptions mean nothing while nothing is said."""
-    run = Run().at(0.0, LLMOpened(), StopReached(), LLMClosed(), Interrupted(), Aborted(DoneReason.ENDED))
-    assert run.decided == []
-    assert run.tracker.deadline is None
-
-
-def test_ends_after_silence_counted_from_the_last_byte_played() -> None:
-    """Ten seconds that arrive in one moment last ten seconds, then the timeout."""
-    run = Run().at(1.0, AudioAppended(10.0)).at(100.0)
-    assert run.ends == [(11.5, "response_done_timeout")]
-
-
-def test_arrival_time_does_not_count() -> None:
-    """Audio that is written while earlier audio still plays is played behind it."""
-    run = Run().at(0.0, AudioAppended(1.0)).at(0.25, AudioAppended(1.0)).at(9.0)
-    assert run.ends == [(2.5, "response_done_timeout")]
-
-
-def test_a_pause_shorter_than_the_timeout_is_bridged() -> None:
-    """Audio that comes within the timeout goes on with the same response."""
-    run = Run().at(0.0, AudioAppended(1.0)).at(1.25, AudioAppended(1.0)).at(9.0)
-    assert run.starts == [0.0]
-    assert run.ends == [(2.75, "response_done_timeout")]
-
-
-def test_audio_after_the_end_is_a_new_response() -> None:
-    """A response that ended too early and goes on is a new one."""
-    run = Run().at(0.0, AudioAppended(1.0)).at(2.0, AudioAppended(1.0)).at(9.0)
-    assert run.starts == [0.0, 2.0]
-    assert [decision.id for _, decision in run.decided] == [1, 1, 2, 2]
-
-
-def test_a_stop_ends_it_when_the_last_byte_has_been_played() -> None:
-    """An explicit end behind the last byte ends the response with that byte, not before."""
-    run = Run().at(0.0, AudioAppended(1.0), StopReached()).at(9.0)
-    assert run.ends == [(1.0, "stopped")]
-
-
-def test_a_late_stop_ends_it_there_and_then() -> None:
-    """A stop that comes after the last byte was played ends the response at once."""
-    run = Run().at(0.0, AudioAppended(1.0)).at(1.25, StopReached())
-    assert run.ends == [(1.25, "stopped")]
-
-
-@pytest.mark.parametrize("order", ["stop first", "llm first"])
-def test_stop_and_llm_end_count_in_either_order(order: str) -> None:
-    """The end of the LLM's response and of the speech end it together, whichever comes last."""
-    facts: list[TrackerInput] = [StopReached(), LLMClosed()]
-    first, last = facts if order == "stop first" else reversed(facts)
-    run = Run().at(0.0, LLMOpened(), AudioAppended(1.0)).at(0.5, first).at(1.25, last)
-    assert run.ends == [(1.25, "stopped")]
-
-
-def test_a_stop_per_sentence_does_not_end_an_answer() -> None:
-    """While the LLM is writing, stops after each sentence end nothing."""
-    run = Run().at(0.0, LLMOpened())
-    for start in (0.0, 2.0, 4.0):
-        run.at(start, AudioAppended(1.0)).at(start + 0.5, StopReached())
-    run.at(5.25, LLMClosed())
-    assert run.starts == [0.0]
-    assert run.ends == [(5.25, "stopped")]
-
-
-def test_an_open_llm_holds_it_at_most_so_long() -> None:
-    """An LLM response that never ends holds a response open for the hold timeout, no longer."""
-    run = Run().at(0.0, LLMOpened(), AudioAppended(1.0)).at(9.0)
-    assert run.ends == [(4.0, "response_hold_timeout")]
+@pytest.mark.parametrize(("facts", "starts", "ends"), [pytest.param(*rest, id=name) for name, *rest in EXAMPLES])
+def test_when_a_response_starts_and_ends(
+    facts: list[tuple[Any, ...]], starts: list[float], ends: list[tuple[float, str]]
+) -> None:
+    """One line for each rule: when it starts, when it is over, and why."""
+    run = Run()
+    for now, *what in facts:
+        run.at(now, *what)
+    run.at(99.0)
+    assert (run.starts, run.ends) == (starts, ends)
 
 
 def test_a_hold_shorter_than_the_timeout_counts_as_the_timeout() -> None:
     """Holding never ends a response earlier than not holding would."""
-    run = Run(done=0.5, hold=0.25).at(0.0, LLMOpened(), AudioAppended(1.0)).at(9.0)
-    assert run.ends == [(1.5, "response_hold_timeout")]
-
-
-def test_an_llm_that_ends_late_ends_it_at_once_if_it_is_due() -> None:
-    """If the timeout has passed when the LLM closes, the response ends then."""
-    run = Run().at(0.0, LLMOpened(), AudioAppended(1.0)).at(2.0, LLMClosed())
-    assert run.ends == [(2.0, "response_done_timeout")]
-
-
-def test_a_stop_with_audio_behind_it_is_no_end() -> None:
-    """A stop between two utterances does not end the response that goes on."""
-    run = Run().at(0.0, AudioAppended(1.0), StopReached(), BacklogChanged(True)).at(1.0, AudioAppended(1.0))
-    run.at(1.0, BacklogChanged(False)).at(9.0)
-    assert run.ends == [(2.5, "response_done_timeout")]
-
-
-def test_audio_that_waits_keeps_it_open() -> None:
-    """A response does not end while audio waits to be written, however late the writer is."""
-    run = Run().at(0.0, AudioAppended(1.0), BacklogChanged(True)).at(9.0)
-    assert run.ends == []
-    assert run.at(9.25, BacklogChanged(False)).ends == [(9.25, "response_done_timeout")]
-
-
-def test_a_room_that_plays_late_moves_the_end() -> None:
-    """When the room says that all has been played, the timeout counts from there."""
-    run = Run().at(0.0, AudioAppended(1.0), BacklogChanged(True)).at(1.25, AllPlayed()).at(9.0)
-    assert run.ends == [(1.75, "response_done_timeout")]
-
-
-def test_an_interruption_ends_it_there_and_then() -> None:
-    """What was written does not play on for the tracker, and does not delay the next response."""
-    run = Run().at(0.0, AudioAppended(10.0)).at(1.0, Interrupted(plays_on=0.25))
-    assert run.ends == [(1.0, "interrupted")]
-    run.at(2.0, AudioAppended(1.0)).at(9.0)
-    assert run.ends[-1] == (3.5, "response_done_timeout")
-
-
-def test_an_interruption_closes_the_llm() -> None:
-    """An interrupted LLM response holds nothing open any more."""
-    run = Run().at(0.0, LLMOpened(), Interrupted(), AudioAppended(1.0)).at(9.0)
-    assert run.ends == [(1.5, "response_done_timeout")]
-
-
-def test_what_may_not_be_interrupted_goes_on() -> None:
-    """An interruption that spares what plays does not end the response."""
-    run = Run().at(0.0, AudioAppended(1.0)).at(0.5, Interrupted(keeps_playing=True)).at(9.0)
-    assert run.ends == [(1.5, "response_done_timeout")]
-
-
-def test_losing_the_avatar_ends_it() -> None:
-    """The response ends at once when the way to the listener is gone."""
-    run = Run().at(0.0, AudioAppended(5.0)).at(1.0, Aborted(DoneReason.AVATAR_LOST)).at(9.0)
-    assert run.ends == [(1.0, "avatar_lost")]
+    assert Run(done=0.5, hold=0.25).at(0.0, OPEN, SAID).at(9.0).ends == [(1.5, HOLD)]
 
 
 def test_a_late_timer_changes_nothing() -> None:
     """A deadline that has passed is settled before the next fact, which then begins something new."""
     tracker = ResponseTracker(done_timeout=0.5, hold_timeout=3.0)
-    tracker.handle(AudioAppended(1.0), 0.0)
-    late = tracker.handle(AudioAppended(1.0), 4.0)
-    assert [type(decision) for decision in late] == [ResponseDone, ResponseStarted]
+    tracker.handle(SAID, 0.0)
+    late = tracker.handle(SAID, 4.0)
+    assert [(type(decision), decision.id) for decision in late] == [(ResponseDone, 1), (ResponseStarted, 2)]
 
 
 def test_new_timeouts_apply_to_the_response_under_way() -> None:
@@ -320,18 +242,3 @@ def test_every_start_has_one_finish_and_none_is_early_or_late(
                     open_id = 0
         assert model.speaking == tracker.speaking == bool(open_id)
     assert not open_id, "started and never finished"
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(EIGHTHS, FACTS), max_size=40))
-def test_the_same_facts_give_the_same_decisions(steps: list[tuple[float, TrackerInput]]) -> None:
-    """The tracker depends on nothing but its facts and their times."""
-
-    def decide() -> list[tuple[float, TrackerOutput]]:
-        run, now = Run(), 0.0
-        for pause, fact in steps:
-            now += pause
-            run.at(now, fact)
-        return run.decided
-
-    assert decide() == decide()

@@ -1,6 +1,5 @@
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -9,26 +8,6 @@ from tests.support.virtual_time import START, StuckError, run_virtual, virtual_t
 
 def now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def test_an_hour_of_sleep_takes_no_time():
-    """The clock jumps to the timer, exactly."""
-
-    async def scenario() -> float:
-        await asyncio.sleep(3000.25)
-        return now()
-
-    started = time.monotonic()
-    assert run_virtual(scenario) == START + 3000.25
-    assert time.monotonic() - started < 60
-
-
-@virtual_time
-async def test_no_time_passes_while_something_is_ready():
-    """Ready callbacks run to their end before the clock moves."""
-    for _ in range(1000):
-        await asyncio.sleep(0)
-    assert now() == START
 
 
 @pytest.mark.parametrize("steps", [1, 7, 1000])
@@ -79,30 +58,6 @@ def test_endless_timers_raise():
         run_virtual(scenario, limit=60)
 
 
-def test_exceptions_come_out_and_the_loop_is_closed():
-    """What the coroutine raises is raised, and what it left behind is cancelled."""
-    ended: list[str] = []
-    loops: list[asyncio.AbstractEventLoop] = []
-    left: list[asyncio.Task[None]] = []
-
-    async def background() -> None:
-        try:
-            await asyncio.sleep(10_000)
-        finally:
-            ended.append("cancelled")
-
-    async def scenario() -> None:
-        loops.append(asyncio.get_running_loop())
-        left.append(asyncio.create_task(background()))
-        await asyncio.sleep(1)
-        raise ValueError("mine")
-
-    with pytest.raises(ValueError, match="mine"):
-        run_virtual(scenario)
-    assert ended == ["cancelled"]
-    assert loops[0].is_closed()
-
-
 @virtual_time
 async def test_the_clock_stands_still_during_a_thread():
     """Work in asyncio.to_thread takes no virtual time, even if a timer is waiting meanwhile."""
@@ -115,8 +70,3 @@ async def test_the_clock_stands_still_during_a_thread():
     assert fired == []
     await asyncio.sleep(1)
     assert fired == [START + 0.25]
-
-
-@pytest.fixture
-def number() -> int:
-    return 3

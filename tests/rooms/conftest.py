@@ -1,3 +1,0 @@
-from tests.fidelity.installed import native
-
-__all__ = ["native"]
