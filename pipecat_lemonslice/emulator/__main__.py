@@ -107,6 +107,7 @@ def _options(given: argparse.Namespace) -> EmulatorOptions:
         room_tokens=frozenset(given.room_token),
         max_body=given.max_body,
         record_seconds=0.0,
+        marks=given.marks,
     )
 
 
@@ -148,6 +149,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--cold-start", type=_seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
     add("--join-delay", type=_seconds, default=0.0, metavar="S", help="then until it joins (0)")
     add("--avatar-name", type=_text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
+    marks = (
+        "while it speaks, every so often a white picture and a loud click at one instant, to measure lip sync (0: none)"
+    )
+    add("--marks", type=_seconds, default=0.0, metavar="S", help=marks)
     return parser
 
 
