@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pipecat.frames.frames import Frame, SpeechOutputAudioRawFrame
 
 from pipecat_lemonslice.media.playback import Playback
-from pipecat_lemonslice.media.relay import MAX_WAITING_PIECES, PIECE_SECONDS, MediaRelay, VoiceGate, VoiceReturned
+from pipecat_lemonslice.media.relay import MAX_WAITING_PIECES, MediaRelay, VoiceReturned
+from pipecat_lemonslice.media.voice import PIECE_SECONDS, VoiceGate
 from tests.support.logs import package_logs
 from tests.support.stage import RATE, tone
 from tests.support.virtual_time import virtual_time
@@ -21,10 +22,11 @@ SOUND, SILENCE = tone(PACKET), bytes(len(tone(PACKET)))
 class Track:
     """Feeds packets of 20 ms in real time, starting at 100 s, to a gate whose avatar was given a response."""
 
-    def __init__(self) -> None:
+    def __init__(self, chunk_seconds: float = PIECE_SECONDS) -> None:
         playback = Playback()
         playback.response_began(100.0)
         self.gate = VoiceGate(playback)
+        self.gate.adapt(chunk_seconds)
         self.now = 100.0
         self.passed = b""
 
@@ -38,14 +40,16 @@ class Track:
         return (len(self.passed) - before) / (2 * RATE)
 
 
-def test_pauses_within_speech_are_kept_and_silence_after_it_ends() -> None:
+@pytest.mark.parametrize("chunk_seconds", [PIECE_SECONDS, 0.1, 0.2])
+def test_pauses_within_speech_are_kept_and_silence_after_it_ends(chunk_seconds: float) -> None:
     """Less than 0.8 s of silence passes; what follows does not, and none before the first sound."""
-    track = Track()
+    track = Track(chunk_seconds)
     assert track.play(SILENCE, 10.0) == 0.0
     track.play(SOUND, 1.0)
     assert track.play(SILENCE, 0.6) == pytest.approx(0.6)
     track.play(SOUND, 1.0)
-    assert track.play(SILENCE, 5.0) == pytest.approx(0.8, abs=0.041)
+    assert track.play(SILENCE, 5.0) == pytest.approx(0.8, abs=chunk_seconds + 0.001)
+    assert track.gate.clock.heard_at < track.now  # no picture waits in silence
 
 
 def test_a_stall_does_not_delay_the_voice_for_good() -> None:
