@@ -5,8 +5,11 @@ Every other module uses public names of Pipecat alone, and those that ``tests/te
 
 import importlib
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, cast
+
+from pipecat.frames.frames import OutputAudioRawFrame
 
 if TYPE_CHECKING:
     from pipecat.processors.frame_processor import FrameProcessor
@@ -88,22 +91,30 @@ LONG_QUEUE = 300
 
 
 def queued_pictures(output: "BaseOutputTransport | None") -> int:
-    """Return how many different pictures wait in an output's queues, which have no bound of their own.
+    """Return how many different pictures an output has not shown yet. Its queues have no bound of their own.
 
     Outputs that are not live put the same picture into their track again and again; it counts once. Without the names
     below the result is 0, and nothing bounds those queues: ``tests/test_video_pictures.py`` then fails.
     """
-    count = 0
-    for queue in _video_queues(output):
-        count += len(queue) if len(queue) > LONG_QUEUE else len({id(picture) for picture in queue})
-    return count
-
-
-def _video_queues(output: "BaseOutputTransport | None") -> "Iterator[Any]":
     sender = getattr(output, "_media_senders", {}).get(None)
+    live = getattr(sender, "_video_queue", None)
     track = getattr(getattr(output, "_client", None), "_video_output_track", None)  # of SmallWebRTC
-    for queue in (getattr(sender, "_video_queue", None), getattr(track, "_video_buffer", None)):
-        yield getattr(queue, "_queue", ())
+    queue = getattr(getattr(track, "_video_buffer", None), "_queue", ())
+    # A live output has done with a picture when it has been written.
+    count = getattr(live, "_unfinished_tasks", 0)
+    return count + (len(queue) if len(queue) > LONG_QUEUE else len({id(picture) for picture in queue}))
+
+
+def queued_voice(output: "BaseOutputTransport | None") -> float:
+    """Return how many seconds of audio wait in an output to be written, as far as they matter to pictures.
+
+    Without the names below the result is 0, and pictures are early where an output does not keep up with the voice:
+    ``tests/test_video_lip_sync.py`` then fails.
+    """
+    sender = getattr(output, "_media_senders", {}).get(None)
+    queue = getattr(getattr(sender, "_audio_queue", None), "_queue", ())
+    waiting = [frame for frame in islice(queue, LONG_QUEUE) if isinstance(frame, OutputAudioRawFrame)]
+    return sum(frame.num_frames / frame.sample_rate for frame in waiting)
 
 
 def claim_daily_initialization() -> bool:

@@ -120,6 +120,7 @@ def test_the_pure_parts_import_no_io_and_no_clock() -> None:
     for name in (
         "media/playback",
         "media/sound",
+        "media/voice",
         "speech/response",
         "speech/words",
         "rooms/playout",

@@ -115,6 +115,7 @@ def _options(given: argparse.Namespace) -> EmulatorOptions:
         room_tokens=frozenset(given.room_token),
         max_body=given.max_body,
         record_seconds=0.0,
+        marks=given.marks,
     )
 
 
@@ -162,6 +163,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="do as in a report of 'pipecat-lemonslice try', whose delays, messages, lag and noise replace those above",
     )
     add("--avatar-name", type=_text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
+    marks = (
+        "while it speaks, every so often a white picture and a loud click at one instant, to measure lip sync (0: none)"
+    )
+    add("--marks", type=_seconds, default=0.0, metavar="S", help=marks)
     return parser
 
 

@@ -29,7 +29,7 @@ from pipecat_lemonslice.emulator.room import (
     Sound,
     picture_header,
 )
-from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, DelayLine, NoiseFloor, mono, mouth_opening
+from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, DelayLine, NoiseFloor, click, mono, mouth_opening
 
 SPEECH_TRACK = "stream"
 """Name of the track on which a bot publishes the speech for the avatar."""
@@ -84,6 +84,7 @@ class Avatar(Member, AvatarRecord):
         self._after_speech: list[tuple[float, Callable[[], None]]] = []
         self._beats_per_picture = round(1 / (PACKET_SECONDS * min(25.0, max(1.0, options.pictures_per_second))))
         self._beats = 0
+        self._next_mark = 0.0
         self._face = options.face
         self._has_face = asyncio.Event()
         self._images: asyncio.Queue[bytes | str] = asyncio.Queue()
@@ -290,14 +291,15 @@ class Avatar(Member, AvatarRecord):
     def _beat(self, at: float) -> None:
         """Send 20 ms of sound, and with every second of them, or fewer, a picture."""
         self._say_due(at)
-        shown = self._sends_pictures and at >= self._joined_at + self._options.first_picture_delay
+        marked, shown = False, self._sends_pictures and at >= self._joined_at + self._options.first_picture_delay
         if shown and self._beats % self._beats_per_picture == 0:
-            self._room.send(self, Picture(self._picture_at(at)))
+            marked = self._is_marked(at)
+            self._room.send(self, Picture(self._picture_at(at, white=marked)))
         self._beats += 1
         speech = self._speech_at(at)
         if self._sends_sound:
             self._note_sounded(speech)
-            packet = speech.ljust(self._packet_bytes, b"\0")
+            packet = click(self.sample_rate) if marked else speech.ljust(self._packet_bytes, b"\0")
             self._room.send(self, Sound(self._noise.add_to(packet) if self._noise else packet, self.sample_rate))
 
     def _say_due(self, now: float) -> None:
@@ -306,6 +308,14 @@ class Avatar(Member, AvatarRecord):
             _, message = self._unsaid.pop(0)
             session = {"session_id": self._session_id} if "session_id" in message else {}
             self._room.send(self, AppMessage({**message, **session}))
+
+    def _is_marked(self, at: float) -> bool:
+        """Whether the picture that is shown now is white, and the sound that begins now a click."""
+        speaks = self.speaking and bool(self._line.peek(self._packet_bytes, at))
+        if not self._options.marks or not speaks or at < self._next_mark:
+            return False
+        self._next_mark = at + self._options.marks - 1e-6
+        return True
 
     @property
     def _packet_bytes(self) -> int:
@@ -329,10 +339,12 @@ class Avatar(Member, AvatarRecord):
             self._expression.speaking = False
         return speech
 
-    def _picture_at(self, now: float) -> bytearray:
+    def _picture_at(self, now: float, *, white: bool) -> bytearray:
         """Return the picture for the 40 ms that begin now."""
         assert self._face is not None, "it does not join without a face"
         header = picture_header(self.id, self._face.width, self._face.height)
+        if white:
+            return bytearray(header) + b"\xff" * (self._face.width * self._face.height * 3)
         return self._face.picture(
             self._expression.look(now, mouth_opening(self._line.peek(2 * self._packet_bytes, now))), header
         )

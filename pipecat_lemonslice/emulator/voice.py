@@ -117,6 +117,12 @@ class NoiseFloor:
         return (samples + noise).clip(-32768, 32767).astype(np.int16).tobytes()
 
 
+def click(sample_rate: int) -> bytes:
+    """Return a packet that is louder than any speech: a square wave of about 1 kHz at full scale."""
+    count, half = round(sample_rate * PACKET_SECONDS), max(1, sample_rate // 2000)
+    return np.where(np.arange(count) // half % 2, -32768, 32767).astype("<i2").tobytes()
+
+
 def mono(pcm: bytes, channels: int) -> bytes:
     """Return the mean of interleaved channels."""
     if channels == 1:

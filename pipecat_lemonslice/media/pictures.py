@@ -50,10 +50,14 @@ class VideoThrottle:
        that keeps its last few pictures then releases one for each that comes.
     3. A picture that is taken while none is sent was waiting, and not kept. The bound is ``WAITING_PICTURES`` again.
     4. With ``KEPT_PICTURES`` in memory, one goes every ``TRICKLE_SECONDS``.
+
+    Attributes:
+        most_queued: Pictures that the output may have in its queues.
     """
 
     def __init__(self) -> None:
         """Create a throttle through which nothing has gone."""
+        self.most_queued = WAITING_PICTURES
         self._living: WeakValueDictionary[int, OutputImageRawFrame] = WeakValueDictionary()
         self._arrived = -1
         self._limit = WAITING_PICTURES
@@ -87,7 +91,7 @@ class VideoThrottle:
         self._look(sum(number > self._arrived for number in list(self._living)), now)
         if self.kept >= KEPT_PICTURES and now - self._sent_at < TRICKLE_SECONDS:
             return False
-        return self._waiting + queued < self._limit and queued < WAITING_PICTURES
+        return self._waiting + queued < self._limit and queued < self.most_queued
 
     def _look(self, waiting: int, now: float) -> None:
         """Adapt the bound to what has been taken since the last look."""

@@ -1,7 +1,11 @@
 """Brings the avatar's voice and picture from its room to the user's transport.
 
-Voice goes on in order and none of its sound is dropped; of pictures the newest goes on, in the size that the transport
-has. What the avatar is saying, and whether it is wanted, is asked of the :class:`Playback`.
+Voice goes on in order and none of its sound is dropped. A picture goes on when the voice that came with it is heard; of
+those that are due the newest does, in the size that the transport has. What the avatar is saying, and whether it is
+wanted, is asked of the :class:`Playback`.
+
+Pictures do not carry Pipecat's ``sync_with_audio``: live outputs never show such pictures, interruptions drop them, and
+they leave when the voice before them is written, which may be long before it is heard.
 """
 
 import asyncio
@@ -10,31 +14,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from loguru import logger
-from pipecat.frames.frames import Frame, OutputImageRawFrame, SpeechOutputAudioRawFrame
+from pipecat.frames.frames import Frame, OutputImageRawFrame
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.transports.base_output import BaseOutputTransport
 
-from pipecat_lemonslice._pipecat import queued_pictures, transport_params
+from pipecat_lemonslice._pipecat import queued_pictures, queued_voice, transport_params
 from pipecat_lemonslice.media.pictures import KEPT_PICTURES, VideoThrottle, letterboxed
-from pipecat_lemonslice.media.playback import Playback, Sound
+from pipecat_lemonslice.media.playback import Playback
+from pipecat_lemonslice.media.voice import VoiceGate
 from pipecat_lemonslice.rooms import Picture
-
-PIECE_SECONDS = 0.04
-"""Voice is passed on in pieces that output transports take whole, so that nothing of it waits in their buffers."""
-
-UNCHANGED_SECONDS = 0.32
-"""So long after sound, the track is passed on as it is, with its noise floor and the last breath of a word."""
-
-HANGOVER_SECONDS = 0.8
-"""Silence that is passed on after sound. After ``UNCHANGED_SECONDS`` it is digital silence, long enough for output
-transports to see that the bot has stopped: to them, a noise floor is speech."""
-
-ONSET_PIECES = 4
-"""Faint pieces that wait in silence for the sound that may follow, 160 ms of them: a soft beginning is noticed late,
-and must be heard."""
-
-MAX_LEAD_SECONDS = 0.12
-"""How far the voice may run ahead of real time before silence in it is left out: a stall must not delay it for good."""
 
 MAX_WAITING_PIECES = 750
 """Half a minute of voice that nobody downstream takes. The oldest is then dropped."""
@@ -42,8 +30,14 @@ MAX_WAITING_PIECES = 750
 MAX_LAG_SECONDS = 3.0
 """The most that the avatar's voice may lag behind the speech it was given at the end of a call."""
 
-RETRY_SECONDS = 0.02
+RETRY_SECONDS = 0.01
 """Time between two looks at whether a picture that waits may go."""
+
+MAX_HELD_SECONDS = 0.6
+"""The longest that a picture waits for the voice that it came with."""
+
+MAX_HELD_PICTURES = 16
+"""Pictures that may wait for it, as many as come in that time."""
 
 BLOCKED_SECONDS = 5.0
 """How long no picture may go before this is logged."""
@@ -74,90 +68,6 @@ class MediaRefused:
 RelayEvent = VoiceReturned | MediaRefused
 
 
-class VoiceGate:
-    """Turns the continuous sound of the avatar's track into speech frames. Pure.
-
-    The track sounds without end, mostly of silence and its noise floor; passing that on would get in the way of
-    everything else that is to be heard, and would never let a delay shrink.
-    """
-
-    def __init__(self, playback: Playback) -> None:
-        """Create a gate that has passed nothing on.
-
-        Args:
-            playback: Says what each piece of voice is.
-        """
-        self._playback = playback
-        self._buffer = bytearray()
-        self._rate = 0
-        self._onset: deque[bytes] = deque(maxlen=ONSET_PIECES)
-        self._passed_until = 0.0
-
-    def clear(self, now: float) -> None:
-        """Drop what has come and has not been passed on, and forget what has been."""
-        self._buffer.clear()
-        self._onset.clear()
-        self._passed_until = now
-
-    def feed(self, pcm: bytes, sample_rate: int, now: float) -> tuple[list[SpeechOutputAudioRawFrame], bool]:
-        """Take voice in.
-
-        Args:
-            pcm: Signed 16-bit little-endian mono samples.
-            sample_rate: In Hz.
-            now: The time.
-
-        Returns:
-            What is to be passed on, and whether it holds the first sound after a pause.
-
-        Raises:
-            ValueError: It is not 16-bit audio.
-        """
-        if sample_rate < 1 / PIECE_SECONDS or len(pcm) % 2:
-            raise ValueError(f"{len(pcm)} bytes at {sample_rate} Hz are not 16-bit audio")
-        if sample_rate != self._rate:
-            self.clear(now)
-            self._rate = sample_rate
-        self._buffer += pcm
-        size = round(sample_rate * PIECE_SECONDS) * 2
-        frames: list[SpeechOutputAudioRawFrame] = []
-        begins = False
-        while len(self._buffer) >= size:
-            piece = bytes(self._buffer[:size])
-            del self._buffer[:size]
-            quiet_for = self._playback.quiet_for(now)
-            sound = self._playback.heard(piece, sample_rate, now)
-            begins = begins or sound is Sound.FIRST
-            pieces = self._passed(piece, sound, quiet_for, now)
-            self._passed_until = max(self._passed_until, now) + PIECE_SECONDS * len(pieces)
-            frames += [SpeechOutputAudioRawFrame(each, sample_rate, 1) for each in pieces]
-        return frames, begins
-
-    def _passed(self, piece: bytes, sound: Sound, quiet_for: float, now: float) -> list[bytes]:
-        """Return what is passed on when a piece has come.
-
-        Args:
-            piece: The piece.
-            sound: What it is.
-            quiet_for: Seconds without sound before it.
-            now: The time.
-        """
-        left_out = quiet_for > HANGOVER_SECONDS or self._passed_until - now > MAX_LEAD_SECONDS
-        match sound:
-            case Sound.UNWANTED:
-                return []
-            case Sound.SILENT | Sound.FAINT if left_out or quiet_for > UNCHANGED_SECONDS:
-                if sound is Sound.FAINT:
-                    self._onset.append(piece)
-                else:
-                    self._onset.clear()
-                return [] if left_out else [bytes(len(piece))]
-            case _:
-                pieces = [*self._onset, piece]
-                self._onset.clear()
-                return pieces
-
-
 class MediaRelay:
     """Takes voice and pictures in with :meth:`on_voice` and :meth:`on_picture`, and passes them on in two tasks."""
 
@@ -181,7 +91,8 @@ class MediaRelay:
         self._voice_came = asyncio.Event()
         self._output: BaseOutputTransport | None = None
         self._throttle = VideoThrottle()
-        self._picture: Picture | None = None
+        self._pictures: deque[tuple[float, Picture]] = deque(maxlen=MAX_HELD_PICTURES)
+        self._picture_seconds = 0.0
         self._picture_came = asyncio.Event()
         self._picture_at = self._loop.time()
         self._told_dropped = self._told_blocked = self._told_kept = self._told_size = False
@@ -194,6 +105,11 @@ class MediaRelay:
         """
         self._started, self._output = True, output
         if output:
+            if params := transport_params(output):
+                self._gate.adapt(params.audio_out_10ms_chunks / 100)
+                self._picture_seconds = 0.5 / params.video_out_framerate
+                if params.video_out_is_live:
+                    self._throttle.most_queued = 1  # it shows each of them, one after the other
             output.add_event_handler("on_after_process_frame", self._processed)  # pyright: ignore[reportUnknownMemberType]
 
     # Voice.
@@ -208,6 +124,7 @@ class MediaRelay:
         if not self._started:
             return
         now = self._loop.time()
+        self._gate.clock.queued(queued_voice(self._output), now)
         try:
             frames, begins = self._gate.feed(pcm, sample_rate, now)
         except Exception as error:
@@ -257,23 +174,31 @@ class MediaRelay:
     # Pictures.
 
     def on_picture(self, picture: Picture) -> None:
-        """Take a picture in, in place of one that has not been passed on yet; never blocks and never raises."""
+        """Take a picture in, to be seen when the voice that came with it is heard; never blocks and never raises."""
         if self._started:
-            self._picture = picture
+            now = self._loop.time()
+            due = min(max(now, self._gate.clock.heard_at - self._picture_seconds), now + MAX_HELD_SECONDS)
+            while self._pictures and self._pictures[-1][0] > due:  # they waited for voice that was dropped
+                self._pictures.pop()
+            self._pictures.append((due, picture))
             self._picture_came.set()
 
     async def run_pictures(self) -> None:
-        """Pass pictures on until cancelled."""
+        """Pass pictures on until cancelled. Of those that are due the newest goes on."""
         while True:
             await self._picture_came.wait()
-            if not self._throttle.is_open(queued_pictures(self._output), self._loop.time()):
+            now = self._loop.time()
+            while len(self._pictures) > 1 and self._pictures[1][0] <= now:
+                self._pictures.popleft()
+            if not self._pictures:
+                self._picture_came.clear()
+            elif (due := self._pictures[0][0]) > now:
+                await asyncio.sleep(min(due - now, RETRY_SECONDS))
+            elif not self._throttle.is_open(queued_pictures(self._output), now):
                 self._complain()
                 await asyncio.sleep(RETRY_SECONDS)
-                continue
-            self._picture_came.clear()
-            picture, self._picture = self._picture, None
-            if picture:
-                picture = await self._in_output_size(picture)
+            else:
+                picture = await self._in_output_size(self._pictures.popleft()[1])
                 frame = OutputImageRawFrame(picture.rgb, (picture.width, picture.height), "RGB")
                 self._picture_at, self._told_blocked = self._loop.time(), False
                 self._throttle.sent(frame, self._picture_at)

@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-BENCHES = ("soak", "first_byte", "calls", "journey", "speech_cost")
+BENCHES = ("soak", "first_byte", "calls", "journey", "speech_cost", "lip_sync")
 
 
 def main() -> None:

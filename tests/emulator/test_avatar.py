@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from pipecat_lemonslice.emulator.room import Member, Picture, RoomEvent, Sound
 from tests.emulator.client import CREATE, PICTURE_HEAD, Client, event, form, png, tone, with_emulator
 
 TICK = 0.02
@@ -70,6 +71,35 @@ async def test_speech_comes_back_sample_by_sample_after_the_latency(client: Clie
     assert avatar.last_audio_time == pytest.approx(first + 0.613)
     assert avatar.last_sounded_time == pytest.approx(voice + 0.613)
     assert idle.time == pytest.approx(voice + 0.613, abs=2 * TICK)
+
+
+@with_emulator(latency=LATENCY, marks=0.5)
+async def test_marks_are_seen_and_heard_at_one_instant(client: Client) -> None:
+    """While it speaks, every half second a white picture comes with the first packet of a click; never in silence."""
+    session, bot = await client.meet()
+    watcher = Marks()
+    session.room.enter(watcher)
+    await asyncio.sleep(1.0)
+    await bot.say(tone(2.0))
+    await asyncio.sleep(3.0)
+    assert watcher.white == watcher.loud
+    assert np.diff(watcher.loud).tolist() == pytest.approx([0.52, 0.52, 0.52])  # each begins with a picture
+
+
+class Marks(Member):
+    """Somebody in the room who notes when a picture is white, and when a sound is a click."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody")
+        self.white: list[float] = []
+        self.loud: list[float] = []
+
+    def on_event(self, sender: Member, event: RoomEvent) -> None:
+        now = asyncio.get_running_loop().time()
+        if isinstance(event, Picture) and set(event.data[PICTURE_HEAD:]) == {255}:
+            self.white.append(now)
+        if isinstance(event, Sound) and np.abs(np.frombuffer(event.pcm, "<i2").astype(int)).min() > 32000:
+            self.loud.append(now)
 
 
 @with_emulator()

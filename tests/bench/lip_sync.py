@@ -1,0 +1,105 @@
+"""How far picture and voice are apart at the user, over the emulator in real time.
+
+The emulator's avatar marks an instant by a white picture and a click. The user is behind Pipecat's own output
+transport, whose writes are taken for what is seen and heard. Emulator, bot and user share one process.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+from loguru import logger
+from numpy.typing import NDArray
+from pipecat.frames.frames import EndFrame, OutputImageRawFrame, TTSStartedFrame, TTSStoppedFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.workers.runner import WorkerRunner
+
+from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
+from tests.support.stage import RATE, speech
+from tests.support.user import UserOutput
+
+SECONDS = 12.0
+MARKS = 1.0
+LOUD, WHITE = 25000, 250
+
+SIZE = {"video_out_width": 368, "video_out_height": 560}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "as Pipecat does by itself (30 a second)": SIZE,
+    "25 a second": SIZE | {"video_out_framerate": 25},
+    "live, 30 a second": SIZE | {"video_out_is_live": True},
+    "live, 25 a second": SIZE | {"video_out_is_live": True, "video_out_framerate": 25},
+    "voice in chunks of 100 ms": SIZE | {"audio_out_10ms_chunks": 10},
+    "200 ms of voice buffered behind the output": SIZE | {"buffer": 0.2},
+    "live, 60 ms to take a picture": SIZE | {"video_out_is_live": True, "picture_seconds": 0.06},
+    "letterboxed to 1280x720": {"video_out_width": 1280, "video_out_height": 720},
+}
+
+
+@dataclass
+class Marks:
+    """When a mark began to be perceived; what follows within a quarter of a second is the same one."""
+
+    times: list[float] = field(default_factory=list[float])
+
+    def add(self, at: float) -> None:
+        if not self.times or at > self.times[-1] + MARKS / 2:
+            self.times.append(at)
+
+
+class MarksUser(UserOutput):
+    """A user that looks and listens for marks only."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.seen, self.heard = Marks(), Marks()
+
+    def hear(self, at: float, samples: NDArray[np.int16], sample_rate: int) -> None:
+        if len(loud := np.flatnonzero(np.abs(samples.astype(int)) >= LOUD)):
+            self.heard.add(at + int(loud[0]) / sample_rate)
+
+    def see(self, at: float, picture: OutputImageRawFrame) -> None:
+        middle = 3 * (picture.size[1] // 2 * picture.size[0] + picture.size[0] // 2)
+        if min(picture.image[middle - 150 : middle + 150]) >= WHITE:
+            self.seen.add(at)
+
+    @property
+    def apart(self) -> list[float]:
+        """How much later each picture was seen than its click was heard."""
+        pairs = [(seen, min(self.heard.times, key=lambda heard: abs(seen - heard))) for seen in self.seen.times]
+        return [seen - heard for seen, heard in pairs if abs(seen - heard) < MARKS / 2]
+
+
+async def measure(settings: dict[str, Any]) -> MarksUser:
+    """Hold a call in which the avatar speaks."""
+    user, ready = MarksUser(**settings), asyncio.Event()
+    async with Emulator(EmulatorOptions(latency=0.1, marks=MARKS)) as emulator:
+        service = LemonSliceVideoService(api_key="bench-key", api_url=emulator.api_url, agent_id="agent")
+
+        async def on_ready(_service: object) -> None:
+            ready.set()
+
+        service.add_event_handler("on_avatar_ready", on_ready)
+        worker = PipelineWorker(
+            Pipeline([service, user]), params=PipelineParams(audio_out_sample_rate=RATE), enable_rtvi=False
+        )
+        runner = WorkerRunner(handle_sigint=False)
+        await runner.add_workers(worker)
+        running = asyncio.create_task(runner.run())
+        await ready.wait()
+        await worker.queue_frames([TTSStartedFrame("a"), speech(SECONDS), TTSStoppedFrame("a"), EndFrame()])
+        await running
+    return user
+
+
+def run() -> None:
+    """Measure every setting and print the table."""
+    logger.remove()
+    print(f"{'picture later than voice, ms':44}{'median':>8}{'least':>8}{'most':>8}{'marks':>8}")
+    for name, settings in SETTINGS.items():
+        apart = asyncio.run(measure(settings)).apart
+        figures = "".join(f"{1000 * value:8.0f}" for value in (median(apart), min(apart), max(apart)))
+        print(f"{name:44}{figures}{len(apart):8}", flush=True)
