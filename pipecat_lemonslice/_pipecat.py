@@ -5,7 +5,7 @@ Every other module uses public names of Pipecat alone, and those that ``tests/te
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
@@ -112,7 +112,7 @@ def queued_voice(output: "BaseOutputTransport | None") -> float:
     ``tests/test_video_lip_sync.py`` then fails.
     """
     sender = getattr(output, "_media_senders", {}).get(None)
-    queue = getattr(getattr(sender, "_audio_queue", None), "_queue", ())
+    queue: Iterable[object] = getattr(getattr(sender, "_audio_queue", None), "_queue", ())
     waiting = [frame for frame in islice(queue, LONG_QUEUE) if isinstance(frame, OutputAudioRawFrame)]
     return sum(frame.num_frames / frame.sample_rate for frame in waiting)
 

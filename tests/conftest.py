@@ -7,11 +7,11 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 REAL_TIME = (
-    "tests/bench/", "tests/bots/", "tests/browser/", "tests/emulator/", "tests/fidelity/", "tests/integration/",
-    "tests/rooms/", "tests/api/test_exit_hook.py", "tests/cli/test_try.py", "tests/faults/test_exits.py",
-    "tests/test_video_bursts.py",
+    "tests/bench/", "tests/bots/test_evals.py", "tests/bots/test_interrupted_answers.py", "tests/bots/test_local.py",
+    "tests/bots/test_voice.py", "tests/browser/", "tests/cli/", "tests/fidelity/", "tests/integration/",
+    "tests/emulator/test_replay.py", "tests/faults/test_exits.py", "tests/test_video_bursts.py",
 )  # fmt: skip
-"""Where sockets, processes or the clock are real."""
+"""Where what is asserted depends on the real clock; sockets and processes alone may be busy beside others."""
 
 
 class Scheduling(LoadScopeScheduling):

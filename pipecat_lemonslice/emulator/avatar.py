@@ -5,10 +5,8 @@ event loop without waiting; a picture that has to be fetched and drawn first is 
 """
 
 import asyncio
-import base64
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 import aiohttp
@@ -34,7 +32,6 @@ from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, DelayLine, NoiseFl
 SPEECH_TRACK = "stream"
 """Name of the track on which a bot publishes the speech for the avatar."""
 
-_FETCH_SECONDS = 10.0
 _MAX_BEHIND = 0.2
 """Seconds after which missed beats are left out instead of being made up for."""
 
@@ -373,7 +370,7 @@ class Avatar(Member, AvatarRecord):
 
     async def _show_image(self, source: bytes | str) -> bool:
         try:
-            data = source if isinstance(source, bytes) else await _fetch(source)
+            data = source if isinstance(source, bytes) else await face.fetch(source)
             self._face = await asyncio.to_thread(face.photo, data, self._aspect_ratio)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The text of the others may contain a signed URL.
@@ -383,17 +380,6 @@ class Avatar(Member, AvatarRecord):
             self.note(Kind.IMAGE_FAILED, reason)
             return False
         return True
-
-
-async def _fetch(url: str) -> bytes:
-    """Return the file in a data URL or behind a link."""
-    if url.startswith("data:"):
-        head, _, body = url.partition(",")
-        return base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
-    timeout = aiohttp.ClientTimeout(total=_FETCH_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
-        response.raise_for_status()
-        return await response.read()
 
 
 def start_task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -5,6 +5,7 @@ then one copy of a prepared scene with two or three patches (eyes, mouth, hand) 
 drawing and keeps the drawn mouths. ``drawn`` and ``photo`` take tenths of a second: call them in threads.
 """
 
+import base64
 import io
 import math
 import re
@@ -15,12 +16,16 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
+import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipecat_lemonslice.emulator.expression import REACH, Look
+
+_FETCH_SECONDS = 10.0
 
 Box = tuple[int, int, int, int]
 
@@ -225,3 +230,14 @@ def _svg() -> str:
 def _groups() -> list[str]:
     """Return the eyes, mouths and hands of the drawing."""
     return re.findall(r'id="((?:eyes|mouth|hand)-[a-z]+)"', _svg())
+
+
+async def fetch(url: str) -> bytes:
+    """Return the file in a data URL or behind a link."""
+    if url.startswith("data:"):
+        head, _, body = url.partition(",")
+        return base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
+    timeout = aiohttp.ClientTimeout(total=_FETCH_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
+        response.raise_for_status()
+        return await response.read()

@@ -103,13 +103,11 @@ async def test_it_sleeps_with_closed_eyes(client: Client) -> None:
         await bot.see()
         assert whites(bot) < 20
     await bot.say(tone(0.2))
-    await bot.see(3)
-    assert whites(bot) > 20
+    await bot.until(lambda: whites(bot) > 20)  # unless it blinks just now
     await bot.tell(event("response_finished", session))
     await asyncio.sleep(0.5)
     await client.control(session, event="update-idle-prompt", idle_prompt="an attentive person")
-    await bot.see(10)
-    assert whites(bot) > 100
+    await bot.until(lambda: whites(bot) > 100)
 
 
 async def smiles(bot: Person) -> bool:
