@@ -27,7 +27,7 @@ from pipecat_lemonslice.frames import (
 from pipecat_lemonslice.metrics import AvatarUsageMetricsData
 from pipecat_lemonslice.session.events import ErrorReported, SessionCreated, SessionEnded, SessionState
 from pipecat_lemonslice.speech.response import DoneReason, ResponseDone
-from pipecat_lemonslice.speech.route import ResponseBegan
+from pipecat_lemonslice.speech.route import ResponseBegan, Route
 
 if TYPE_CHECKING:
     from pipecat_lemonslice.tracing import AvatarSpans
@@ -232,22 +232,21 @@ class AvatarReports(AIService):
         await asyncio.sleep(0)  # handlers of events run as tasks, which begin now
         await self.push_frame(EndWorkerFrame(reason=reason), FrameDirection.UPSTREAM)
 
-    async def tell_started(self, response: int, *, heard_here: bool) -> None:
-        """Tell that a response has begun.
-
-        Args:
-            response: Its number.
-            heard_here: Whether the avatar speaks it, in a room where the bot hears it: only then can its first sound
-                be waited for.
-        """
-        self._response = response
-        self._started_at = asyncio.get_running_loop().time() if heard_here else None
-        if heard_here:
+    async def tell_started(self, call: Call, began: ResponseBegan) -> None:
+        """Tell that a response has begun. Its first sound is waited for where the avatar speaks and the bot hears it."""
+        by_avatar = began.route is Route.AVATAR
+        if by_avatar and call.shared:
+            call.speaking.started()
+        self._response, self._started_at = began.id, None
+        if by_avatar and not call.shared:
+            self._started_at = asyncio.get_running_loop().time()
             await self.start_ttfb_metrics()
         await self.start_processing_metrics()
         await self.broadcast_frame(AvatarResponseStartedFrame)
-        await self.tell_page(response_message("started", response))
+        await self.tell_page(response_message("started", began.id))
         await self.tell_handlers("on_response_started")
+        if not by_avatar:
+            await self.fall_back(call)
 
     async def tell_voice(self, at: float) -> None:
         """Tell that the avatar's voice begins after silence; the first time in a response ends its TTFB."""

@@ -63,7 +63,7 @@ from pipecat_lemonslice.settings import (
     timeouts,
 )
 from pipecat_lemonslice.speech.response import ResponseDone
-from pipecat_lemonslice.speech.route import ResponseBegan, Route, WaitedInVain
+from pipecat_lemonslice.speech.route import ResponseBegan, WaitedInVain
 from pipecat_lemonslice.speech.track import AvatarFailed
 
 if TYPE_CHECKING:
@@ -372,12 +372,8 @@ class LemonSliceVideoService(AvatarReports):
                 call.session.give_up(reason)
             case MediaRefused(error):
                 self.fail("taking in the avatar's voice", error)
-            case ResponseBegan(number, route):
-                if route is Route.AVATAR and call.shared:
-                    call.speaking.started()
-                await self.tell_started(number, heard_here=route is Route.AVATAR and not call.shared)
-                if route is Route.VOICE:
-                    await self.fall_back(call)
+            case ResponseBegan():
+                await self.tell_started(call, event)
             case VoiceReturned(at):
                 await self.tell_voice(at)
             case ResponseDone():
