@@ -17,7 +17,7 @@ from pipecat_lemonslice.media.relay import MediaRelay, RelayEvent
 from pipecat_lemonslice.media.speaking import SpeakingFrames
 from pipecat_lemonslice.session.connection import ConnectionOptions, SessionOptions
 from pipecat_lemonslice.session.control import ControlRequests, Outcome
-from pipecat_lemonslice.session.events import AvatarLost, AvatarReady, SessionEvent
+from pipecat_lemonslice.session.events import AvatarLost, AvatarReady, CreationDelayed, SessionEvent
 from pipecat_lemonslice.session.presence import PresenceTimeouts
 from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.session.topology import Topology
@@ -205,6 +205,12 @@ class Call:
     def _avatar_gone(self) -> None:
         self.speech.avatar_gone()
         self.media.avatar_changed()
+
+    def creation_delayed(self, delayed: CreationDelayed, *, needed: bool) -> None:
+        """Wait no longer for a session that will not be there in time."""
+        self.delay = delayed.reason
+        if delayed.again_in >= timeouts(self._settings()).ready:
+            self.lose_avatar(AvatarLost(delayed.reason), needed=needed)
 
     def lose_avatar(self, lost: AvatarLost, *, needed: bool) -> bool:
         """The avatar cannot speak; what it was saying, and what waits for it, is heard without it, unless needed.

@@ -233,7 +233,7 @@ class AvatarReports(AIService):
         await self.push_frame(EndWorkerFrame(reason=reason), FrameDirection.UPSTREAM)
 
     async def tell_started(self, call: Call, began: ResponseBegan) -> None:
-        """Tell that a response has begun. Its first sound is waited for where the avatar speaks and the bot hears it."""
+        """Tell that a response has begun. Its first sound is waited for where the bot hears the avatar speak it."""
         by_avatar = began.route is Route.AVATAR
         if by_avatar and call.shared:
             call.speaking.started()

@@ -60,7 +60,6 @@ from pipecat_lemonslice.settings import (
     check_keywords,
     check_settings,
     default_settings,
-    timeouts,
 )
 from pipecat_lemonslice.speech.response import ResponseDone
 from pipecat_lemonslice.speech.route import ResponseBegan, WaitedInVain
@@ -341,10 +340,8 @@ class LemonSliceVideoService(AvatarReports):
                     call.controls.session_refused()
                 if state is SessionState.DORMANT and call.go_dormant():
                     await self.tell_handlers("on_avatar_disconnected", detail)
-            case CreationDelayed(reason, again_in):
-                call.delay = reason
-                if again_in >= timeouts(self._settings).ready:
-                    call.lose_avatar(AvatarLost(reason), needed=self.needs_avatar)
+            case CreationDelayed():
+                call.creation_delayed(event, needed=self.needs_avatar)
             case SessionCreated(session_id):
                 call.delay = ""
                 await self.tell_handlers("on_session_created", session_id)
