@@ -3,9 +3,11 @@
 Every other module uses public names of Pipecat alone, and those that ``tests/test_pipecat_names.py`` lists.
 """
 
+import asyncio
 import importlib
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
@@ -103,6 +105,17 @@ def queued_pictures(output: "BaseOutputTransport | None") -> int:
     # A live output has done with a picture when it has been written.
     count = getattr(live, "_unfinished_tasks", 0)
     return count + (len(queue) if len(queue) > LONG_QUEUE else len({id(picture) for picture in queue}))
+
+
+async def wait_for_output(output: "BaseOutputTransport | None", seconds: float) -> None:
+    """Wait until a live output has written the pictures that it has, or for so long; else for so long."""
+    live = getattr(getattr(output, "_media_senders", {}).get(None), "_video_queue", None)
+    if getattr(live, "_unfinished_tasks", 0):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await cast("asyncio.Queue[object]", live).join()
+    else:
+        await asyncio.sleep(seconds)
 
 
 def queued_voice(output: "BaseOutputTransport | None") -> float:

@@ -33,7 +33,7 @@ class EmulatorOptions:
         credits_per_minute: Cost of an active session.
         pictures_per_second: Pictures that each avatar sends, from 1 to 25.
         record_seconds: Seconds of speech kept in ``avatar.heard`` and ``avatar.sounded``, counted from the first.
-        marks: Seconds from one mark to the next while an avatar speaks; 0 for none. A mark is one white picture, and
+        marks: Least seconds between two marks while an avatar speaks; 0 for none. A mark is one white picture, and
             20 ms at full volume that begin at the same instant: it shows how far picture and voice are apart.
         face: Shown in place of the drawn face, in every aspect ratio.
     """

@@ -18,7 +18,7 @@ from pipecat.frames.frames import Frame, OutputImageRawFrame
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.transports.base_output import BaseOutputTransport
 
-from pipecat_lemonslice._pipecat import queued_pictures, queued_voice, transport_params
+from pipecat_lemonslice._pipecat import queued_pictures, queued_voice, transport_params, wait_for_output
 from pipecat_lemonslice.media.pictures import KEPT_PICTURES, VideoThrottle, letterboxed
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.media.voice import VoiceGate
@@ -196,7 +196,7 @@ class MediaRelay:
                 await asyncio.sleep(min(due - now, RETRY_SECONDS))
             elif not self._throttle.is_open(queued_pictures(self._output), now):
                 self._complain()
-                await asyncio.sleep(RETRY_SECONDS)
+                await wait_for_output(self._output, RETRY_SECONDS)
             else:
                 picture = await self._in_output_size(self._pictures.popleft()[1])
                 frame = OutputImageRawFrame(picture.rgb, (picture.width, picture.height), "RGB")

@@ -41,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Marks:
-    """When a mark began to be perceived; what follows within a quarter of a second is the same one."""
+    """When a mark began to be perceived; what follows within half a period is the same one."""
 
     times: list[float] = field(default_factory=list[float])
 
