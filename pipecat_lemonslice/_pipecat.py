@@ -11,8 +11,6 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
-from pipecat.frames.frames import OutputAudioRawFrame
-
 if TYPE_CHECKING:
     from pipecat.processors.frame_processor import FrameProcessor
     from pipecat.transports.base_output import BaseOutputTransport
@@ -124,6 +122,8 @@ def queued_voice(output: "BaseOutputTransport | None") -> float:
     Without the names below the result is 0, and pictures are early where an output does not keep up with the voice:
     ``tests/test_video_lip_sync.py`` then fails.
     """
+    from pipecat.frames.frames import OutputAudioRawFrame  # not above: what only asks the API does without it
+
     sender = getattr(output, "_media_senders", {}).get(None)
     queue: Iterable[object] = getattr(getattr(sender, "_audio_queue", None), "_queue", ())
     waiting = [frame for frame in islice(queue, LONG_QUEUE) if isinstance(frame, OutputAudioRawFrame)]
