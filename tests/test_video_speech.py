@@ -337,6 +337,20 @@ async def test_an_open_llm_bridges_a_slow_tts() -> None:
 
 
 @virtual_time
+async def test_the_last_audio_may_come_together_with_the_end_of_the_llm() -> None:
+    """After a pause that the open LLM response has bridged, it is still part of that response."""
+    async with Stage() as stage:
+        room = await stage.arrive()
+        await stage.send(LLMFullResponseStartFrame(), speech(0.5))
+        await stage.settle(1.5)
+        await stage.send(speech(0.5), LLMFullResponseEndFrame())
+        await stage.settle(2.0)
+        assert room.events == ["response_started", "response_finished"]
+        assert stage.reasons == ["response_done_timeout"]
+        assert stage.down(AvatarResponseDoneFrame)[0].audio_seconds == 1.0
+
+
+@virtual_time
 async def test_an_llm_response_that_is_not_spoken_holds_nothing_open() -> None:
     """Text that is not to be spoken does not delay the end of what is."""
     async with Stage() as stage:

@@ -344,12 +344,14 @@ class SpeechOutput:
             self._timer = self._loop.call_at(max(deadline, now), self._note, TimePassed())
         if outputs:
             self._wake.set()
-        silenced = [self._announce(output, now) for output in outputs]
+        route = self._routes.current or Route.VOICE
+        silenced = [self._announce(output, route, now) for output in outputs]
+        if outputs and isinstance(outputs[-1], ResponseDone):  # else a response has begun behind the end of another
+            self._routes.current = None
         return any(silenced)
 
-    def _announce(self, output: TrackerOutput, now: float) -> bool:
+    def _announce(self, output: TrackerOutput, route: Route, now: float) -> bool:
         """Tell of a start or an end; the avatar only if it speaks the response. Returns whether it must fall silent."""
-        route = self._routes.current or Route.VOICE
         told = False
         match output:
             case ResponseStarted(number):
@@ -364,7 +366,6 @@ class SpeechOutput:
                 if route is Route.AVATAR:
                     self._track.tell(SpeechEvent.RESPONSE_FINISHED)
                 self._ports.playback.response_over(now)
-                self._routes.current = None
                 self._ports.emit(output)
         return told
 

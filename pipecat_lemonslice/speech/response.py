@@ -192,8 +192,11 @@ class ResponseTracker:
         Returns:
             Decisions, in order.
         """
+        # Audio that has waited until now kept the response from ending, also if it waits no more.
+        self._waiting = self._waiting or waiting
+        settled = self._settle(now)
         self._waiting = waiting
-        return (*self._settle(now), *self._apply(fact, now), *self._settle(now))
+        return (*settled, *self._apply(fact, now), *self._settle(now))
 
     def _apply(self, fact: TrackerInput, now: float) -> tuple[TrackerOutput, ...]:
         match fact:
