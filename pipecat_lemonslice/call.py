@@ -90,7 +90,7 @@ class Call:
         """What was reported last as an error."""
         self.fallen_back = self.given_up = False
         """Whether it has been told that there is no avatar, and whether the pipeline is being ended."""
-        self._host, self._topology, self._settings = host, topology, settings
+        self._topology, self._settings = topology, settings
         given, config = timeouts(settings()), topology.config
         self.playback = SharedPlayback() if topology.shared else Playback()
         self.media = MediaRelay(host.push_frame, emit, self.playback)
@@ -125,7 +125,7 @@ class Call:
         return await self._topology.request(self._settings())
 
     def _connection_options(self) -> ConnectionOptions:
-        """Return how the avatar of the next session is watched, as the settings are now."""
+        """Return how the avatar is watched, as the settings are now."""
         given, config = timeouts(self._settings()), self._topology.config
         idle_timeout = config.idle_timeout if config.idle_timeout > 0 else None
         return ConnectionOptions(

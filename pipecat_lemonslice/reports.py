@@ -160,7 +160,14 @@ class AvatarReports(AIService):
     async def _handle_all(self) -> None:
         while True:
             event = await self._waiting.get()
-            self._label_log_lines(event)
+            # Log lines of the service, and of the bot's event handlers, carry the session and the response.
+            match event:
+                case SessionCreated(session_id):
+                    self._log_labels["session_id"] = session_id
+                case ResponseBegan(number):
+                    self._log_labels["response_id"] = number
+                case _:
+                    pass
             if self._spans:
                 self._spans.note(event)
             try:
@@ -168,16 +175,13 @@ class AvatarReports(AIService):
                     await self.handle(event)
             finally:
                 self._waiting.task_done()
-
-    def _label_log_lines(self, event: Event) -> None:
-        """Have log lines of the service, and of the bot's event handlers, carry the session and the response."""
-        match event:
-            case SessionCreated(session_id):
-                self._log_labels["session_id"] = session_id
-            case ResponseBegan(number):
-                self._log_labels["response_id"] = number
-            case _:
-                pass
+            match event:
+                case ResponseDone():
+                    self._log_labels.pop("response_id", None)
+                case SessionEnded(session_id) if self._log_labels.get("session_id") == session_id:
+                    del self._log_labels["session_id"]
+                case _:
+                    pass
 
     # What is told.
 

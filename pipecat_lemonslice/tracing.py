@@ -4,6 +4,7 @@ Responses and control requests are children of the turn in which they begin; ses
 the conversation. Import it only where tracing is on: it needs the packages of the extra ``tracing``.
 """
 
+import asyncio
 import re
 import time
 from typing import TYPE_CHECKING
@@ -45,7 +46,8 @@ class AvatarSpans:
         self._created: dict[str, Span] = {}
         self._readiness: Span | None = None
         self._response: Span | None = None
-        self._responding_since = 0.0
+        self._responding_since: float | None = None
+        """When the response began, on the loop's clock, until it is heard."""
 
     def note(self, event: Event) -> None:
         """Take an event into account."""
@@ -111,10 +113,10 @@ class AvatarSpans:
                 self._response = self._tracer.start_span("lemonslice.response", self._turn)
                 self._response.set_attribute("lemonslice.response_id", number)
                 self._response.set_attribute("lemonslice.route", route.name.lower())
-                self._responding_since = time.monotonic()
-            case VoiceReturned() if self._response:
-                seconds, self._responding_since = time.monotonic() - self._responding_since, 0.0
-                self._response.set_attribute("metrics.ttfb", seconds)
+                self._responding_since = asyncio.get_running_loop().time()
+            case VoiceReturned(at) if self._response and self._responding_since is not None:
+                self._response.set_attribute("metrics.ttfb", round(at - self._responding_since, 3))
+                self._responding_since = None
             case ResponseDone(_, reason, seconds) if self._response:
                 self._response.set_attribute("lemonslice.reason", str(reason))
                 self._response.set_attribute("lemonslice.audio_seconds", round(seconds, 3))

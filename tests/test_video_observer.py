@@ -13,6 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pipecat.frames.frames import (
     EndFrame,
     InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
     LLMTextFrame,
     MetricsFrame,
     TTSStoppedFrame,
@@ -121,6 +123,20 @@ async def test_spans_join_the_trace_of_the_call(spans: InMemorySpanExporter) -> 
 
 
 @virtual_time
+async def test_the_ttfb_of_a_span_is_that_of_the_first_sound(spans: InMemorySpanExporter) -> None:
+    """A pause within the response, after which the voice returns, does not change it."""
+    async with WorkerStage(worker={"enable_tracing": True, "enable_turn_tracking": True}) as stage:
+        await stage.arrive()
+        await stage.send(LLMFullResponseStartFrame(), speech(0.5))
+        await stage.settle(1.5)
+        await stage.send(speech(0.5), LLMFullResponseEndFrame(), TTSStoppedFrame("a"))
+        await stage.settle(3.0)
+    (response,) = named(spans, "lemonslice.response")
+    assert response.attributes
+    assert response.attributes["metrics.ttfb"] == pytest.approx(0.3, abs=0.06)
+
+
+@virtual_time
 async def test_without_tracing_there_is_no_span(spans: InMemorySpanExporter) -> None:
     """Though its packages are there."""
     async with WorkerStage() as stage:
@@ -178,13 +194,20 @@ async def test_log_lines_carry_the_session_and_the_response() -> None:
             async def tell(*_: Any) -> None:
                 logger.info("the bot has answered")
 
+            @stage.service.event_handler("on_avatar_disconnected")
+            async def tell_left(*_: Any) -> None:
+                logger.info("the avatar has left")
+
             await stage.arrive()
             await turn(stage)
             await turn(stage, "b")
             await asyncio.sleep(0)
+            stage.room.leave()
+            await stage.settle(1.0)
     finally:
         logger.remove(sink)
     answered = [extra for message, extra in lines if message == "the bot has answered"]
     assert answered == [{"session_id": "session-1", "response_id": number} for number in (1, 2)]
-    (over,) = [extra for message, extra in lines if "is over" in message]
-    assert over["session_id"] == "session-1"
+    assert [extra["session_id"] for message, extra in lines if "is over" in message][:1] == ["session-1"]
+    (left,) = [extra for message, extra in lines if message == "the avatar has left"]
+    assert left == {"session_id": "session-1"}

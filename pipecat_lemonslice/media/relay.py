@@ -124,8 +124,8 @@ class MediaRelay:
         if not self._started:
             return
         now = self._loop.time()
-        self._gate.clock.queued(queued_voice(self._output), now)
         try:
+            self._gate.clock.queued(queued_voice(self._output), now)
             frames, begins = self._gate.feed(pcm, sample_rate, now)
         except Exception as error:
             self._emit(MediaRefused(error))
