@@ -22,10 +22,7 @@ from pipecat_lemonslice.session.presence import PresenceTimeouts
 from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.session.topology import Topology
 from pipecat_lemonslice.settings import timeouts
-from pipecat_lemonslice.speech.output import SpeechOutput
-from pipecat_lemonslice.speech.ports import OutputEvent, SpeechPorts
-from pipecat_lemonslice.speech.response import ResponseDone
-from pipecat_lemonslice.speech.route import ResponseBegan, Route
+from pipecat_lemonslice.speech.output import OutputEvent, SpeechOutput
 
 DRAIN_MARGIN = 5.0
 """Seconds that the last words may take beyond their own length."""
@@ -94,7 +91,7 @@ class Call:
         given, config = timeouts(settings()), topology.config
         self.playback = SharedPlayback() if topology.shared else Playback()
         self.media = MediaRelay(host.push_frame, emit, self.playback)
-        self.speaking = SpeakingFrames(host.broadcast_frame)
+        self.speaking = SpeakingFrames(host.broadcast_frame) if topology.shared else None
         self.session = AvatarSession(
             api,
             SessionOptions(
@@ -105,12 +102,14 @@ class Call:
             self.playback,
             emit=emit,
         )
-        self._emit, self._avatar_speaks = emit, False
-        self._silent, self._response_over = asyncio.Event(), asyncio.Event()
-        self._silent.set()
-        self.controls = ControlRequests(self.session, config, settings, self._silent, emit)
+        self.response_over = asyncio.Event()
+        """To be set when a response is over."""
+        self.controls = ControlRequests(self.session, config, settings, self.playback, emit)
         self.speech = SpeechOutput(
-            SpeechPorts(host.forward, self._note_response, host.get_clock().get_time, self.playback),
+            host.forward,
+            emit,
+            host.get_clock().get_time,
+            self.playback,
             sample_rate=topology.speech_rate(pipeline_rate),
             done_timeout=given.response_done,
             hold_timeout=given.response_hold,
@@ -152,28 +151,13 @@ class Call:
         self.session.configure()
         return self.controls.settings_changed(changed)
 
-    def _note_response(self, event: OutputEvent) -> None:
-        """Note whether the avatar speaks, at once, and report the event."""
-        match event:
-            case ResponseBegan(route=Route.AVATAR):
-                self._avatar_speaks = True
-                self._silent.clear()
-            case ResponseDone():
-                self._avatar_speaks = False
-                self._response_over.set()
-            case _:
-                pass
-        self._emit(event)
-
     async def _follow_silence(self) -> None:
-        """Note when the avatar has said what it was given: some time after it has been played to it."""
+        """Send what waits for the avatar to be silent: some time after a response has been played to it."""
         while True:
-            await self._response_over.wait()
-            self._response_over.clear()
+            await self.response_over.wait()
+            self.response_over.clear()
             await self.media.wait_until_finished()
-            if not self._avatar_speaks and not self._response_over.is_set():
-                self._silent.set()
-                self.controls.avatar_silent()
+            self.controls.avatar_silent()
 
     def begin(self, output: BaseOutputTransport | None) -> dict[str, Run]:
         """Return what runs from the start of the pipeline on, by what it does.
@@ -182,14 +166,14 @@ class Call:
             output: The output transport that shows the avatar's pictures; None where there is none to be found.
         """
         self.media.show_on(output)
-        return {
+        parts: dict[str, Run] = {
             "moving speech": self.speech.run,
             "moving the avatar's voice": self.media.run_voice,
             "moving the avatar's picture": self.media.run_pictures,
-            "telling when the bot speaks": self.speaking.run,
             "sending control requests": self.controls.run,
             "following the avatar's silence": self._follow_silence,
         }
+        return {**parts, "telling when the bot speaks": self.speaking.run} if self.speaking else parts
 
     def avatar_joined(self) -> None:
         """Forget what was measured: the avatar is another one, or has joined again."""
@@ -240,7 +224,7 @@ class Call:
         self.missing, self.fallen_back = "", False
         self.speech.avatar_coming()
         if self.speech.unheard_seconds:
-            self.session.wake()
+            self.session.woken.set()
         return present
 
     async def show_fallback_image(self) -> None:

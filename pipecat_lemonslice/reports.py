@@ -26,8 +26,7 @@ from pipecat_lemonslice.frames import (
 )
 from pipecat_lemonslice.metrics import AvatarUsageMetricsData
 from pipecat_lemonslice.session.events import ErrorReported, SessionCreated, SessionEnded, SessionState
-from pipecat_lemonslice.speech.response import DoneReason, ResponseDone
-from pipecat_lemonslice.speech.route import ResponseBegan, Route
+from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted, Route
 
 if TYPE_CHECKING:
     from pipecat_lemonslice.tracing import AvatarSpans
@@ -164,7 +163,7 @@ class AvatarReports(AIService):
             match event:
                 case SessionCreated(session_id):
                     self._log_labels["session_id"] = session_id
-                case ResponseBegan(number):
+                case ResponseStarted(number):
                     self._log_labels["response_id"] = number
                 case _:
                     pass
@@ -236,18 +235,18 @@ class AvatarReports(AIService):
         await asyncio.sleep(0)  # handlers of events run as tasks, which begin now
         await self.push_frame(EndWorkerFrame(reason=reason), FrameDirection.UPSTREAM)
 
-    async def tell_started(self, call: Call, began: ResponseBegan) -> None:
+    async def tell_started(self, call: Call, started: ResponseStarted) -> None:
         """Tell that a response has begun. Its first sound is waited for where the bot hears the avatar speak it."""
-        by_avatar = began.route is Route.AVATAR
-        if by_avatar and call.shared:
+        by_avatar = started.route is Route.AVATAR
+        if by_avatar and call.speaking:
             call.speaking.started()
-        self._response, self._started_at = began.id, None
-        if by_avatar and not call.shared:
+        self._response, self._started_at = started.id, None
+        if by_avatar and not call.speaking:
             self._started_at = asyncio.get_running_loop().time()
             await self.start_ttfb_metrics()
         await self.start_processing_metrics()
         await self.broadcast_frame(AvatarResponseStartedFrame)
-        await self.tell_page(response_message("started", began.id))
+        await self.tell_page(response_message("started", started.id))
         await self.tell_handlers("on_response_started")
         if not by_avatar:
             await self.fall_back(call)
@@ -260,8 +259,10 @@ class AvatarReports(AIService):
         await self.stop_ttfb_metrics()
         await self.tell_page(response_message("voice", self._response, ttfb_ms=ttfb_ms))
 
-    async def tell_done(self, response: ResponseDone) -> None:
+    async def tell_done(self, call: Call, response: ResponseDone) -> None:
         """Tell that a response is over. After an interruption or a loss its voice is no longer waited for."""
+        if call.speaking:
+            call.speaking.stopped()
         if response.reason in (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST):
             self._started_at = None
         await self.stop_processing_metrics()
@@ -298,7 +299,7 @@ class AvatarReports(AIService):
         call.fallen_back = True
         await self.tell_status(AvatarStatus.VOICE_ONLY, call.missing)
         await self.tell_handlers("on_fallback", call.missing)
-        call.controls.add(call.show_fallback_image)
+        await call.show_fallback_image()
 
     async def report(self, call: Call, report: ErrorReported) -> None:
         """Push one ErrorFrame; one for good ends a call that needs the avatar."""

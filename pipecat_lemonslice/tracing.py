@@ -22,8 +22,7 @@ from pipecat_lemonslice.session.events import (
     SessionState,
     StateChanged,
 )
-from pipecat_lemonslice.speech.response import DoneReason, ResponseDone
-from pipecat_lemonslice.speech.route import ResponseBegan
+from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -75,7 +74,7 @@ class AvatarSpans:
                 span.end()
             case ControlSent():
                 self._add_control(event)
-            case ResponseBegan() | VoiceReturned() | ResponseDone():
+            case ResponseStarted() | VoiceReturned() | ResponseDone():
                 self._note_response(event)
             case _:
                 pass
@@ -107,9 +106,9 @@ class AvatarSpans:
             span.set_status(Status(StatusCode.ERROR, sent.failure))
         span.end(ended)
 
-    def _note_response(self, event: ResponseBegan | VoiceReturned | ResponseDone) -> None:
+    def _note_response(self, event: ResponseStarted | VoiceReturned | ResponseDone) -> None:
         match event:
-            case ResponseBegan(number, route):
+            case ResponseStarted(number, route):
                 self._response = self._tracer.start_span("lemonslice.response", self._turn)
                 self._response.set_attribute("lemonslice.response_id", number)
                 self._response.set_attribute("lemonslice.route", route.name.lower())
@@ -117,7 +116,7 @@ class AvatarSpans:
             case VoiceReturned(at) if self._response and self._responding_since is not None:
                 self._response.set_attribute("metrics.ttfb", round(at - self._responding_since, 3))
                 self._responding_since = None
-            case ResponseDone(_, reason, seconds) if self._response:
+            case ResponseDone(reason=reason, audio_seconds=seconds) if self._response:
                 self._response.set_attribute("lemonslice.reason", str(reason))
                 self._response.set_attribute("lemonslice.audio_seconds", round(seconds, 3))
                 if reason is DoneReason.AVATAR_LOST:

@@ -61,8 +61,7 @@ from pipecat_lemonslice.settings import (
     check_settings,
     default_settings,
 )
-from pipecat_lemonslice.speech.response import ResponseDone
-from pipecat_lemonslice.speech.route import ResponseBegan, WaitedInVain
+from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted, WaitedInVain
 from pipecat_lemonslice.speech.track import AvatarFailed
 
 if TYPE_CHECKING:
@@ -269,7 +268,7 @@ class LemonSliceVideoService(AvatarReports):
             case ServiceUpdateSettingsFrame() if frame.service is self or isinstance(frame.delta, self.Settings):
                 await self.change_settings(frame.delta or self.Settings.from_mapping(frame.settings))
             case UserStartedSpeakingFrame() | TTSStartedFrame() | TTSAudioRawFrame() if call:
-                call.session.wake()
+                call.session.woken.set()
             case AvatarKeepAliveFrame() if call:
                 call.controls.keep_alive()
             case _:
@@ -369,13 +368,13 @@ class LemonSliceVideoService(AvatarReports):
                 call.session.give_up(reason)
             case MediaRefused(error):
                 self.fail("taking in the avatar's voice", error)
-            case ResponseBegan():
+            case ResponseStarted():
                 await self.tell_started(call, event)
             case VoiceReturned(at):
                 await self.tell_voice(at)
             case ResponseDone():
-                call.speaking.stopped()
-                await self.tell_done(event)
+                call.response_over.set()
+                await self.tell_done(call, event)
             case WaitedInVain(seconds):
                 await self.wait_no_longer(call, seconds)
 

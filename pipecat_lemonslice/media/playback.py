@@ -16,6 +16,9 @@ from math import inf
 
 from pipecat_lemonslice.media.sound import SoundDetector
 
+MAX_LAG_SECONDS = 3.0
+"""The most that the avatar's voice may lag behind the speech it was given."""
+
 LISTEN_AGAIN_SECONDS = 0.04
 """Time between two looks at whether a response whose lag is unknown is heard yet."""
 
@@ -98,11 +101,16 @@ class Playback:
         self._heard_at = -inf
         self._silent_seconds = 0.0
         self._interrupted_at = self._wanted_from = -inf
+        self._responding = False
+        """Whether a response is played to it."""
+        self._over_at = -inf
+        """When the last response had been played."""
         self._forget_played()
         self._excuse()
 
     def response_began(self, now: float) -> None:
         """The avatar is given a response; what is heard after about one lag belongs to it."""
+        self._responding = True
         if self._voice is _Voice.UNASKED:
             self._voice = _Voice.WANTED
         lag = UNWANTED_LEAST_SECONDS if self._lag is None else self._lag
@@ -114,14 +122,14 @@ class Playback:
         """All of the response has been played; it is heard for one lag longer."""
         if self._lag is None and self._earlier_played_at is None:
             self._earlier_played_at = self._first_played_at
-        self._lag_until = now + (self._lag or 0.0)
+        self._responding, self._over_at = False, now
 
     def interrupted(self, now: float) -> None:
         """The avatar was told to stop, and what was played is not to be heard."""
         if self._voice is not _Voice.UNASKED:
             self._voice = _Voice.INTERRUPTED
         self._interrupted_at, self._wanted_from = now, now + UNWANTED_MOST_SECONDS
-        self._heard_at = -inf
+        self._heard_at = self._over_at = -inf
         self._silent_seconds = 0.0
         if now - self._sound_played_at < EXCUSED_SECONDS:
             self._excuse()
@@ -198,11 +206,18 @@ class Playback:
         """Whether nothing has been heard since sound was played last."""
         return self._sound_played_at > self._heard_at
 
+    def silent(self, now: float) -> bool:
+        """Whether the avatar has said everything that it was given."""
+        return not self._responding and not self.speaks_for(now)
+
     def speaks_for(self, now: float) -> float:
-        """Return for how many seconds the avatar may still speak at least; 0 if it has finished."""
+        """Return for how many seconds at least the avatar may still say the last response; 0 if it has said it."""
+        over_for = now - self._over_at
+        if over_for >= MAX_LAG_SECONDS:
+            return 0.0
         if self._lag is None and self._lag_due:
             return LISTEN_AGAIN_SECONDS
-        return max(0.0, self.FINISHED_SECONDS - self.quiet_for(now))
+        return max(0.0, (self._lag or 0.0) - over_for, self.FINISHED_SECONDS - self.quiet_for(now))
 
     @property
     def mute_deadline(self) -> float | None:
@@ -227,7 +242,7 @@ class Playback:
         """Measure the lag by a first sound, if it is the first of a response."""
         if self._earlier_played_at is not None:
             self._lag, self._earlier_played_at = heard_at - self._earlier_played_at, None
-        elif self._lag_due and heard_at >= self._lag_until:
+        elif self._lag_due and heard_at >= self._over_at + (self._lag or 0.0):
             if self._first_played_at is None:  # it may have been played and not been told of yet
                 self._first_heard_at = heard_at
             elif self._first_played_at < heard_at:
@@ -251,8 +266,6 @@ class Playback:
         """When a sound was heard that may be its first."""
         self._earlier_played_at: float | None = None
         """When the first sound was played of a response that was over before any lag was known."""
-        self._lag_until = -inf
-        """Until when the response before may be heard."""
         self._sound_played_at = -inf
         """When sound was played last."""
 
@@ -268,23 +281,9 @@ class SharedPlayback(Playback):
     PAUSE_SECONDS = FINISHED_SECONDS = 1.0
     """Time in which the avatar is taken to say its last words."""
 
-    def avatar_changed(self) -> None:
-        """Forget the response: the avatar has left, or is another one."""
-        super().avatar_changed()
-        self._responding = False
-        self._over_at = -inf
-
     def response_began(self, now: float) -> None:
         """The avatar is given a response, and may be heard until it is over and for a second longer."""
         self._responding = True
-
-    def response_over(self, now: float) -> None:
-        """All of the response has been played."""
-        self._responding, self._over_at = False, now
-
-    def interrupted(self, now: float) -> None:
-        """The avatar was told to stop, and is no longer heard."""
-        self._over_at = -inf
 
     def played(self, begin: float, seconds: float, sounds: Sequence[bool]) -> None:
         """Take note of when; nothing can be measured by it."""

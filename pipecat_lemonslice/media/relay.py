@@ -27,9 +27,6 @@ from pipecat_lemonslice.rooms import Picture
 MAX_WAITING_PIECES = 750
 """Half a minute of voice that nobody downstream takes. The oldest is then dropped."""
 
-MAX_LAG_SECONDS = 3.0
-"""The most that the avatar's voice may lag behind the speech it was given at the end of a call."""
-
 RETRY_SECONDS = 0.01
 """Time between two looks at whether a picture that waits may go."""
 
@@ -154,10 +151,8 @@ class MediaRelay:
 
     async def wait_until_finished(self) -> None:
         """Wait until the avatar has said all that was played to it, in bounded time."""
-        give_up_at = self._loop.time() + MAX_LAG_SECONDS
-        await asyncio.sleep(min(self._playback.lag or 0.0, MAX_LAG_SECONDS))
-        while (now := self._loop.time()) < give_up_at:
-            seconds = self._playback.speaks_for(now)
+        while True:
+            seconds = self._playback.speaks_for(self._loop.time())
             if not seconds:
                 return
             await asyncio.sleep(max(0.01, seconds))  # the clock may not see a shorter time pass

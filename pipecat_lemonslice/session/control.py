@@ -17,6 +17,7 @@ from pipecat.services.settings import ServiceSettings
 
 from pipecat_lemonslice.api import PoseTrigger, ResetIdleTimeout
 from pipecat_lemonslice.errors import LemonSliceError, SessionError, origin
+from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.session.events import ControlFailed, SessionEvent, SessionState
 from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.settings import PICTURE, SESSION_SETTINGS, Config, LemonSliceVideoSettings, control_event
@@ -83,7 +84,7 @@ class ControlRequests:
         session: AvatarSession,
         config: Config,
         settings: Callable[[], ServiceSettings],
-        silent: asyncio.Event,
+        playback: Playback,
         emit: Callable[[SessionEvent], None],
     ) -> None:
         """Create an empty queue.
@@ -92,13 +93,14 @@ class ControlRequests:
             session: The session that gets them.
             config: What sessions are asked for beside the settings.
             settings: Gives the settings as they are now.
-            silent: Set while the avatar says nothing.
+            playback: Knows whether the avatar is silent.
             emit: Takes the events; must not block.
         """
         self._session = session
         self._config = config
         self._settings = settings
-        self._silent = silent
+        self._playback = playback
+        self._loop = asyncio.get_running_loop()
         self._emit = emit
         self._told = self._wanted()
         self._picture_before: dict[str, Any] = {}
@@ -151,6 +153,10 @@ class ControlRequests:
     def _wanted(self) -> dict[str, Any]:
         return self._config.session_settings(self._settings())
 
+    @property
+    def _silent(self) -> bool:
+        return self._playback.silent(self._loop.time())
+
     def _tell_soon(self) -> None:
         if not self._telling:
             self._telling = True
@@ -180,7 +186,7 @@ class ControlRequests:
         session_id, told, now = self._session.session_id, self._told, self._wanted()
         wanted = {name: now[name] for name in names}
         event = control_event(wanted, told)
-        if event is None or session_id is None or (names is PICTURE and not self._silent.is_set()):
+        if event is None or session_id is None or (names is PICTURE and not self._silent):
             return
         try:
             await self._session.control(event)
@@ -215,7 +221,7 @@ class ControlRequests:
             change.outcome.set_result(Outcome.DROPPED)
         elif self._session.session_id and told:
             change.outcome.set_result(Outcome.DONE)
-        elif self._session.session_id and not self._silent.is_set() and change.wanted.keys() & {*PICTURE}:
+        elif self._session.session_id and not self._silent and change.wanted.keys() & {*PICTURE}:
             return False
         else:
             change.outcome.set_result(Outcome.KEPT)

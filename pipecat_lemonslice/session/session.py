@@ -88,7 +88,8 @@ class AvatarSession:
         self._connection: AvatarConnection | None = None
         self._resetting: asyncio.Task[None] | None = None
         self._idle_timeout = 0
-        self._woken = asyncio.Event()
+        self.woken = asyncio.Event()
+        """To be set when somebody speaks: the next session is created now, if it waits for that."""
         self._leaving: asyncio.Task[None] | None = None
         self._exit_hooks: dict[str, tuple[ExitHook, float]] = {}
         self._outage = _Outage()
@@ -118,10 +119,6 @@ class AvatarSession:
         self.begin_close()
         if self._closing:
             await asyncio.shield(self._closing)
-
-    def wake(self) -> None:
-        """Create the next session now, if it waits for somebody to speak."""
-        self._woken.set()
 
     def give_up(self, reason: str) -> None:
         """Replace the session that exists now, after a failure of something that depends on it.
@@ -169,7 +166,7 @@ class AvatarSession:
         try:
             while (pause := await self._run_session()) is not None:
                 if self.state is SessionState.DORMANT:
-                    await self._woken.wait()
+                    await self.woken.wait()
                 else:
                     await asyncio.sleep(pause)
         finally:
@@ -299,7 +296,7 @@ class AvatarSession:
         """Go dormant until somebody speaks: silence costs nothing. This is not a failure."""
         logger.info(f"{error}. The next session is created when somebody speaks.")
         self._failures, self._ready_at = 0, None
-        self._woken.clear()
+        self.woken.clear()
         self._to(SessionState.DORMANT, "sleeping; it wakes when somebody speaks")
         return 0.0
 

@@ -7,7 +7,7 @@ as TTS audio. Nothing is dropped but what an interruption drops.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 
 from pipecat.frames.frames import (
@@ -19,10 +19,10 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 
+from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.speech.chunk import Chunk, Played
-from pipecat_lemonslice.speech.ports import SpeechPorts
 from pipecat_lemonslice.speech.queue import MAX_QUEUED_FRAMES, MAX_QUEUED_SECONDS, Drained, SpeechQueue
 from pipecat_lemonslice.speech.response import (
     Aborted,
@@ -35,13 +35,14 @@ from pipecat_lemonslice.speech.response import (
     ResponseDone,
     ResponseStarted,
     ResponseTracker,
+    Route,
+    RouteChooser,
     StopReached,
     TimePassed,
     TrackerInput,
-    TrackerOutput,
+    WaitedInVain,
 )
-from pipecat_lemonslice.speech.route import ResponseBegan, Route, RouteChooser, WaitedInVain
-from pipecat_lemonslice.speech.track import SpeechTrack
+from pipecat_lemonslice.speech.track import AvatarFailed, SpeechTrack
 from pipecat_lemonslice.speech.words import InterruptedContexts, WordTimer
 
 FRAMES_PER_TURN = 32
@@ -56,28 +57,43 @@ REMAINDER_GRACE = 0.04
 CUT = (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST)
 """Reasons for which the avatar must not go on speaking, if it can."""
 
+OutputEvent = ResponseStarted | ResponseDone | WaitedInVain | AvatarFailed
+
 
 class SpeechOutput:
-    """The ordered output of speech. Frames come in with :meth:`put` and leave by the ports; :meth:`run` moves them."""
+    """The ordered output of speech. Frames come in with :meth:`put`; :meth:`run` moves them along."""
 
     def __init__(
-        self, ports: SpeechPorts, *, sample_rate: int, done_timeout: float, hold_timeout: float, ready_timeout: float
+        self,
+        forward: Callable[[Frame], Awaitable[None]],
+        emit: Callable[[OutputEvent], None],
+        pipeline_time: Callable[[], int],
+        playback: Playback,
+        *,
+        sample_rate: int,
+        done_timeout: float,
+        hold_timeout: float,
+        ready_timeout: float,
     ) -> None:
         """Create an output on which nothing has been said.
 
         Args:
-            ports: The surroundings.
+            forward: Passes a frame on, downstream.
+            emit: Takes every event, in order; must not block.
+            pipeline_time: Reads the pipeline clock, in nanoseconds; words are timed by it.
+            playback: Knows how far the avatar has been heard.
             sample_rate: Rate of the speech that the avatar takes, in Hz; a multiple of 100.
             done_timeout: Seconds without new audio before a response is complete.
             hold_timeout: The most seconds that an open LLM response may hold a response open.
             ready_timeout: Seconds that speech waits for an avatar that is coming.
         """
-        self._ports = ports
+        self._forward, self._emit = forward, emit
+        self._pipeline_time, self._playback = pipeline_time, playback
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._space = asyncio.Event()
         self._rate = sample_rate
-        self._track = SpeechTrack(sample_rate, ports.playback, on_played=self._has_played, emit=ports.emit)
+        self._track = SpeechTrack(sample_rate, playback, on_played=self._has_played, emit=emit)
         self._timer: asyncio.TimerHandle | None = None
         self._words = WordTimer()
         self._contexts = InterruptedContexts()
@@ -119,7 +135,7 @@ class SpeechOutput:
         if not self._contexts.admit(frame):
             return
         if isinstance(frame, TTSAudioRawFrame | TTSTextFrame):
-            self._words.arrived(frame, self._ports.pipeline_time())
+            self._words.arrived(frame, self._pipeline_time())
         if not self._words.hold(frame):
             self._queue.put(frame)
         match frame:
@@ -139,10 +155,8 @@ class SpeechOutput:
         self._contexts.interrupt(cut.contexts | self._queue.contexts)
         self._words.interrupt()
         told = self._note(Interrupted(cut.keeps_playing, self._track.plays_on, cut.dropped))
-        if not cut.keeps_playing:
-            self._routes.current = None
-            if cut.sounding and not told:
-                self._track.tell(SpeechEvent.INTERRUPT)
+        if cut.sounding and not (told or cut.keeps_playing):
+            self._track.tell(SpeechEvent.INTERRUPT)
         self._space.set()
         self._wake.set()
         return not cut.keeps_playing
@@ -178,10 +192,10 @@ class SpeechOutput:
         """No avatar speaks until there is one again; what it was not heard saying is heard as TTS audio."""
         self._track.catch_up()
         dropped, unheard, unplayed = self._track.pending_seconds, self._track.unheard(), self._track.unplayed()
-        sounding = bool(unheard) or self._ports.playback.sounds(self._loop.time())
+        sounding = bool(unheard) or self._playback.sounds(self._loop.time())
         self._track.forget()
         self._say_again(unheard, unplayed)
-        told = self._routes.current is Route.AVATAR and self._note(Aborted(DoneReason.AVATAR_LOST, dropped))
+        told = self._tracker.route is Route.AVATAR and self._note(Aborted(DoneReason.AVATAR_LOST, dropped))
         # If it is still there, it must not be heard beside the voice that goes on.
         if sounding and not told:
             self._track.tell(SpeechEvent.INTERRUPT)
@@ -220,7 +234,7 @@ class SpeechOutput:
 
     async def _move(self, head: Frame | Drained | None) -> float | None:
         """Make one step; returns until when to wait if there is none to make, None otherwise."""
-        if self._words.moved and await self._forward(self._words.due()):
+        if self._words.moved and await self._forward_words(self._words.due()):
             return None
         behind = self._queue.behind
         if behind and (self._track.room is None or behind[0][0] <= self._track.room.played):
@@ -234,7 +248,7 @@ class SpeechOutput:
         match head:
             case TTSAudioRawFrame():
                 return await self._speak(head)
-            case TTSStoppedFrame() if self._routes.current is Route.AVATAR and self._track.ends_with(head.context_id):
+            case TTSStoppedFrame() if self._tracker.route is Route.AVATAR and self._track.ends_with(head.context_id):
                 await self._flush()
                 return None
             case Frame():
@@ -250,13 +264,13 @@ class SpeechOutput:
                 return await self._rest()
 
     async def _speak(self, frame: TTSAudioRawFrame) -> float | None:
-        match self._routes.choose(self._loop.time()):
+        match self._tracker.route or self._routes.choose(self._loop.time()):
             case None:
-                self._ports.emit(WaitedInVain(self._routes.ready_timeout))
+                self._emit(WaitedInVain(self._routes.ready_timeout))
             case Route.VOICE:
                 await self._pass_on(frame, self._pop())
             case Route.AVATAR:
-                self._note(AudioAppended(self._pop()))
+                self._note(AudioAppended(self._pop(), Route.AVATAR))
                 if lost := await self._track.feed(frame):
                     self._queue.release_remainder(lost)
             case wait_until:
@@ -265,17 +279,17 @@ class SpeechOutput:
 
     async def _pass_on(self, frame: TTSAudioRawFrame, seconds: float) -> None:
         ahead = max(0.0, self._tracker.played_until - self._loop.time())
-        self._note(AudioAppended(seconds))
-        heard_from_ns = self._ports.pipeline_time() + round(ahead * 1e9)
+        self._note(AudioAppended(seconds, Route.VOICE))
+        heard_from_ns = self._pipeline_time() + round(ahead * 1e9)
         words = self._words.voiced(frame.context_id, seconds, heard_from_ns)
         for each in (frame, *words):
-            await self._ports.forward(each)
+            await self._forward(each)
 
     async def _reach(self, frame: Frame) -> None:
         """Forward a frame of which everything in front has been played, or has no place on the track."""
-        await self._forward(self._words.due_before(frame))
-        self._words.restamp(frame, avatar=self._routes.current is Route.AVATAR)
-        await self._ports.forward(frame)
+        await self._forward_words(self._words.due_before(frame))
+        self._words.restamp(frame, avatar=self._tracker.route is Route.AVATAR)
+        await self._forward(frame)
         if isinstance(frame, TTSStoppedFrame) and self._contexts.admits(frame.context_id) and not self._track_busy:
             self._note(StopReached())
 
@@ -287,14 +301,14 @@ class SpeechOutput:
         else:
             self._pop()
             if self._words.waiting:
-                await self._forward(self._words.finish(None))
+                await self._forward_words(self._words.finish(None))
             self._note(LLMClosed(), StopReached())
             mark.release()
         return None
 
     async def _rest(self) -> float | None:
         """With nothing to do: have what the resampler holds back follow before the rest has been played."""
-        if self._words.waiting and self._routes.current is None and await self._forward(self._words.overdue()):
+        if self._words.waiting and self._tracker.route is None and await self._forward_words(self._words.overdue()):
             return None
         if not self._track.converter.holds_audio or self._track.pending_seconds > REMAINDER_SECONDS:
             return inf
@@ -342,32 +356,24 @@ class SpeechOutput:
         if deadline is not None:
             # A timer may fire a hair early, and a deadline may have passed: both settle at the next turn.
             self._timer = self._loop.call_at(max(deadline, now), self._note, TimePassed())
+        silenced = False
+        for output in outputs:
+            match output:
+                case ResponseStarted(route=Route.AVATAR):
+                    self._playback.response_began(now)
+                    self._track.tell(SpeechEvent.RESPONSE_STARTED)
+                case ResponseDone(route=Route.AVATAR, reason=reason):
+                    if reason in CUT:
+                        silenced = True
+                        self._track.tell(SpeechEvent.INTERRUPT)
+                    self._track.tell(SpeechEvent.RESPONSE_FINISHED)
+                    self._playback.response_over(now)
+                case _:
+                    pass
+            self._emit(output)
         if outputs:
             self._wake.set()
-        route = self._routes.current or Route.VOICE
-        silenced = [self._announce(output, route, now) for output in outputs]
-        if outputs and isinstance(outputs[-1], ResponseDone):  # else a response has begun behind the end of another
-            self._routes.current = None
-        return any(silenced)
-
-    def _announce(self, output: TrackerOutput, route: Route, now: float) -> bool:
-        """Tell of a start or an end; the avatar only if it speaks the response. Returns whether it must fall silent."""
-        told = False
-        match output:
-            case ResponseStarted(number):
-                if route is Route.AVATAR:
-                    self._ports.playback.response_began(now)
-                    self._track.tell(SpeechEvent.RESPONSE_STARTED)
-                self._ports.emit(ResponseBegan(number, route))
-            case ResponseDone(reason=reason):
-                told = route is Route.AVATAR and reason in CUT
-                if told:
-                    self._track.tell(SpeechEvent.INTERRUPT)
-                if route is Route.AVATAR:
-                    self._track.tell(SpeechEvent.RESPONSE_FINISHED)
-                self._ports.playback.response_over(now)
-                self._ports.emit(output)
-        return told
+        return silenced
 
     async def _flush(self) -> None:
         self._queue.release_remainder(await self._track.flush())
@@ -377,10 +383,10 @@ class SpeechOutput:
         self._space.set()
         return self._queue.pop()
 
-    async def _forward(self, words: list[Frame]) -> bool:
+    async def _forward_words(self, words: list[Frame]) -> bool:
         for word in words:
             word.pts = None
-            await self._ports.forward(word)
+            await self._forward(word)
         return bool(words)
 
     async def _breathe(self) -> None:

@@ -1,7 +1,7 @@
-"""When a response is over: a pure state machine, without IO, clock or logging.
+"""Where a response is heard, and when it is over: pure state machines, without IO, clock or logging.
 
-The law: a response starts with the first audio appended after silence and ends exactly once. It never ends
-before its last byte has been played, nor while audio waits. After the last byte it ends
+The law: a response starts with the first audio appended after silence, stays on the route of that audio, and ends
+exactly once. It never ends before its last byte has been played, nor while audio waits. After the last byte it ends
 
 - at once, when an explicit end has been reached behind that byte and the LLM's response is closed;
 - after ``done_timeout``, when the LLM's response is closed (or there never was one);
@@ -14,6 +14,16 @@ passed are settled before an input is considered, so a late timer changes nothin
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
+
+
+class Route(Enum):
+    """Where a response is heard."""
+
+    AVATAR = auto()
+    """Spoken by the avatar."""
+
+    VOICE = auto()
+    """Passed on as TTS audio, to be played by the output transport."""
 
 
 class DoneReason(StrEnum):
@@ -44,9 +54,11 @@ class AudioAppended:
 
     Attributes:
         seconds: Its duration.
+        route: Where it is heard.
     """
 
     seconds: float
+    route: Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,36 +119,35 @@ TrackerInput = AudioAppended | AllPlayed | StopReached | LLMOpened | LLMClosed |
 
 @dataclass(frozen=True, slots=True)
 class ResponseStarted:
-    """TrackerOutput: a response has begun.
+    """A response has begun.
 
     Attributes:
         id: Its number, from 1.
+        route: Where it is heard.
     """
 
     id: int
+    route: Route
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseDone:
-    """TrackerOutput: the response is complete.
+    """The response is complete.
 
     Attributes:
         id: Its number.
-        reason: Why.
+        route: Where it was heard.
+        reason: Why it is over.
         audio_seconds: Duration of the audio played in it.
     """
 
     id: int
+    route: Route
     reason: DoneReason
     audio_seconds: float
 
 
 TrackerOutput = ResponseStarted | ResponseDone
-
-
-class _State(Enum):
-    SILENT = auto()
-    SPEAKING = auto()
 
 
 class ResponseTracker:
@@ -151,7 +162,7 @@ class ResponseTracker:
         """
         self._done_timeout = done_timeout
         self._hold_timeout = hold_timeout
-        self._state = _State.SILENT
+        self._route: Route | None = None
         self._id = 0
         self._seconds = 0.0
         self._played_until = 0.0
@@ -165,9 +176,9 @@ class ResponseTracker:
         self._hold_timeout = hold_timeout
 
     @property
-    def speaking(self) -> bool:
-        """Whether a response has started and not ended."""
-        return self._state is _State.SPEAKING
+    def route(self) -> Route | None:
+        """Where the response under way is heard; None between responses."""
+        return self._route
 
     @property
     def played_until(self) -> float:
@@ -177,7 +188,7 @@ class ResponseTracker:
     @property
     def deadline(self) -> float | None:
         """When the response ends unless something happens; None while it cannot end by itself."""
-        if self._state is _State.SILENT or self._waiting:
+        if self._route is None or self._waiting:
             return None
         return self._played_until + self._done_after()[0]
 
@@ -200,8 +211,8 @@ class ResponseTracker:
 
     def _apply(self, fact: TrackerInput, now: float) -> tuple[TrackerOutput, ...]:
         match fact:
-            case AudioAppended(seconds):
-                return self._append(seconds, now)
+            case AudioAppended(seconds, route):
+                return self._append(seconds, route, now)
             case AllPlayed():
                 self._played_until = now
             case StopReached():
@@ -221,16 +232,16 @@ class ResponseTracker:
                 pass
         return ()
 
-    def _append(self, seconds: float, now: float) -> tuple[TrackerOutput, ...]:
+    def _append(self, seconds: float, route: Route, now: float) -> tuple[TrackerOutput, ...]:
         self._played_until = max(self._played_until, now) + seconds
         self._stop_reached = False
-        if self._state is _State.SPEAKING:
+        if self._route:
             self._seconds += seconds
             return ()
-        self._state = _State.SPEAKING
+        self._route = route
         self._id += 1
         self._seconds = seconds
-        return (ResponseStarted(self._id),)
+        return (ResponseStarted(self._id, route),)
 
     def _done_after(self) -> tuple[float, DoneReason]:
         if self._llm_open:
@@ -249,8 +260,76 @@ class ResponseTracker:
         return () if deadline is None or now < deadline else self._finish(self._done_after()[1])
 
     def _finish(self, reason: DoneReason) -> tuple[TrackerOutput, ...]:
-        if self._state is _State.SILENT:
+        route, self._route = self._route, None
+        if route is None:
             return ()
-        self._state = _State.SILENT
         self._stop_reached = False
-        return (ResponseDone(self._id, reason, self._seconds),)
+        return (ResponseDone(self._id, route, reason, self._seconds),)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitedInVain:
+    """Speech waited for the avatar as long as it may, and is heard without it.
+
+    Attributes:
+        seconds: How long it waited.
+    """
+
+    seconds: float
+
+
+class _Avatar(Enum):
+    COMING = auto()
+    """Speech waits for it, within bounds."""
+
+    HERE = auto()
+    """It speaks from the next response on."""
+
+    AWAY = auto()
+    """Speech does not wait for it; it may come back."""
+
+
+class RouteChooser:
+    """Knows whether there is an avatar, and chooses where a response that begins is heard."""
+
+    def __init__(self, ready_timeout: float) -> None:
+        """Create a chooser that waits for an avatar.
+
+        Args:
+            ready_timeout: Seconds that speech waits for an avatar that is coming.
+        """
+        self.ready_timeout = ready_timeout
+        self._avatar = _Avatar.COMING
+        self._waiting_since: float | None = None
+
+    def avatar_here(self) -> None:
+        """The avatar speaks from the next response on."""
+        self._avatar = _Avatar.HERE
+
+    def avatar_coming(self) -> None:
+        """The next response waits for the avatar."""
+        self._avatar, self._waiting_since = _Avatar.COMING, None
+
+    def avatar_gone(self) -> None:
+        """There is no avatar."""
+        self._avatar = _Avatar.AWAY
+
+    def choose(self, now: float) -> Route | float | None:
+        """Return the route of a response that begins.
+
+        Args:
+            now: The time.
+
+        Returns:
+            The route; or until when it is to be waited for the avatar; or None if that time is over. The next call
+            then returns a route.
+        """
+        if self._avatar is not _Avatar.COMING:
+            return Route.AVATAR if self._avatar is _Avatar.HERE else Route.VOICE
+        if self._waiting_since is None:
+            self._waiting_since = now
+        give_up_at = self._waiting_since + self.ready_timeout
+        if now < give_up_at:
+            return give_up_at
+        self._avatar = _Avatar.AWAY
+        return None

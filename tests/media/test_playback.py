@@ -125,8 +125,10 @@ def test_whether_it_sounds_and_when_it_has_finished() -> None:
     """A pause between words is short, one after the last is longer. A first response is waited for."""
     playback = Playback()
     assert not playback.sounds(0.0)
-    assert playback.speaks_for(0.0) == 0.0
+    assert playback.silent(0.0)
     playback.response_began(0.0)
+    assert not playback.silent(0.5)
+    playback.response_over(0.5)
     assert 0.0 < playback.speaks_for(0.5) < 0.1
     playback.played(0.0, SLICE, [True])
     assert hear(playback, 0.75) is Sound.FIRST
@@ -137,7 +139,7 @@ def test_whether_it_sounds_and_when_it_has_finished() -> None:
     assert hear(playback, 1.125) is Sound.FIRST
     assert not playback.sounds(1.375)
     assert playback.speaks_for(1.375) == pytest.approx(0.15)
-    assert playback.speaks_for(1.625) == 0.0
+    assert playback.silent(1.625)
 
 
 def test_whether_something_was_left_unheard() -> None:

@@ -20,6 +20,7 @@ from pipecat_lemonslice.speech.response import (
     ResponseDone,
     ResponseStarted,
     ResponseTracker,
+    Route,
     StopReached,
     TimePassed,
     TrackerInput,
@@ -68,7 +69,12 @@ class Run:
         return [(at, decision.reason.value) for at, decision in self.decided if isinstance(decision, ResponseDone)]
 
 
-SAID, LATER = AudioAppended(1.0), AudioAppended(0.25)
+def said(seconds: float) -> AudioAppended:
+    """Audio for the avatar."""
+    return AudioAppended(seconds, Route.AVATAR)
+
+
+SAID, LATER = said(1.0), said(0.25)
 OPEN, CLOSE, STOP, WAITS, WRITTEN = LLMOpened(), LLMClosed(), StopReached(), BacklogChanged(True), BacklogChanged(False)
 TIMEOUT, HOLD = "response_done_timeout", "response_hold_timeout"
 
@@ -76,7 +82,7 @@ EXAMPLES: list[Any] = [
     # name, facts with their times, starts, ends
     ("audio goes on with a response", [(1, LATER), (1.25, LATER)], [1], [(2, TIMEOUT)]),
     ("nothing but audio starts one", [(0, OPEN, STOP, CLOSE, Interrupted(), Aborted(DoneReason.ENDED))], [], []),
-    ("silence counts from the last byte played", [(1, AudioAppended(10.0))], [1], [(11.5, TIMEOUT)]),
+    ("silence counts from the last byte played", [(1, said(10.0))], [1], [(11.5, TIMEOUT)]),
     ("what comes while audio plays is behind it", [(0, SAID), (0.25, SAID)], [0], [(2.5, TIMEOUT)]),
     ("a short pause is bridged", [(0, SAID), (1.25, SAID)], [0], [(2.75, TIMEOUT)]),
     ("audio after the end is a new one", [(0, SAID), (2, SAID)], [0, 2], [(1.5, TIMEOUT), (3.5, TIMEOUT)]),
@@ -97,7 +103,7 @@ EXAMPLES: list[Any] = [
     ("a room that plays late moves the end", [(0, SAID, WAITS), (1.25, AllPlayed())], [0], [(1.75, TIMEOUT)]),
     (
         "an interruption ends it, and delays no other",
-        [(0, AudioAppended(10.0)), (1, Interrupted(plays_on=0.25)), (2, SAID)],
+        [(0, said(10.0)), (1, Interrupted(plays_on=0.25)), (2, SAID)],
         [0, 2],
         [(1, "interrupted"), (3.5, TIMEOUT)],
     ),
@@ -125,23 +131,34 @@ def test_a_hold_shorter_than_the_timeout_counts_as_the_timeout() -> None:
 
 
 def test_a_late_timer_changes_nothing() -> None:
-    """A deadline that has passed is settled before the next fact, which then begins something new."""
+    """A deadline that has passed is settled before the next fact, which begins something new, on a route of its own."""
     tracker = ResponseTracker(done_timeout=0.5, hold_timeout=3.0)
     tracker.handle(SAID, 0.0)
-    late = tracker.handle(SAID, 4.0)
-    assert [(type(decision), decision.id) for decision in late] == [(ResponseDone, 1), (ResponseStarted, 2)]
+    late = tracker.handle(AudioAppended(1.0, Route.VOICE), 4.0)
+    assert [(type(decision), decision.id, decision.route) for decision in late] == [
+        (ResponseDone, 1, Route.AVATAR),
+        (ResponseStarted, 2, Route.VOICE),
+    ]
+    assert tracker.route is Route.VOICE
+
+
+def test_a_response_stays_on_the_route_on_which_it_began() -> None:
+    """Audio that would go another way does not change it."""
+    run = Run().at(0.0, SAID).at(0.5, AudioAppended(1.0, Route.VOICE))
+    assert run.tracker.route is Route.AVATAR
+    assert [decision.route for _, decision in run.at(9.0).decided] == [Route.AVATAR, Route.AVATAR]
 
 
 def test_new_timeouts_apply_to_the_response_under_way() -> None:
     """Changing the timeouts moves the deadline that is pending."""
-    run = Run().at(0.0, AudioAppended(1.0))
+    run = Run().at(0.0, said(1.0))
     run.tracker.configure(done_timeout=2.0, hold_timeout=3.0)
     assert run.at(9.0).ends == [(3.0, "response_done_timeout")]
 
 
 def test_audio_seconds_add_up() -> None:
     """The end tells how much audio the response had."""
-    run = Run().at(0.0, AudioAppended(1.25)).at(1.0, AudioAppended(0.5)).at(9.0)
+    run = Run().at(0.0, said(1.25)).at(1.0, said(0.5)).at(9.0)
     done = run.decided[-1][1]
     assert isinstance(done, ResponseDone)
     assert done.audio_seconds == 1.75
@@ -151,7 +168,7 @@ def test_audio_seconds_add_up() -> None:
 
 EIGHTHS = st.integers(min_value=0, max_value=24).map(lambda n: n / 8)
 FACTS = st.one_of(
-    st.integers(min_value=1, max_value=40).map(lambda n: AudioAppended(n / 8)),
+    st.integers(min_value=1, max_value=40).map(lambda n: said(n / 8)),
     st.sampled_from([LLMOpened(), LLMClosed(), StopReached(), TimePassed()]),
     st.booleans().map(BacklogChanged),
     st.builds(Interrupted, st.booleans(), EIGHTHS),
@@ -240,5 +257,5 @@ def test_every_start_has_one_finish_and_none_is_early_or_late(
                     assert cut or now >= model.due(), "finished before its threshold"
                     model.silence()
                     open_id = 0
-        assert model.speaking == tracker.speaking == bool(open_id)
+        assert model.speaking == (tracker.route is Route.AVATAR) == bool(open_id)
     assert not open_id, "started and never finished"
