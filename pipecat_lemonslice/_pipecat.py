@@ -126,8 +126,11 @@ def queued_voice(output: "BaseOutputTransport | None") -> float:
 
     sender = getattr(output, "_media_senders", {}).get(None)
     queue: Iterable[object] = getattr(getattr(sender, "_audio_queue", None), "_queue", ())
-    waiting = [frame for frame in islice(queue, LONG_QUEUE) if isinstance(frame, OutputAudioRawFrame)]
-    return sum(frame.num_frames / frame.sample_rate for frame in waiting)
+    seconds = 0.0
+    for frame in islice(queue, LONG_QUEUE):
+        if isinstance(frame, OutputAudioRawFrame):
+            seconds += frame.num_frames / frame.sample_rate
+    return seconds
 
 
 def claim_daily_initialization() -> bool:

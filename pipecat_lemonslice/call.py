@@ -88,7 +88,7 @@ class Call:
         self.fallen_back = self.given_up = False
         """Whether it has been told that there is no avatar, and whether the pipeline is being ended."""
         self._topology, self._settings = topology, settings
-        given, config = timeouts(settings()), topology.config
+        config = topology.config
         self.playback = SharedPlayback() if topology.shared else Playback()
         self.media = MediaRelay(host.push_frame, emit, self.playback)
         self.speaking = SpeakingFrames(host.broadcast_frame) if topology.shared else None
@@ -102,8 +102,6 @@ class Call:
             self.playback,
             emit=emit,
         )
-        self.response_over = asyncio.Event()
-        """To be set when a response is over."""
         self.controls = ControlRequests(self.session, config, settings, self.playback, emit)
         self.speech = SpeechOutput(
             host.forward,
@@ -111,9 +109,7 @@ class Call:
             host.get_clock().get_time,
             self.playback,
             sample_rate=topology.speech_rate(pipeline_rate),
-            done_timeout=given.response_done,
-            hold_timeout=given.response_hold,
-            ready_timeout=given.ready,
+            timeouts=timeouts(settings()),
         )
         self._fallback_image = None
         if not topology.shared and config.fallback == "voice":
@@ -144,20 +140,10 @@ class Call:
             What becomes of it at LemonSlice; see :meth:`ControlRequests.settings_changed`.
         """
         given = timeouts(self._settings())
-        self.speech.configure(
-            done_timeout=given.response_done, hold_timeout=given.response_hold, ready_timeout=given.ready
-        )
+        self.speech.configure(given)
         self.playback.mute_timeout = given.mute
         self.session.configure()
         return self.controls.settings_changed(changed)
-
-    async def _follow_silence(self) -> None:
-        """Send what waits for the avatar to be silent: some time after a response has been played to it."""
-        while True:
-            await self.response_over.wait()
-            self.response_over.clear()
-            await self.media.wait_until_finished()
-            self.controls.avatar_silent()
 
     def begin(self, output: BaseOutputTransport | None) -> dict[str, Run]:
         """Return what runs from the start of the pipeline on, by what it does.
@@ -171,7 +157,6 @@ class Call:
             "moving the avatar's voice": self.media.run_voice,
             "moving the avatar's picture": self.media.run_pictures,
             "sending control requests": self.controls.run,
-            "following the avatar's silence": self._follow_silence,
         }
         return {**parts, "telling when the bot speaks": self.speaking.run} if self.speaking else parts
 

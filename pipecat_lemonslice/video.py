@@ -373,7 +373,6 @@ class LemonSliceVideoService(AvatarReports):
             case VoiceReturned(at):
                 await self.tell_voice(at)
             case ResponseDone():
-                call.response_over.set()
                 await self.tell_done(call, event)
             case WaitedInVain(seconds):
                 await self.wait_no_longer(call, seconds)

@@ -21,7 +21,7 @@ from pipecat_lemonslice.media.playback import Playback, Sound
 from pipecat_lemonslice.messages import SpeechEvent, speech_message
 from pipecat_lemonslice.rooms import Picture, Room, RoomOptions, open_room
 from pipecat_lemonslice.session.presence import AvatarPresence, Found, Over, PresenceTimeouts, Visible
-from pipecat_lemonslice.speech.chunk import Played
+from pipecat_lemonslice.speech.audio import Played
 from pipecat_lemonslice.speech.track import AvatarFailed, SpeechTrack
 
 if TYPE_CHECKING:

@@ -176,7 +176,7 @@ class Playback:
             return Sound.UNWANTED
         if not sounds:
             return Sound.FAINT if faint else Sound.SILENT
-        paused, self._heard_at = self.quiet_for(now) > self.PAUSE_SECONDS, now
+        paused, self._heard_at = now - self._heard_at > self.PAUSE_SECONDS, now
         if not paused:
             return Sound.ONGOING
         self._measure(now)

@@ -8,6 +8,7 @@ not sound: it is shorter than any syllable.
 """
 
 from collections import deque
+from operator import itemgetter
 
 import numpy as np
 
@@ -68,17 +69,14 @@ class SoundDetector:
         self._rate = 0
         self._window = 1
         self._rest = b""
-        self._sounds = self._faint = False
+        self.faint = False
+        """Whether the last piece rose above the floor at all: sound may have begun in it."""
+        self._sounds = False
         self._floor = 0.0
         self._spans: deque[tuple[float, float]] = deque([(0.0, 0.0)] * WINDOW_SPANS, WINDOW_SPANS)
         self._span_blocks = 0
         self._least, self._most = np.inf, 0.0
         self._still_blocks = 0
-
-    @property
-    def faint(self) -> bool:
-        """Whether the last piece rose above the floor at all: sound may have begun in it."""
-        return self._faint
 
     def feed(self, pcm: bytes, sample_rate: int) -> bool:
         """Take in the next piece of the track.
@@ -114,14 +112,14 @@ class SoundDetector:
         if not count:
             return []
         blocks: list[bool] = []
-        self._faint = False
+        self.faint = False
         for noise, level, peak in self._levels(data[: count * block_bytes]):
             sound = min(max(self._floor * SOUND, NEVER), ALWAYS)
             faint = min(max(self._floor * FAINT, NEVER), ALWAYS)
             begins = level > sound
             rises = peak > sound or level > faint
             self._sounds = begins or (self._sounds and rises)
-            self._faint = self._faint or rises
+            self.faint = self.faint or rises
             blocks.append(self._sounds)
             self._learn(noise)
         return blocks
@@ -154,7 +152,7 @@ class SoundDetector:
     def _settle(self) -> None:
         """Find the floor again, now that a span is complete."""
         recent = list(self._spans)[-STEADY_SPANS:]
-        least = min(low for low, _ in recent)
-        if max(high for _, high in recent) < least * STEADY:
+        least, most = min(recent)[0], max(recent, key=itemgetter(1))[1]
+        if most < least * STEADY:
             self._spans = deque(recent, WINDOW_SPANS)
-        self._floor = min(low for low, _ in self._spans)
+        self._floor = min(self._spans)[0]

@@ -6,6 +6,7 @@ gives nothing of anybody who was not asked for with :meth:`Room.watch`.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -115,6 +116,39 @@ class AvatarSeen:
 
 
 RoomEvent = ParticipantJoined | ParticipantLeft | MessageReceived | AvatarSeen | RoomLost
+
+MAX_EVENTS = 3000
+"""Unread events of a room. A reader that far behind is stuck; the oldest are then dropped."""
+
+
+class RoomInbox:
+    """A room's unread events, for the event loop only. The loss of the room is the last one, and stays so."""
+
+    def __init__(self) -> None:
+        self._events: deque[RoomEvent] = deque(maxlen=MAX_EVENTS)
+        self._lost: RoomLost | None = None
+        self._wake = asyncio.Event()
+
+    def put(self, event: RoomEvent) -> None:
+        """Add an event; ignored after the room was lost."""
+        if self._lost:
+            return
+        if isinstance(event, RoomLost):
+            self._lost = event
+        else:
+            self._events.append(event)
+        self._wake.set()
+
+    async def get(self) -> RoomEvent:
+        """Wait for the next event; the loss of the room comes last."""
+        while True:
+            if self._events:
+                return self._events.popleft()
+            if self._lost:
+                return self._lost
+            self._wake.clear()
+            await self._wake.wait()
+
 
 VoiceSink = Callable[[bytes, int], None]
 """Takes voice: signed 16-bit little-endian mono samples, and their rate in Hz."""

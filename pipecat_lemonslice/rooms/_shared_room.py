@@ -16,8 +16,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.transports.daily.transport import DailyOutputTransportMessageUrgentFrame, DailyTransport
 
 from pipecat_lemonslice.errors import safe_line
-from pipecat_lemonslice.rooms import AvatarSeen, Participant, ParticipantLeft, RoomEvent, RoomLost
-from pipecat_lemonslice.rooms.inbox import RoomInbox
+from pipecat_lemonslice.rooms import AvatarSeen, Participant, ParticipantLeft, RoomEvent, RoomInbox, RoomLost
 from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES, SLICE_SECONDS, WRITE_SECONDS, PlayoutBuffer
 
 TRACK = "stream"

@@ -21,12 +21,12 @@ from pipecat_lemonslice.rooms import (
     ParticipantLeft,
     Picture,
     RoomEvent,
+    RoomInbox,
     RoomLost,
     RoomOptions,
 )
 from pipecat_lemonslice.rooms._daily_call import DailyCall
 from pipecat_lemonslice.rooms._native import LoopBridge, NativeTrack, NewestOnly, initialize
-from pipecat_lemonslice.rooms.inbox import RoomInbox
 
 TRACK = "stream"
 """Name of the custom audio track that LemonSlice listens to."""

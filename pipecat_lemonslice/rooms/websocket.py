@@ -25,10 +25,10 @@ from pipecat_lemonslice.rooms import (
     ParticipantLeft,
     Picture,
     RoomEvent,
+    RoomInbox,
     RoomLost,
     RoomOptions,
 )
-from pipecat_lemonslice.rooms.inbox import RoomInbox
 from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES
 
 SOUND = struct.Struct("<B16sBI")

@@ -27,6 +27,9 @@ T = TypeVar("T")
 MAX_REQUESTS = 100
 """Control requests that wait or are under way. Further ones are refused, with one ErrorFrame until there is room."""
 
+LOOK_SECONDS = 0.05
+"""Time between two looks whether the avatar is silent, while a picture waits for that."""
+
 MAX_KEPT_ACTIONS = 20
 """Different actions that wait for an avatar."""
 
@@ -137,11 +140,6 @@ class ControlRequests:
         self._tell_soon()
         return change.outcome
 
-    def avatar_silent(self) -> None:
-        """Send what has waited for the avatar to have said everything."""
-        if self._changes:
-            self._tell_soon()
-
     def picture_refused(self, reason: str) -> None:
         """Go back to the picture before: the avatar cannot show the one that LemonSlice has taken."""
         self._emit(ControlFailed(reason))
@@ -176,6 +174,8 @@ class ControlRequests:
                 self._emit(ControlFailed("; ".join(dict.fromkeys(failures))))
         finally:
             self._changes = [change for change in self._changes if not self._is_settled(change)]
+            if self._changes:  # a picture waits for the avatar to fall silent
+                self._loop.call_later(LOOK_SECONDS, self._tell_soon)
 
     async def _tell(self, names: tuple[str, ...]) -> None:
         """Tell the session of one setting if it has changed. A picture waits while the avatar speaks.

@@ -8,6 +8,7 @@ as TTS audio. Nothing is dropped but what an interruption drops.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from math import inf
 
 from pipecat.frames.frames import (
@@ -22,7 +23,8 @@ from pipecat.frames.frames import (
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.rooms import Room
-from pipecat_lemonslice.speech.chunk import Chunk, Played
+from pipecat_lemonslice.settings import Timeouts
+from pipecat_lemonslice.speech.audio import Chunk, Played
 from pipecat_lemonslice.speech.queue import MAX_QUEUED_FRAMES, MAX_QUEUED_SECONDS, Drained, SpeechQueue
 from pipecat_lemonslice.speech.response import (
     Aborted,
@@ -71,9 +73,7 @@ class SpeechOutput:
         playback: Playback,
         *,
         sample_rate: int,
-        done_timeout: float,
-        hold_timeout: float,
-        ready_timeout: float,
+        timeouts: Timeouts,
     ) -> None:
         """Create an output on which nothing has been said.
 
@@ -83,9 +83,7 @@ class SpeechOutput:
             pipeline_time: Reads the pipeline clock, in nanoseconds; words are timed by it.
             playback: Knows how far the avatar has been heard.
             sample_rate: Rate of the speech that the avatar takes, in Hz; a multiple of 100.
-            done_timeout: Seconds without new audio before a response is complete.
-            hold_timeout: The most seconds that an open LLM response may hold a response open.
-            ready_timeout: Seconds that speech waits for an avatar that is coming.
+            timeouts: How long a response is waited for.
         """
         self._forward, self._emit = forward, emit
         self._pipeline_time, self._playback = pipeline_time, playback
@@ -97,8 +95,8 @@ class SpeechOutput:
         self._timer: asyncio.TimerHandle | None = None
         self._words = WordTimer()
         self._contexts = InterruptedContexts()
-        self._routes = RouteChooser(ready_timeout)
-        self._tracker = ResponseTracker(done_timeout=done_timeout, hold_timeout=hold_timeout)
+        self._routes = RouteChooser(timeouts.ready)
+        self._tracker = ResponseTracker(done_timeout=timeouts.response_done, hold_timeout=timeouts.response_hold)
         self._queue = SpeechQueue(sample_rate)
         self._frames_in_turn = 0
 
@@ -114,10 +112,10 @@ class SpeechOutput:
         released = self._track.seconds_of(self._queue.released_speech)
         return self._queue.seconds + self._track.pending_seconds + released
 
-    def configure(self, *, done_timeout: float, hold_timeout: float, ready_timeout: float) -> None:
-        """Change the timeouts, in seconds; the response under way follows them."""
-        self._routes.ready_timeout = ready_timeout
-        self._tracker.configure(done_timeout=done_timeout, hold_timeout=hold_timeout)
+    def configure(self, timeouts: Timeouts) -> None:
+        """Change the timeouts; the response under way follows them."""
+        self._routes.ready_timeout = timeouts.ready
+        self._tracker.done_timeout, self._tracker.hold_timeout = timeouts.response_done, timeouts.response_hold
         self._note(TimePassed())
         self._wake.set()
 
@@ -230,7 +228,10 @@ class SpeechOutput:
             if wake_at is not None:
                 if self._queue.behind or self._words.waiting or self._track.converter.holds_audio:
                     self._track.report_at(self._next_position())
-                await self._sleep(wake_at)
+                self._wake.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(wake_at if wake_at < inf else None):
+                        await self._wake.wait()
 
     async def _move(self, head: Frame | Drained | None) -> float | None:
         """Make one step; returns until when to wait if there is none to make, None otherwise."""
@@ -241,7 +242,8 @@ class SpeechOutput:
             await self._reach(behind.popleft()[1])
             return None
         if self._queue.released is not None:
-            self._queue.release_remainder(await self._track.take_remainder())
+            if self._track.converter.holds_audio:
+                self._queue.release_remainder(await self._track.take_remainder())
             self._queue.requeue()
             self._note(TimePassed())
             return None
@@ -394,13 +396,3 @@ class SpeechOutput:
         if self._frames_in_turn >= FRAMES_PER_TURN:
             self._frames_in_turn = 0
             await asyncio.sleep(0)
-
-    async def _sleep(self, until: float) -> None:
-        """Sleep until something happens, or until a time."""
-        self._wake.clear()
-        timer = self._loop.call_at(until, self._wake.set) if until < inf else None
-        try:
-            await self._wake.wait()
-        finally:
-            if timer:
-                timer.cancel()

@@ -12,8 +12,7 @@ from typing import cast
 
 from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
-from pipecat_lemonslice.speech.audio import SAMPLE_BYTES
-from pipecat_lemonslice.speech.chunk import Chunk, joined
+from pipecat_lemonslice.speech.audio import SAMPLE_BYTES, Chunk, joined
 
 MAX_QUEUED_SECONDS = 1800.0
 """Speech that may wait. Beyond it the pipeline is held back until some has been spoken; nothing is dropped."""

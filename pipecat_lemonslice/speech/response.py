@@ -151,17 +151,17 @@ TrackerOutput = ResponseStarted | ResponseDone
 
 
 class ResponseTracker:
-    """Decides when responses start and end. All times are seconds on one monotonic clock."""
+    """Decides when responses start and end. All times are seconds on one monotonic clock.
+
+    Attributes:
+        done_timeout: Seconds without new audio bytes before a response is complete.
+        hold_timeout: The most seconds that an open LLM response may hold a response open.
+    """
 
     def __init__(self, *, done_timeout: float, hold_timeout: float) -> None:
-        """Create a tracker that has heard nothing yet.
-
-        Args:
-            done_timeout: Seconds without new audio bytes before a response is complete.
-            hold_timeout: The most seconds that an open LLM response may hold a response open.
-        """
-        self._done_timeout = done_timeout
-        self._hold_timeout = hold_timeout
+        """Create a tracker that has heard nothing yet; both timeouts may change at any time."""
+        self.done_timeout = done_timeout
+        self.hold_timeout = hold_timeout
         self._route: Route | None = None
         self._id = 0
         self._seconds = 0.0
@@ -169,11 +169,6 @@ class ResponseTracker:
         self._stop_reached = False
         self._llm_open = False
         self._waiting = False
-
-    def configure(self, *, done_timeout: float, hold_timeout: float) -> None:
-        """Change the two timeouts; the response under way follows the new ones."""
-        self._done_timeout = done_timeout
-        self._hold_timeout = hold_timeout
 
     @property
     def route(self) -> Route | None:
@@ -245,10 +240,10 @@ class ResponseTracker:
 
     def _done_after(self) -> tuple[float, DoneReason]:
         if self._llm_open:
-            return max(self._done_timeout, self._hold_timeout), DoneReason.RESPONSE_HOLD_TIMEOUT
+            return max(self.done_timeout, self.hold_timeout), DoneReason.RESPONSE_HOLD_TIMEOUT
         if self._stop_reached:
             return 0.0, DoneReason.STOPPED
-        return self._done_timeout, DoneReason.RESPONSE_DONE_TIMEOUT
+        return self.done_timeout, DoneReason.RESPONSE_DONE_TIMEOUT
 
     def _cut(self, reason: DoneReason, audible_until: float, dropped: float) -> tuple[TrackerOutput, ...]:
         self._played_until = min(self._played_until, audible_until)

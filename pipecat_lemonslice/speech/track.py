@@ -17,8 +17,16 @@ from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.media.sound import SoundDetector
 from pipecat_lemonslice.messages import SpeechEvent, speech_message
 from pipecat_lemonslice.rooms import Room
-from pipecat_lemonslice.speech.audio import SAMPLE_BYTES, AudioConverter, audio_format
-from pipecat_lemonslice.speech.chunk import Chunk, Cut, Origin, Played, joined
+from pipecat_lemonslice.speech.audio import (
+    SAMPLE_BYTES,
+    AudioConverter,
+    Chunk,
+    Cut,
+    Origin,
+    Played,
+    audio_format,
+    joined,
+)
 
 REMEMBERED_SECONDS = 6.0
 """How long what was played can be heard again: longer than it takes to find out that an avatar is mute."""
@@ -210,9 +218,7 @@ class SpeechTrack:
         return rest
 
     def forget(self) -> None:
-        """Drop what waits, and forget what has been handed over."""
-        if self.room:
-            self.room.clear()
+        """Forget what waits, and what has been handed over."""
         self._position = self.room.appended if self.room else 0
         self.pending.clear()
         self._past.clear()
@@ -226,6 +232,7 @@ class SpeechTrack:
         """Detach from the avatar. What the converter holds back is there until :meth:`take_remainder`."""
         self.forget()
         if self.room:
+            self.room.clear()
             self.room.on_played = None
         self.room = None
         if self._watchdog:

@@ -208,7 +208,8 @@ class WordTimer:
         if progress := self._contexts.get(context_id or ""):
             progress.spoken += seconds
             progress.late_ns = None
-            self.moved.add(context_id or "")
+            if context_id in self.waiting:
+                self.moved.add(context_id)
 
     def taken_back(self, context_id: str | None, seconds: float) -> None:
         """Take note that so much of what was played of this context will be heard once more."""

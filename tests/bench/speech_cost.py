@@ -19,6 +19,7 @@ from pipecat.frames.frames import Frame, TTSAudioRawFrame
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.rooms import Participant, RoomEvent
 from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, LoopBridge, NativeTrack, initialize
+from pipecat_lemonslice.settings import default_settings, timeouts
 from pipecat_lemonslice.speech.output import OutputEvent, SpeechOutput
 from pipecat_lemonslice.speech.track import AvatarFailed
 
@@ -96,8 +97,8 @@ async def speak(line: Line, pcm: bytes) -> None:
         if isinstance(event, AvatarFailed):
             raise RuntimeError(event.reason)
 
-    limits = {"done_timeout": 0.5, "hold_timeout": 3.0, "ready_timeout": 8.0}
-    output = SpeechOutput(forward, emit, time.monotonic_ns, Playback(), sample_rate=RATE, **limits)
+    given = timeouts(default_settings())
+    output = SpeechOutput(forward, emit, time.monotonic_ns, Playback(), sample_rate=RATE, timeouts=given)
     output.avatar_here(line, "session")
     moving = asyncio.create_task(output.run())
     size = 2 * round(FRAME_SECONDS * RATE)

@@ -152,7 +152,7 @@ def test_a_response_stays_on_the_route_on_which_it_began() -> None:
 def test_new_timeouts_apply_to_the_response_under_way() -> None:
     """Changing the timeouts moves the deadline that is pending."""
     run = Run().at(0.0, said(1.0))
-    run.tracker.configure(done_timeout=2.0, hold_timeout=3.0)
+    run.tracker.done_timeout = 2.0
     assert run.at(9.0).ends == [(3.0, "response_done_timeout")]
 
 

@@ -20,10 +20,10 @@ from pipecat_lemonslice.rooms import (
     ParticipantLeft,
     Picture,
     RoomEvent,
+    RoomInbox,
     RoomLost,
     RoomOptions,
 )
-from pipecat_lemonslice.rooms.inbox import RoomInbox
 from pipecat_lemonslice.rooms.playout import WRITE_SECONDS, WRITES_IN_FLIGHT, PlayoutBuffer
 from tests.support.noise import mixed, noise
 
