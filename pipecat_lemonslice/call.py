@@ -1,11 +1,10 @@
 """The parts of one call, put together, and what they know of each other: speech, media, session, control requests."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-from pipecat.clocks.base_clock import BaseClock
 from pipecat.frames.frames import Frame
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.settings import ServiceSettings
 from pipecat.transports.base_output import BaseOutputTransport
 
@@ -33,46 +32,28 @@ Run = Callable[[], Coroutine[None, None, None]]
 Event = SessionEvent | OutputEvent | RelayEvent
 
 
-class Host(Protocol):
-    """What a call needs of the frame processor that it is made by."""
-
-    async def push_frame(self, frame: Frame) -> None:
-        """Push a frame downstream."""
-        ...
-
-    async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
-        """Push a frame of a class both ways."""
-        ...
-
-    async def forward(self, frame: Frame) -> None:
-        """Pass on a frame whose place in the speech has come."""
-        ...
-
-    def get_clock(self) -> BaseClock:
-        """Return the pipeline clock."""
-        ...
-
-
 class Call:
     """One call: owns speech, media, session and control requests from setup to cleanup."""
 
     def __init__(
         self,
-        host: Host,
+        processor: FrameProcessor,
         api: LemonSliceApi,
         topology: Topology,
         *,
         settings: Callable[[], ServiceSettings],
+        forward: Callable[[Frame], Awaitable[None]],
         emit: Callable[[Event], None],
         pipeline_rate: int,
     ) -> None:
         """Put the parts together; nothing begins yet.
 
         Args:
-            host: The frame processor that the call is made by.
+            processor: The frame processor that the call is made by.
             api: Where sessions are created.
             topology: Where bot and avatar meet.
             settings: Gives the settings as they are now.
+            forward: Passes on a frame whose place in the speech has come.
             emit: Takes every event, in order; must not block.
             pipeline_rate: Rate in Hz of what the output transport plays.
         """
@@ -90,8 +71,8 @@ class Call:
         self._topology, self._settings = topology, settings
         config = topology.config
         self.playback = SharedPlayback() if topology.shared else Playback()
-        self.media = MediaRelay(host.push_frame, emit, self.playback)
-        self.speaking = SpeakingFrames(host.broadcast_frame) if topology.shared else None
+        self.media = MediaRelay(processor.push_frame, emit, self.playback)
+        self.speaking = SpeakingFrames(processor) if topology.shared else None
         self.session = AvatarSession(
             api,
             SessionOptions(
@@ -104,9 +85,9 @@ class Call:
         )
         self.controls = ControlRequests(self.session, config, settings, self.playback, emit)
         self.speech = SpeechOutput(
-            host.forward,
+            forward,
             emit,
-            host.get_clock().get_time,
+            processor.get_clock().get_time,
             self.playback,
             sample_rate=topology.speech_rate(pipeline_rate),
             timeouts=timeouts(settings()),

@@ -201,6 +201,7 @@ class LemonSliceVideoService(AvatarReports):
             self._api,
             self._topology,
             settings=lambda: self._settings,
+            forward=self.forward,
             emit=self.emit,
             pipeline_rate=setup.audio_out_sample_rate,
         )

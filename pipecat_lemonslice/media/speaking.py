@@ -5,9 +5,9 @@ start and one stop, in order; speech that the output transport plays has none he
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from pipecat.frames.frames import BotSpeakingFrame, BotStartedSpeakingFrame, BotStoppedSpeakingFrame, Frame
+from pipecat.processors.frame_processor import FrameProcessor
 
 PERIOD = 0.2
 """Seconds between two BotSpeakingFrames, as in Pipecat's output transports."""
@@ -19,13 +19,13 @@ MAX_WAITING = 1000
 class SpeakingFrames:
     """Broadcasts BotStartedSpeakingFrame, BotSpeakingFrame and BotStoppedSpeakingFrame."""
 
-    def __init__(self, broadcast: Callable[[type[Frame]], Awaitable[None]]) -> None:
+    def __init__(self, processor: FrameProcessor) -> None:
         """Create one that has nothing to tell.
 
         Args:
-            broadcast: Pushes a frame of a class both ways.
+            processor: Pushes the frames, both ways.
         """
-        self._broadcast = broadcast
+        self._processor = processor
         self._waiting: asyncio.Queue[type[Frame]] = asyncio.Queue()
         self._speaking = False
 
@@ -51,6 +51,9 @@ class SpeakingFrames:
         finally:
             while not self._waiting.empty():
                 await self._broadcast(self._waiting.get_nowait())
+
+    async def _broadcast(self, kind: type[Frame]) -> None:
+        await self._processor.broadcast_frame(kind)  # pyright: ignore[reportUnknownMemberType]
 
     async def _next(self, kind: type[Frame]) -> type[Frame]:
         if kind is BotStoppedSpeakingFrame:

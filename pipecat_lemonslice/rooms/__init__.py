@@ -126,15 +126,16 @@ class RoomInbox:
 
     def __init__(self) -> None:
         self._events: deque[RoomEvent] = deque(maxlen=MAX_EVENTS)
-        self._lost: RoomLost | None = None
+        self.lost: RoomLost | None = None
+        """The loss of the room; None while it is joined."""
         self._wake = asyncio.Event()
 
     def put(self, event: RoomEvent) -> None:
         """Add an event; ignored after the room was lost."""
-        if self._lost:
+        if self.lost:
             return
         if isinstance(event, RoomLost):
-            self._lost = event
+            self.lost = event
         else:
             self._events.append(event)
         self._wake.set()
@@ -144,8 +145,8 @@ class RoomInbox:
         while True:
             if self._events:
                 return self._events.popleft()
-            if self._lost:
-                return self._lost
+            if self.lost:
+                return self.lost
             self._wake.clear()
             await self._wake.wait()
 

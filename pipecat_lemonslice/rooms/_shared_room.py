@@ -7,17 +7,20 @@ and a transport hands both over in their first step. A transport reports a refus
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame, OutputAudioRawFrame
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.transports.daily.transport import DailyOutputTransportMessageUrgentFrame, DailyTransport
+from pipecat.transports.daily.transport import DailyOutputTransportMessageUrgentFrame
 
 from pipecat_lemonslice.errors import safe_line
 from pipecat_lemonslice.rooms import AvatarSeen, Participant, ParticipantLeft, RoomEvent, RoomInbox, RoomLost
 from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES, SLICE_SECONDS, WRITE_SECONDS, PlayoutBuffer
+
+if TYPE_CHECKING:
+    from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 
 TRACK = "stream"
 """Name of the custom audio track that LemonSlice listens to."""
@@ -32,32 +35,10 @@ LAST_WRITES = 0.3
 """Seconds that writes in flight are waited for at the end: their source must not be dropped before."""
 
 
-class SharedRoomOwner(Protocol):
-    """The shared transport and its participants: :class:`pipecat_lemonslice.rooms.shared_daily.SharedDaily`."""
-
-    transport: DailyTransport
-
-    def silence(self, participant_id: str) -> None:
-        """Keep the bot from hearing a participant."""
-        ...
-
-    def visible(self, participant_id: str) -> bool:
-        """Whether a participant's camera can be seen."""
-        ...
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run a coroutine in a task."""
-        ...
-
-    def detach(self, room: "SharedRoom") -> None:
-        """Send the room no further events."""
-        ...
-
-
 class SharedRoom:
     """The shared room for the length of one session. Closing it leaves the bot where it is."""
 
-    def __init__(self, shared: SharedRoomOwner, sample_rate: int) -> None:
+    def __init__(self, shared: "SharedDaily", sample_rate: int) -> None:
         """Enter; use ``SharedDaily.open_room`` instead."""
         self._shared = shared
         self._output = shared.transport.output()
@@ -75,7 +56,6 @@ class SharedRoom:
         self._in_flight = 0.0
         self._due = 0.0
         self._late: deque[tuple[float, float]] = deque()
-        self._lost: RoomLost | None = None
 
     @property
     def appended(self) -> int:
@@ -93,7 +73,7 @@ class SharedRoom:
 
     def append(self, pcm: bytes) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.append`."""
-        if self._lost:
+        if self._inbox.lost:
             return
         self._buffer.append(pcm)
         self._hand_over(pad=False)
@@ -106,7 +86,7 @@ class SharedRoom:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
-        if self._lost or self._watched is None:
+        if self._inbox.lost or self._watched is None:
             return
         frame = DailyOutputTransportMessageUrgentFrame(message=dict(message), participant_id=self._watched.id)
         send = self._shared.spawn(self._send(frame))
@@ -116,7 +96,7 @@ class SharedRoom:
     def watch(self, participant: Participant) -> None:
         """Set the recipient of messages. People see and hear the avatar from the room; the bot does not."""
         self._watched = participant
-        if not self._lost:
+        if not self._inbox.lost:
             self._shared.silence(participant.id)
             self.look()
 
@@ -129,16 +109,13 @@ class SharedRoom:
         self._shared.detach(self)
         self._output.remove_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
         self._buffer.clear()
-        self._lose(RoomLost("the session is over"))
+        self._inbox.put(RoomLost("the session is over"))
         if self._writes:
             await asyncio.wait(self._writes, timeout=LAST_WRITES)
 
     def note(self, event: RoomEvent) -> None:
         """Take note of what happened in the room."""
         match event:
-            case RoomLost():
-                self._lose(event)
-                return
             case ParticipantLeft(participant) if self._watched and participant.id == self._watched.id:
                 self._watched = self._seen = None
             case _:
@@ -164,7 +141,7 @@ class SharedRoom:
 
     def _refused(self, said: str) -> None:
         """Give up at the first refusal: the transport does not report the next ones, and messages stop the avatar."""
-        self._lose(RoomLost(f"the transport takes no messages ({safe_line(said)})"))
+        self._inbox.put(RoomLost(f"the transport takes no messages ({safe_line(said)})"))
 
     def _hand_over(self, *, pad: bool) -> None:
         """Keep as much in flight as bridges the loop's lateness. Tasks begin in order, and so do their writes."""
@@ -173,7 +150,7 @@ class SharedRoom:
             self._late.popleft()
         ahead = min(LEAST_AHEAD + max((late for _, late in self._late), default=0.0), MOST_AHEAD)
         while (
-            not self._lost
+            not self._inbox.lost
             and self._in_flight < ahead - 1e-6
             and (write := self._buffer.take(idle=not self._writes, pad=pad))
         ):
@@ -195,7 +172,7 @@ class SharedRoom:
             taken = False
         self._in_flight -= len(pcm) / (SAMPLE_BYTES * self._rate)
         if not taken:
-            self._lose(RoomLost("the transport takes no audio"))
+            self._inbox.put(RoomLost("the transport takes no audio"))
             return
         now = self._loop.time()
         # The transport's grid may make a write 10 ms late; more is the loop's doing.
@@ -204,11 +181,5 @@ class SharedRoom:
             self._due = now + self._in_flight
         reported = self._buffer.has_played(samples)
         self._hand_over(pad=self._in_flight < SLICE_SECONDS / 2)
-        if self.on_played and reported and not self._lost:
+        if self.on_played and reported and not self._inbox.lost:
             self.on_played(self.played)
-
-    def _lose(self, lost: RoomLost) -> None:
-        if self._lost:
-            return
-        self._lost = lost
-        self._inbox.put(lost)

@@ -71,7 +71,6 @@ class DailyRoom:
         self._watched: Participant | None = None
         self.pictured_at: float | None = None
         self._refused = 0
-        self._lost: RoomLost | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -112,8 +111,8 @@ class DailyRoom:
             lambda done: call.client.add_custom_audio_track(TRACK, self._speech.track, True, completion=done)
         )
         await call.ask(lambda done: call.client.update_publishing({"customAudio": {TRACK: True}}, completion=done))
-        if self._lost:
-            raise RoomError(self._lost.reason)
+        if self._inbox.lost:
+            raise RoomError(self._inbox.lost.reason)
 
     @property
     def appended(self) -> int:
@@ -131,7 +130,7 @@ class DailyRoom:
 
     def append(self, pcm: bytes) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.append`."""
-        if not self._lost:
+        if not self._inbox.lost:
             self._speech.append(pcm)
 
     def clear(self) -> int:
@@ -140,14 +139,14 @@ class DailyRoom:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""
-        if self._lost or self._watched is None:
+        if self._inbox.lost or self._watched is None:
             return
         self._call.client.send_app_message(dict(message), self._watched.id, completion=self._sent)
 
     def watch(self, participant: Participant) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.watch`."""
         UUID(participant.id)  # anything else would abort the process
-        if self._lost:
+        if self._inbox.lost:
             return
         before, self._watched, self.pictured_at = self._watched, participant, None
         settings: dict[str, Any] = {participant.id: WATCHED}
@@ -178,7 +177,7 @@ class DailyRoom:
         return self._closing
 
     def _has_played(self) -> None:
-        if self.on_played and not self._lost:
+        if self.on_played and not self._inbox.lost:
             self.on_played(self._speech.played)
 
     # What comes from the room: on native threads the first three, all else on the loop.
@@ -234,7 +233,6 @@ class DailyRoom:
                 self._inbox.put(event)
 
     def _lose(self, lost: RoomLost) -> None:
-        if self._lost:
-            return
-        self._lost, self._lost_at = lost, self._speech.played
+        if not self._inbox.lost:
+            self._lost_at = self._speech.played
         self._inbox.put(lost)

@@ -33,7 +33,7 @@ from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES
 
 SOUND = struct.Struct("<B16sBI")
 PICTURE = struct.Struct("<B16sHH")
-SOUND_KIND, PICTURE_KIND = 1, 2
+SOUND_KIND = 1
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_OUTGOING = 10_000
 """Messages that wait to be sent. A room that is so far behind has stopped reading."""
@@ -74,7 +74,6 @@ class WebSocketRoom:
         self.on_played: Callable[[int], None] | None = None
         self.appended = 0
         self.played = 0
-        self._lost: RoomLost | None = None
         self._outgoing: asyncio.Queue[str | bytes] = asyncio.Queue(MAX_OUTGOING)
         self._reader = self._loop.create_task(self._read(), name="lemonslice-room-reader")
         self._writer = self._loop.create_task(self._send_outgoing(), name="lemonslice-room-writer")
@@ -151,7 +150,7 @@ class WebSocketRoom:
         await self._http.close()
 
     def _enqueue(self, data: str | bytes) -> None:
-        if self._lost:
+        if self._inbox.lost:
             return
         try:
             self._outgoing.put_nowait(data)
@@ -225,10 +224,7 @@ class WebSocketRoom:
                 pass
 
     def _lose(self, reason: str) -> None:
-        if self._lost:
-            return
-        self._lost = RoomLost(reason)
-        self._inbox.put(self._lost)
+        self._inbox.put(RoomLost(reason))
 
 
 async def _shake_hands(socket: aiohttp.ClientWebSocketResponse, options: RoomOptions) -> tuple[UUID, list[Participant]]:
