@@ -122,8 +122,7 @@ class MediaRelay:
             return
         now = self._loop.time()
         try:
-            self._gate.clock.queued(queued_voice(self._output), now)
-            frames, begins = self._gate.feed(pcm, sample_rate, now)
+            frames, begins = self._gate.feed(pcm, sample_rate, queued_voice(self._output), now)
         except Exception as error:
             self._emit(MediaRefused(error))
             return
@@ -172,7 +171,7 @@ class MediaRelay:
         """Take a picture in, to be seen when the voice that came with it is heard; never blocks and never raises."""
         if self._started:
             now = self._loop.time()
-            due = min(max(now, self._gate.clock.heard_at - self._picture_seconds), now + MAX_HELD_SECONDS)
+            due = min(max(now, self._gate.heard_at - self._picture_seconds), now + MAX_HELD_SECONDS)
             while self._pictures and self._pictures[-1][0] > due:  # they waited for voice that was dropped
                 self._pictures.pop()
             self._pictures.append((due, picture))

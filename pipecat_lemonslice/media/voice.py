@@ -26,52 +26,17 @@ MAX_LEAD_SECONDS = 0.12
 """How far the voice may run ahead of real time before silence in it is left out: a stall must not delay it for good."""
 
 
-class VoiceClock:
-    """Says when voice that is passed on is heard, whatever queues it waits in.
-
-    An output transport plays voice in real time. What comes faster waits: in the queue of the output, or in a buffer
-    behind it; in which of them makes no difference.
-
-    Attributes:
-        heard_at: When the voice that comes next is heard. In the past if none is being passed on.
-    """
-
-    def __init__(self) -> None:
-        """Create a clock of an output that was given nothing."""
-        self.heard_at = self._played_until = 0.0
-
-    def stop(self, now: float) -> None:
-        """What was passed on is not heard any more."""
-        self.heard_at = self._played_until = now
-
-    def passed(self, seconds: float, now: float) -> None:
-        """So much voice is passed on."""
-        self._played_until = max(self._played_until, now) + seconds
-
-    def queued(self, seconds: float, now: float) -> None:
-        """So much voice waits in the output, behind the chunk that it writes: it may play more slowly than real time.
-
-        A quarter of that chunk is left on average, as the latest of two looks or more at it counts. After a stop the
-        output may not have dropped its voice yet.
-        """
-        if seconds > 0.0 and self.lead(now) > 0.0:
-            self._played_until = max(self._played_until, now + seconds + PIECE_SECONDS / 4)
-
-    def lead(self, now: float) -> float:
-        """Return for how many seconds the user hears what has been passed on; 0 or less if nothing of it is left."""
-        return self._played_until - now
-
-    def waits(self, seconds: float, now: float) -> None:
-        """So much voice has come and waits to be passed on."""
-        if self._played_until >= now:
-            self.heard_at = self._played_until + seconds
-
-
 class VoiceGate:
     """Turns the continuous sound of the avatar's track into speech frames. Pure.
 
     The track sounds without end, mostly of silence and its noise floor; passing that on would get in the way of
     everything else that is to be heard, and would never let a delay shrink.
+
+    An output transport plays voice in real time. What comes faster waits: in the queue of the output, or in a buffer
+    behind it; in which of them makes no difference to when it is heard.
+
+    Attributes:
+        heard_at: When the voice that comes next is heard. In the past if none is being passed on.
     """
 
     def __init__(self, playback: Playback) -> None:
@@ -83,7 +48,7 @@ class VoiceGate:
         self._playback = playback
         self._buffer = bytearray()
         self._rate = 0
-        self.clock = VoiceClock()
+        self.heard_at = self._played_until = 0.0
         self.adapt(PIECE_SECONDS)
 
     def adapt(self, chunk_seconds: float) -> None:
@@ -95,14 +60,17 @@ class VoiceGate:
         """Drop what has come and has not been passed on, and forget what has been."""
         self._buffer.clear()
         self._onset.clear()
-        self.clock.stop(now)
+        self.heard_at = self._played_until = now
 
-    def feed(self, pcm: bytes, sample_rate: int, now: float) -> tuple[list[SpeechOutputAudioRawFrame], bool]:
+    def feed(
+        self, pcm: bytes, sample_rate: int, queued: float, now: float
+    ) -> tuple[list[SpeechOutputAudioRawFrame], bool]:
         """Take voice in.
 
         Args:
             pcm: Signed 16-bit little-endian mono samples.
             sample_rate: In Hz.
+            queued: Seconds of voice that wait in the output behind the chunk that it writes.
             now: The time.
 
         Returns:
@@ -116,6 +84,10 @@ class VoiceGate:
         if sample_rate != self._rate:
             self.clear(now)
             self._rate = sample_rate
+        if queued > 0.0 and self._played_until > now:  # after a stop the output may not have dropped its voice yet
+            # The output may play more slowly than real time. A quarter of the chunk that it writes is left on average,
+            # as the latest of two looks or more at it counts.
+            self._played_until = max(self._played_until, now + queued + PIECE_SECONDS / 4)
         self._buffer += pcm
         size = round(sample_rate * self._piece_seconds) * 2
         frames: list[SpeechOutputAudioRawFrame] = []
@@ -128,9 +100,10 @@ class VoiceGate:
             begins = begins or sound is Sound.FIRST
             pieces = self._passed(piece, sound, quiet_for, now)
             if pieces:
-                self.clock.passed(len(pieces) * self._piece_seconds, now)
+                self._played_until = max(self._played_until, now) + len(pieces) * self._piece_seconds
             frames += [SpeechOutputAudioRawFrame(each, sample_rate, 1) for each in pieces]
-        self.clock.waits(len(self._buffer) / (2 * sample_rate), now)
+        if self._played_until >= now:
+            self.heard_at = self._played_until + len(self._buffer) / (2 * sample_rate)
         return frames, begins
 
     def _passed(self, piece: bytes, sound: Sound, quiet_for: float, now: float) -> list[bytes]:
@@ -142,7 +115,7 @@ class VoiceGate:
             quiet_for: Seconds without sound before it.
             now: The time.
         """
-        left_out = quiet_for > HANGOVER_SECONDS or self.clock.lead(now) > MAX_LEAD_SECONDS
+        left_out = quiet_for > HANGOVER_SECONDS or self._played_until - now > MAX_LEAD_SECONDS
         match sound:
             case Sound.UNWANTED:
                 return []

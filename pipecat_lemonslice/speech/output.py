@@ -204,7 +204,7 @@ class SpeechOutput:
     def _say_again(self, unheard: list[Chunk], unplayed: list[Chunk]) -> None:
         """Take speech off the track, with the frames that stand in it; it goes in front of everything that waits."""
         for chunk in unheard:
-            self._words.taken_back(chunk.origin.context_id, self._track.seconds_of((chunk,)))
+            self._words.taken_back(chunk.origin.context_id, (chunk.end - chunk.begin) / self._rate)
         self._queue.release([*unheard, *unplayed])
 
     # The movement.

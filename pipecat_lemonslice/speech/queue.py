@@ -7,12 +7,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
-from typing import cast
 
 from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
-from pipecat_lemonslice.speech.audio import SAMPLE_BYTES, Chunk, joined
+from pipecat_lemonslice.speech.audio import SAMPLE_BYTES, Chunk
 
 MAX_QUEUED_SECONDS = 1800.0
 """Speech that may wait. Beyond it the pipeline is held back until some has been spoken; nothing is dropped."""
@@ -108,15 +106,10 @@ class SpeechQueue:
 
     def requeue(self) -> None:
         """Put what was taken off the track in front of everything that waits."""
-        items, self.released = self.released or [], None
-        frames: list[Frame] = []
-        for speech, same in groupby(items, key=lambda item: isinstance(item, Chunk)):
-            if speech:
-                chunks = joined(cast("Iterable[Chunk]", same))
-                frames += [chunk.origin.frame(chunk.pcm, self._rate) for chunk in chunks]
-            else:
-                frames += cast("Iterable[Frame]", same)
-        self.items.extendleft(reversed(frames))
+        for item in reversed(self.released or []):
+            frame = item.origin.frame(item.pcm, self._rate) if isinstance(item, Chunk) else item
+            self.items.appendleft(frame)
+        self.released = None
         self._recount()
 
     def close(self) -> None:
