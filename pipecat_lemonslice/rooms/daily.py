@@ -1,7 +1,7 @@
 """The avatar's own Daily room, joined with daily-python.
 
 Owns what is published and subscribed there: the custom track ``stream`` out, one participant's camera and microphone
-in. The rules of daily-python itself are in ``_daily_call`` and ``_native``.
+in. The rules of daily-python itself are in ``daily_call`` and ``daily_native``.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from pipecat_lemonslice.rooms import (
     RoomLost,
     RoomOptions,
 )
-from pipecat_lemonslice.rooms._daily_call import DailyCall
-from pipecat_lemonslice.rooms._native import LoopBridge, NativeTrack, NewestOnly, initialize
+from pipecat_lemonslice.rooms.daily_call import DailyCall
+from pipecat_lemonslice.rooms.daily_native import LoopBridge, NativeTrack, NewestOnly, initialize
 
 TRACK = "stream"
 """Name of the custom audio track that LemonSlice listens to."""

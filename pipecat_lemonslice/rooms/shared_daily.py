@@ -20,9 +20,9 @@ from pipecat_lemonslice.rooms import (
     RoomEvent,
     RoomLost,
 )
-from pipecat_lemonslice.rooms._avatars import Avatars
-from pipecat_lemonslice.rooms._daily_call import read_participant
-from pipecat_lemonslice.rooms._shared_room import TRACK, SharedRoom
+from pipecat_lemonslice.rooms.daily_call import read_participant
+from pipecat_lemonslice.rooms.shared_avatars import Avatars
+from pipecat_lemonslice.rooms.shared_room import TRACK, SharedRoom
 
 UNHEARD = {"media": {"microphone": "unsubscribed", "camera": "unsubscribed"}}
 CHECKS = (0.05, 0.1, 0.2, 0.4, 0.8)

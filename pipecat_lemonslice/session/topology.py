@@ -125,8 +125,8 @@ class SharedTransport:
         Raises:
             ConfigurationError: It cannot carry an avatar; says which line to write.
         """
-        from pipecat_lemonslice.rooms._shared_params import check_params, check_transport
         from pipecat_lemonslice.rooms.shared_daily import SharedDaily
+        from pipecat_lemonslice.rooms.shared_setup import check_params, check_transport
 
         check_transport(transport)
         check_params(transport, tts_audio=config.fallback == "voice")
@@ -140,7 +140,7 @@ class SharedTransport:
 
     def speech_rate(self, pipeline_rate: int) -> int:
         """That of the transport's track; WebRTC makes of it what the avatar wants."""
-        from pipecat_lemonslice.rooms._shared_params import track_sample_rate
+        from pipecat_lemonslice.rooms.shared_setup import track_sample_rate
 
         return track_sample_rate(self._transport, pipeline_rate)
 
@@ -150,7 +150,7 @@ class SharedTransport:
         Waits until the bot is in that room: who is there before the avatar can be is known then, and no session runs
         for a room in which there is no bot.
         """
-        from pipecat_lemonslice.rooms._shared_token import mint_token
+        from pipecat_lemonslice.rooms.shared_setup import mint_token
 
         self._room.check_open()
         url, token, user_id = self._transport.room_url, self.config.daily_token, None

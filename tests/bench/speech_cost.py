@@ -18,7 +18,7 @@ from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.rooms import Participant, RoomEvent
-from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, LoopBridge, NativeTrack, initialize
+from pipecat_lemonslice.rooms.daily_native import SETTLE_SECONDS, LoopBridge, NativeTrack, initialize
 from pipecat_lemonslice.settings import default_settings, timeouts
 from pipecat_lemonslice.speech.output import OutputEvent, SpeechOutput
 from pipecat_lemonslice.speech.track import AvatarFailed

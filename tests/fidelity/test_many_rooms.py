@@ -6,8 +6,8 @@ import threading
 import weakref
 
 from pipecat_lemonslice.rooms import RoomOptions
-from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, sources_kept
 from pipecat_lemonslice.rooms.daily import DailyRoom
+from pipecat_lemonslice.rooms.daily_native import SETTLE_SECONDS, sources_kept
 from tests.fidelity.installed import Native
 from tests.fidelity.rooms import AvatarPerson
 from tests.support.waiting import until

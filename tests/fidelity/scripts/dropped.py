@@ -6,8 +6,8 @@ import sys
 import time
 
 from pipecat_lemonslice.rooms import RoomOptions
-from pipecat_lemonslice.rooms._native import SETTLE_SECONDS, sources_kept
 from pipecat_lemonslice.rooms.daily import DailyRoom
+from pipecat_lemonslice.rooms.daily_native import SETTLE_SECONDS, sources_kept
 
 
 async def speak_and_drop(*, close: bool) -> None:

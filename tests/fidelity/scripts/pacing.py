@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import Any, cast
 
-from pipecat_lemonslice.rooms._native import NativeTrack, initialize
+from pipecat_lemonslice.rooms.daily_native import NativeTrack, initialize
 
 RATE = 24000
 

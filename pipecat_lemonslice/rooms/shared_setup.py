@@ -1,15 +1,21 @@
-"""What a user must and must not set in ``DailyParams`` so that an avatar can join the bot's own room.
+"""What an avatar needs to join the bot's own room: the right ``DailyParams``, and a token.
 
-The parameters are only read, once, before anything is started.
+The parameters are only read, once, before anything is started. The token is minted with the user's Daily key.
 """
 
+import os
 from typing import cast
 
+import aiohttp
 from pipecat.transports.daily.transport import DailyParams, DailyTransport
+from pipecat.transports.daily.utils import DailyMeetingTokenParams, DailyMeetingTokenProperties, DailyRESTHelper
 
 from pipecat_lemonslice._pipecat import transport_params
-from pipecat_lemonslice.errors import ConfigurationError
-from pipecat_lemonslice.rooms._shared_room import TRACK
+from pipecat_lemonslice.errors import ConfigurationError, SessionError, safe_line
+from pipecat_lemonslice.rooms.shared_room import TRACK
+
+DAILY_API_URL = "https://api.daily.co/v1"
+MINT_SECONDS = 10.0
 
 
 def check_transport(transport: object) -> None:
@@ -65,6 +71,37 @@ def track_sample_rate(transport: DailyTransport, pipeline_rate: int) -> int:
         line = "custom_audio_track_params={'stream': DailyCustomAudioTrackParams(sample_rate=24000)}"
         raise _wrong(line, f"Daily cannot pace speech at {rate} Hz")
     return rate
+
+
+async def mint_token(room_url: str, avatar_name: str, user_id: str) -> str | None:
+    """Mint a token with which the avatar may join.
+
+    Args:
+        room_url: Address of the room.
+        avatar_name: User name that the avatar gets with it.
+        user_id: The id by which the others in the room know who has joined with it.
+
+    Returns:
+        The token; None without ``DAILY_API_KEY``, for a room that is open.
+
+    Raises:
+        SessionError: Daily would not mint one.
+    """
+    key = os.environ.get("DAILY_API_KEY")
+    if not key:
+        return None
+    properties = DailyMeetingTokenProperties(user_name=avatar_name, user_id=user_id)
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=MINT_SECONDS)) as http:
+            helper = DailyRESTHelper(
+                daily_api_key=key,
+                daily_api_url=os.environ.get("DAILY_API_URL") or DAILY_API_URL,
+                aiohttp_session=http,
+            )
+            return await helper.get_token(room_url, owner=False, params=DailyMeetingTokenParams(properties=properties))
+    except Exception as error:
+        said = safe_line(str(error) or type(error).__name__, key)
+    raise SessionError(f"Daily gave no token for the avatar: {said}. Check DAILY_API_KEY, or give daily_token")
 
 
 def _params(transport: DailyTransport) -> DailyParams:

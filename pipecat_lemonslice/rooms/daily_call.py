@@ -27,7 +27,7 @@ from pipecat_lemonslice.rooms import (
     RoomEvent,
     RoomLost,
 )
-from pipecat_lemonslice.rooms._native import LoopBridge, in_thread
+from pipecat_lemonslice.rooms.daily_native import LoopBridge, in_thread
 
 LEAVE_SECONDS = 1.0
 """How long leaving may take before the call is released anyway."""

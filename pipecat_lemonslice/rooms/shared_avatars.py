@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipecat_lemonslice.rooms import AvatarClaim, Participant
-from pipecat_lemonslice.rooms._daily_call import read_participant
+from pipecat_lemonslice.rooms.daily_call import read_participant
 
 MAX_REMEMBERED = 1000
 """Participants, and ids, that are remembered. Beyond that the oldest are forgotten, who have gone long since."""
