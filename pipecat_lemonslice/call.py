@@ -14,10 +14,8 @@ from pipecat_lemonslice.media.pictures import FallbackImage
 from pipecat_lemonslice.media.playback import Playback, SharedPlayback
 from pipecat_lemonslice.media.relay import MediaRelay, RelayEvent
 from pipecat_lemonslice.media.speaking import SpeakingFrames
-from pipecat_lemonslice.session.connection import ConnectionOptions, SessionOptions
 from pipecat_lemonslice.session.control import ControlRequests, Outcome
 from pipecat_lemonslice.session.events import AvatarLost, AvatarReady, CreationDelayed, SessionEvent
-from pipecat_lemonslice.session.presence import PresenceTimeouts
 from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.session.topology import Topology
 from pipecat_lemonslice.settings import timeouts
@@ -75,12 +73,11 @@ class Call:
         self.speaking = SpeakingFrames(processor) if topology.shared else None
         self.session = AvatarSession(
             api,
-            SessionOptions(
-                self._request,
-                lambda url: topology.open_room(url, pipeline_rate, self.media.on_voice, self.media.on_picture),
-                self._connection_options,
-            ),
+            config,
             self.playback,
+            timeouts=lambda: timeouts(settings()),
+            request=self._request,
+            open_room=lambda url: topology.open_room(url, pipeline_rate, self.media.on_voice, self.media.on_picture),
             emit=emit,
         )
         self.controls = ControlRequests(self.session, config, settings, self.playback, emit)
@@ -99,17 +96,6 @@ class Call:
     async def _request(self) -> CreateSessionRequest:
         self.controls.session_requested()
         return await self._topology.request(self._settings())
-
-    def _connection_options(self) -> ConnectionOptions:
-        """Return how the avatar is watched, as the settings are now."""
-        given, config = timeouts(self._settings()), self._topology.config
-        idle_timeout = config.idle_timeout if config.idle_timeout > 0 else None
-        return ConnectionOptions(
-            config.avatar_name,
-            PresenceTimeouts(given.join, given.first_frame, given.frozen),
-            idle_timeout=idle_timeout,
-            keep_alive_after=idle_timeout / 3 if config.keep_alive and idle_timeout else None,
-        )
 
     def configure(self, changed: Iterable[str]) -> asyncio.Future[Outcome]:
         """Follow a change of settings.

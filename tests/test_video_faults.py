@@ -20,7 +20,7 @@ from pipecat_lemonslice.errors import (
     ApiResponseError,
     RoomError,
 )
-from pipecat_lemonslice.session.session import STEADY_SECONDS
+from pipecat_lemonslice.session.renewal import STEADY_SECONDS
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time

@@ -6,7 +6,7 @@ The law: a session that was created is terminated, whatever ends the trial, also
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from pipecat_lemonslice.errors import ApiError, LemonSliceError, SessionError
 from pipecat_lemonslice.media.playback import Playback, Sound
 from pipecat_lemonslice.messages import SpeechEvent, speech_message
 from pipecat_lemonslice.rooms import Picture, Room, RoomOptions, open_room
-from pipecat_lemonslice.session.presence import AvatarPresence, Found, Over, PresenceTimeouts, Visible
+from pipecat_lemonslice.session.presence import AvatarPresence, Found, Over, Visible
+from pipecat_lemonslice.settings import default_settings, timeouts
 from pipecat_lemonslice.speech.audio import Played
 from pipecat_lemonslice.speech.track import AvatarFailed, SpeechTrack
 
@@ -170,7 +171,8 @@ class OneSession:
             SessionError: It is.
         """
         # An avatar that leaves has failed the trial, also if it would come back.
-        presence = AvatarPresence(AVATAR_NAME, PresenceTimeouts(join=wait, rejoin=0.0), self._now())
+        given = replace(timeouts(default_settings()), join=wait)
+        presence = AvatarPresence(AVATAR_NAME, given, self._now(), rejoin=0.0)
         while True:
             try:
                 async with asyncio.timeout_at(presence.deadline):

@@ -1,18 +1,22 @@
 """Watches the avatar of one session: its presence, and the silence in which LemonSlice would end the session."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import inf
 
-from pipecat_lemonslice.api import CreateSessionRequest
 from pipecat_lemonslice.errors import SessionError
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.rooms import Room
-from pipecat_lemonslice.session.presence import AvatarPresence, Change, Found, Over, PresenceTimeouts
+from pipecat_lemonslice.session.presence import AvatarPresence, Change, Found, Over
+from pipecat_lemonslice.settings import Config, Timeouts
 
 QUIET_SECONDS = 1.0
 """An idle timeout sooner after speech is a failure that cut an answer off; a later one ends a quiet session."""
+
+KEEP_ALIVE_SHARE = 1 / 3
+"""Share of the idle timeout without speech after which LemonSlice's idle timer is reset."""
 
 TIMEOUT_SLACK = 1.0
 """Seconds by which LemonSlice's idle timer may run ahead of ours."""
@@ -27,55 +31,25 @@ class Quiet:
     """Nothing has been said for so long that the session's idle timer is to be reset."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """How the avatar is watched.
-
-    Attributes:
-        avatar_name: User name with which it joins.
-        timeouts: How long it is waited for.
-        idle_timeout: Seconds without speech after which LemonSlice ends the session; None for never.
-        keep_alive_after: Seconds without speech after which its idle timer is reset; None for never.
-    """
-
-    avatar_name: str = "LemonSlice"
-    timeouts: PresenceTimeouts = field(default_factory=PresenceTimeouts)
-    idle_timeout: float | None = None
-    keep_alive_after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """How sessions are made.
-
-    Attributes:
-        request: Makes the request for the session that is about to be created.
-        open_room: Joins the room at an address.
-        connection: Gives how the avatar of the session that has been created is watched.
-    """
-
-    request: Callable[[], Awaitable[CreateSessionRequest]]
-    open_room: Callable[[str], Awaitable[Room]]
-    connection: Callable[[], ConnectionOptions] = ConnectionOptions
-
-
 class AvatarConnection:
     """Watches the avatar of one session in a joined room, until the session ends."""
 
-    def __init__(self, room: Room, options: ConnectionOptions, playback: Playback) -> None:
+    def __init__(self, room: Room, config: Config, timeouts: Timeouts, playback: Playback) -> None:
         """Begin to expect the avatar.
 
         Args:
             room: Where it joins.
-            options: How it is watched.
+            config: What its session was asked for.
+            timeouts: How long it is waited for.
             playback: Knows when it was given speech.
         """
         self._loop = asyncio.get_running_loop()
         self._room = room
-        self._options = options
         self._playback = playback
+        self._idle_timeout = config.idle_timeout if config.idle_timeout > 0 else inf
+        self._keep_alive_after = self._idle_timeout * KEEP_ALIVE_SHARE if config.keep_alive else inf
         now = self._loop.time()
-        self._presence = AvatarPresence(options.avatar_name, options.timeouts, now)
+        self._presence = AvatarPresence(config.avatar_name, timeouts, now)
         self._reset_at = self._asked_at = now
         self._timeout: asyncio.Timeout | None = None
         self._given_up: str | None = None
@@ -101,10 +75,9 @@ class AvatarConnection:
                         pass
                 yield change
 
-    def configure(self, options: ConnectionOptions) -> None:
-        """Change how the avatar is watched, from now on."""
-        self._options = options
-        self._presence.configure(options.timeouts)
+    def configure(self, timeouts: Timeouts) -> None:
+        """Change how long the avatar is waited for."""
+        self._presence.timeouts = timeouts
         self._wake()
 
     def give_up(self, reason: str) -> None:
@@ -125,9 +98,9 @@ class AvatarConnection:
     async def _next_changes(self) -> tuple[Change | Quiet, ...]:
         if self._given_up:
             return (Over(self._given_up),)
-        deadlines = [at for at in (self._presence.deadline, self._keep_alive_at()) if at is not None]
+        due_at = min(inf if (at := self._presence.deadline) is None else at, self._keep_alive_at())
         try:
-            async with asyncio.timeout_at(min(deadlines, default=None)) as self._timeout:
+            async with asyncio.timeout_at(due_at if due_at < inf else None) as self._timeout:
                 event = await self._room.next_event()
         except TimeoutError:
             return self._due(self._loop.time())
@@ -135,21 +108,17 @@ class AvatarConnection:
 
     def _due(self, now: float) -> tuple[Change | Quiet, ...]:
         due = self._presence.handle_timer(now, self._room.pictured_at)
-        keep_alive_at = self._keep_alive_at()
-        if keep_alive_at is None or now < keep_alive_at:
+        if now < self._keep_alive_at():
             return due
         self._asked_at = now
         return (Quiet(), *due)
 
-    def _keep_alive_at(self) -> float | None:
-        """Return when the idle timer is to be reset, unless something is said before; None for never."""
-        after = self._options.keep_alive_after
-        return None if after is None else max(self._asked_at, self._playback.played_at) + after
+    def _keep_alive_at(self) -> float:
+        """Return when the idle timer is to be reset, unless something is said before; infinity for never."""
+        return max(self._asked_at, self._playback.played_at) + self._keep_alive_after
 
     def _ending(self, reason: str, *, idle: bool) -> SessionError:
         quiet_for = self._loop.time() - max(self._reset_at, self._playback.sounded_at)
-        timeout = self._options.idle_timeout
-        timed_out = timeout is not None and quiet_for >= timeout - TIMEOUT_SLACK
-        if timed_out or (idle and quiet_for >= QUIET_SECONDS):
+        if quiet_for >= self._idle_timeout - TIMEOUT_SLACK or (idle and quiet_for >= QUIET_SECONDS):
             return IdleSessionError(reason)
         return SessionError(reason)

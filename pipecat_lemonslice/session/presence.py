@@ -20,23 +20,10 @@ from pipecat_lemonslice.rooms import (
     RoomEvent,
     RoomLost,
 )
+from pipecat_lemonslice.settings import Timeouts
 
-
-@dataclass(frozen=True, slots=True)
-class PresenceTimeouts:
-    """How long the avatar is waited for, in seconds; None for ever.
-
-    Attributes:
-        join: For it to join. A cold start takes up to two and a half minutes.
-        first_picture: For its first picture after joining.
-        picture: Between two pictures, where the bot takes any.
-        rejoin: For it to come back after it has left.
-    """
-
-    join: float | None = 180.0
-    first_picture: float | None = 15.0
-    picture: float | None = 15.0
-    rejoin: float = 2.0
+REJOIN_SECONDS = 2.0
+"""How long an avatar that has left is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +83,19 @@ class _State(Enum):
 class AvatarPresence:
     """A state machine for one session's avatar. Times are seconds on one monotonic clock."""
 
-    def __init__(self, avatar_name: str, timeouts: PresenceTimeouts, now: float) -> None:
+    def __init__(self, avatar_name: str, timeouts: Timeouts, now: float, *, rejoin: float = REJOIN_SECONDS) -> None:
         """Begin to expect the avatar.
 
         Args:
             avatar_name: The user name with which it joins.
             timeouts: How long it is waited for.
             now: The time.
+            rejoin: Seconds in which it may come back after it has left.
         """
         self._name = avatar_name
-        self._timeouts = timeouts
+        self.timeouts = timeouts
+        """How long the avatar is waited for; the wait under way follows a change."""
+        self._rejoin = rejoin
         self._state = _State.EXPECTED
         self._avatar: Participant | None = None
         self._successor: Participant | None = None
@@ -121,19 +111,15 @@ class AvatarPresence:
     def _timeout(self) -> float | None:
         match self._state:
             case _State.EXPECTED:
-                return self._timeouts.join
+                return self.timeouts.join
             case _State.JOINED:
-                return self._timeouts.first_picture
+                return self.timeouts.first_frame
             case _State.SEEN:
-                return self._timeouts.picture
+                return self.timeouts.frozen
             case _State.LEFT:
-                return self._timeouts.rejoin
+                return self._rejoin
             case _State.OVER:
                 return None
-
-    def configure(self, timeouts: PresenceTimeouts) -> None:
-        """Change how long the avatar is waited for; the wait under way follows it."""
-        self._timeouts = timeouts
 
     def handle(self, event: RoomEvent, now: float) -> tuple[Change, ...]:
         """Take in what happened in the room; returns what follows from it, in order."""

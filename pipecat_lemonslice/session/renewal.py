@@ -1,4 +1,4 @@
-"""When a failed session is replaced. Pure.
+"""When a failed session is replaced. Pure: times are seconds on one monotonic clock.
 
 The law: a refusal that would be repeated is final. Everything else is retried with growing pauses, which are longer
 if the server asks for it, and if it may have created a session without an answer.
@@ -13,8 +13,6 @@ from pipecat_lemonslice.errors import (
     LemonSliceError,
 )
 
-__all__ = ["AMBIGUOUS_CREATE_SECONDS", "LONGEST_ASKED", "PAUSES", "pause_before_renewal"]
-
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds before a session is replaced, by how many have failed in a row; the last one repeats."""
 
@@ -24,6 +22,41 @@ timeout and cannot be terminated."""
 
 LONGEST_ASKED = 600.0
 """The longest ``Retry-After`` in seconds that is respected."""
+
+STEADY_SECONDS = 30.0
+"""After an avatar was there for so long, the pauses start again from the shortest. One that leaves again at once must
+not cost a session each second."""
+
+
+class Outages:
+    """Counts failures in a row, and what is known of the outage under way: the time until there is an avatar.
+
+    Attributes:
+        failures: How many sessions have failed in a row.
+        warned: Whether the cause of this outage has been logged as a warning.
+        reported: Whether it has been reported as an error.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.warned = self.reported = False
+        self._ready_at: float | None = None
+
+    def ready(self, now: float) -> None:
+        """There is an avatar."""
+        self.warned = self.reported = False
+        self._ready_at = now
+
+    def ended_quietly(self) -> None:
+        """The session has ended because nobody spoke, which is no failure."""
+        self.failures, self._ready_at = 0, None
+
+    def failed(self, error: LemonSliceError, now: float, *, created: bool) -> float | None:
+        """Count a failure; returns the pause before the next session as :func:`pause_before_renewal` does."""
+        ready_at, self._ready_at = self._ready_at, None
+        steady = ready_at is not None and now - ready_at >= STEADY_SECONDS
+        self.failures = 1 if steady else self.failures + 1
+        return pause_before_renewal(error, self.failures, created=created)
 
 
 def pause_before_renewal(error: LemonSliceError, failures: int, *, created: bool) -> float | None:

@@ -7,18 +7,24 @@ spoke is replaced when somebody does, and not before.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from loguru import logger
 
-from pipecat_lemonslice.api import ControlEvent, CreatedSession, ExitHook, LemonSliceApi, ResetIdleTimeout
+from pipecat_lemonslice.api import (
+    ControlEvent,
+    CreatedSession,
+    CreateSessionRequest,
+    ExitHook,
+    LemonSliceApi,
+    ResetIdleTimeout,
+)
 from pipecat_lemonslice.errors import ApiError, LemonSliceError, SessionError, origin
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.rooms import Room
-from pipecat_lemonslice.session.connection import AvatarConnection, IdleSessionError, Quiet, SessionOptions
+from pipecat_lemonslice.session.connection import AvatarConnection, IdleSessionError, Quiet
 from pipecat_lemonslice.session.events import (
     AvatarJoined,
     AvatarLost,
@@ -34,7 +40,8 @@ from pipecat_lemonslice.session.events import (
     trouble_event,
 )
 from pipecat_lemonslice.session.presence import Absent, Found, Over, Troubled, Visible
-from pipecat_lemonslice.session.renewal import pause_before_renewal
+from pipecat_lemonslice.session.renewal import Outages
+from pipecat_lemonslice.settings import Config, Timeouts
 
 T = TypeVar("T")
 
@@ -43,22 +50,6 @@ RELEASE_TIMEOUT = 12.0
 
 COST_TIMEOUT = 1.0
 
-STEADY_SECONDS = 30.0
-"""After an avatar was there for so long, the pauses before the next session start again from the shortest."""
-
-
-@dataclass(slots=True)
-class _Outage:
-    """The time without an avatar, from the first failure until there is one.
-
-    Attributes:
-        warned: Whether its cause has been logged as a warning.
-        reported: Whether it has been reported as an error.
-    """
-
-    warned: bool = False
-    reported: bool = False
-
 
 class AvatarSession:
     """Owns the session and its room. :meth:`start` it once; :meth:`close` is idempotent."""
@@ -66,20 +57,27 @@ class AvatarSession:
     def __init__(
         self,
         api: LemonSliceApi,
-        options: SessionOptions,
+        config: Config,
         playback: Playback,
         *,
+        timeouts: Callable[[], Timeouts],
+        request: Callable[[], Awaitable[CreateSessionRequest]],
+        open_room: Callable[[str], Awaitable[Room]],
         emit: Callable[[SessionEvent], None],
     ) -> None:
         """Create a session that has not been asked for yet.
 
         Args:
             api: Where sessions are created.
-            options: How.
+            config: What they are asked for.
             playback: Knows when the avatar was given speech.
+            timeouts: Gives how long the avatar is waited for now.
+            request: Makes the request for the session that is about to be created.
+            open_room: Joins the room at an address.
             emit: Takes every event, in order; must not block.
         """
-        self._api, self._options, self._playback, self._emit = api, options, playback, emit
+        self._api, self._config, self._playback, self._emit = api, config, playback, emit
+        self._timeouts, self._request, self._open_room = timeouts, request, open_room
         self._loop = asyncio.get_running_loop()
         self.state = SessionState.CREATING
         """Only ``_to`` changes it."""
@@ -87,15 +85,13 @@ class AvatarSession:
         self._room: Room | None = None
         self._connection: AvatarConnection | None = None
         self._resetting: asyncio.Task[None] | None = None
-        self._idle_timeout = 0
         self.woken = asyncio.Event()
         """To be set when somebody speaks: the next session is created now, if it waits for that."""
         self._leaving: asyncio.Task[None] | None = None
         self._exit_hooks: dict[str, tuple[ExitHook, float]] = {}
-        self._outage = _Outage()
+        self._outages = Outages()
         self._leak_reported = False
-        self._failures, self._asked_at = 0, 0.0
-        self._ready_at: float | None = None
+        self._asked_at = 0.0
         self._owner: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -128,14 +124,14 @@ class AvatarSession:
         """
         if self._connection:
             self._connection.give_up(reason)
-        elif not self._outage.reported:
-            self._outage.reported = True
+        elif not self._outages.reported:
+            self._outages.reported = True
             self._emit(ErrorReported(SessionError(reason)))
 
     def configure(self) -> None:
-        """Have the avatar watched as the options say now."""
+        """Have the avatar waited for as long as the timeouts say now."""
         if self._connection:
-            self._connection.configure(self._options.connection())
+            self._connection.configure(self._timeouts())
 
     async def control(self, event: ControlEvent, *, once: bool = False) -> None:
         """Send a control event to the session that exists now.
@@ -177,7 +173,7 @@ class AvatarSession:
         """Run one session; returns the pause before the next one, None if there is to be none."""
         with ExitStack() as log_lines:
             try:
-                self._to(SessionState.CREATING, "once more" if self._failures else "")
+                self._to(SessionState.CREATING, "once more" if self._outages.failures else "")
                 created = await self._create()
                 log_lines.enter_context(logger.contextualize(session_id=created.session_id))
                 self._to(SessionState.JOINING, "joining the avatar's room")
@@ -201,8 +197,7 @@ class AvatarSession:
 
     async def _create(self) -> CreatedSession:
         """Create a session. One that is accepted after the call was cancelled is terminated, not leaked."""
-        request = await self._options.request()
-        self._idle_timeout = request.idle_timeout
+        request = await self._request()
         self._asked_at = self._loop.time()
         creation = self._spawn(self._api.create_session(request, on_retry=self._delayed))
         try:
@@ -222,7 +217,7 @@ class AvatarSession:
 
     def _delayed(self, error: ApiError, again_in: float) -> None:
         """Report a failed attempt to create the session; the same request is sent again."""
-        if not self._outage.warned:
+        if not self._outages.warned:
             self._warn(error, again_in)
         self._emit(CreationDelayed(str(error), again_in))
 
@@ -231,7 +226,7 @@ class AvatarSession:
             raise SessionError("LemonSlice created a session without saying where its room is (room_url)")
         if self._leaving:  # it may be the same room, in which the bot must not be twice
             await asyncio.wait({self._leaving})
-        return await self._options.open_room(created.room_url)
+        return await self._open_room(created.room_url)
 
     async def _follow_avatar(self, room: Room, created: CreatedSession) -> None:
         """Follow the avatar until this session ends.
@@ -239,7 +234,7 @@ class AvatarSession:
         Raises:
             SessionError: Why.
         """
-        self._connection = AvatarConnection(room, self._options.connection(), self._playback)
+        self._connection = AvatarConnection(room, self._config, self._timeouts(), self._playback)
         async for change in self._connection.changes():
             match change:
                 case Found(participant):
@@ -259,9 +254,9 @@ class AvatarSession:
                     pass
 
     def _note_ready(self) -> None:
-        self._ready_at = self._loop.time()
-        self._outage = _Outage()
-        logger.info(f"The avatar is ready, {self._ready_at - self._asked_at:.1f} s after its session was asked for")
+        now = self._loop.time()
+        self._outages.ready(now)
+        logger.info(f"The avatar is ready, {now - self._asked_at:.1f} s after its session was asked for")
         self._to(SessionState.READY, "")
 
     async def _reset_idle_timer(self) -> None:
@@ -277,33 +272,29 @@ class AvatarSession:
 
     def _fail(self, error: LemonSliceError) -> float | None:
         """Report a failure; returns the pause before the next session, None if there is to be none."""
-        ready_at, self._ready_at = self._ready_at, None
-        # An avatar that leaves again at once must not cost a session each second.
-        steady = ready_at is not None and self._loop.time() - ready_at >= STEADY_SECONDS
-        self._failures = 1 if steady else self._failures + 1
-        pause = pause_before_renewal(error, self._failures, created=self._created is not None)
+        pause = self._outages.failed(error, self._loop.time(), created=self._created is not None)
         known = self.state is SessionState.LOST
         self._to(SessionState.FAILED if pause is None else SessionState.LOST, str(error))
         if not known:
             self._emit(AvatarLost(str(error), final=pause is None))
         self._warn(error, pause)
-        if pause is None or not self._outage.reported:
-            self._outage.reported = True
+        if pause is None or not self._outages.reported:
+            self._outages.reported = True
             self._emit(ErrorReported(error, final=pause is None))
         return pause
 
     def _go_dormant(self, error: IdleSessionError) -> float:
         """Go dormant until somebody speaks: silence costs nothing. This is not a failure."""
         logger.info(f"{error}. The next session is created when somebody speaks.")
-        self._failures, self._ready_at = 0, None
+        self._outages.ended_quietly()
         self.woken.clear()
         self._to(SessionState.DORMANT, "sleeping; it wakes when somebody speaks")
         return 0.0
 
     def _warn(self, error: LemonSliceError, again_in: float | None) -> None:
         """Log why there is no avatar: the first cause of an outage, and what ends all attempts, as a warning."""
-        level = "DEBUG" if self._outage.warned and again_in is not None else "WARNING"
-        self._outage.warned = True
+        level = "DEBUG" if self._outages.warned and again_in is not None else "WARNING"
+        self._outages.warned = True
         then = "No further attempt is made" if again_in is None else f"The next attempt is made in {again_in:.1f} s"
         logger.log(level, f"There is no avatar: {str(error).rstrip('.')}. {then}.")
 
@@ -350,7 +341,7 @@ class AvatarSession:
 
     def _report_leak(self, created: CreatedSession, error: LemonSliceError) -> None:
         """Report the first session that cannot be terminated as an error, and log every one, as each costs."""
-        timeout = self._idle_timeout
+        timeout = self._config.idle_timeout
         ends = f"{timeout} s after the last speech" if timeout > 0 else "never by itself (idle_timeout)"
         leak = SessionError(f"the session could not be terminated, and ends {ends}: {error}", error.category)
         logger.warning(f"LemonSlice session {created.session_id}: {leak}")

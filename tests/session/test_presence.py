@@ -15,13 +15,14 @@ from pipecat_lemonslice.rooms import (
     RoomEvent,
     RoomLost,
 )
-from pipecat_lemonslice.session.presence import Absent, AvatarPresence, Change, Found, PresenceTimeouts
+from pipecat_lemonslice.session.presence import Absent, AvatarPresence, Change, Found
+from pipecat_lemonslice.settings import default_settings, timeouts
 
 AVATAR, TWIN, USER = Participant("1", "LemonSlice"), Participant("2", "LemonSlice"), Participant("3", "Ann")
 BY_ID, PERSON = Participant("4", "Nova", AvatarClaim.ID), Participant("5", "LemonSlice", AvatarClaim.NONE)
 JOIN, SEEN, LEAVE = ParticipantJoined(AVATAR), AvatarSeen(AVATAR), ParticipantLeft(AVATAR, "leftCall")
 TWIN_JOINS, TWIN_LEAVES = ParticipantJoined(TWIN), ParticipantLeft(TWIN, "")
-TIMEOUTS = PresenceTimeouts(join=180.0, first_picture=15.0, picture=15.0, rejoin=2.0)
+TIMEOUTS = timeouts(default_settings())
 
 
 @dataclass(frozen=True)
