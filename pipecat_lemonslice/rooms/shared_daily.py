@@ -5,7 +5,7 @@ public methods and events of the transport alone.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -119,15 +119,16 @@ class SharedDaily:
                 await self._register()
         except TimeoutError:
             raise RoomError(f"the transport has not published {TRACK!r} within {JOIN_SECONDS:g} s") from None
-        self._room = SharedRoom(self, speech_sample_rate)
-        for entry in list(self._people.values()):
+        self._room = SharedRoom(self.transport.output(), speech_sample_rate)
+        for participant_id, entry in self._people.items():
             self._room.note(ParticipantJoined(self._avatars.recognize(entry)))
+            self._room.note_camera(participant_id, visible=_visible(entry))
         return self._room
 
     def started(self) -> None:
         """Subscribe again: the transport subscribes to earlier participants when the pipeline starts."""
         for participant_id in filter(self._avatars.knows, list(self._people)):
-            self.silence(participant_id)
+            self._silence(participant_id)
 
     async def close(self) -> None:
         """Stop following the transport."""
@@ -138,33 +139,15 @@ class SharedDaily:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # For its rooms.
+    # Helpers.
 
-    def silence(self, participant_id: str) -> None:
+    def _silence(self, participant_id: str) -> None:
         """Keep the bot from hearing an avatar, now and later."""
         if _subscribed(self._people.get(participant_id, {}), "camera"):
             self._cameras.add(participant_id)
         watch = self._watches.get(participant_id)
         if watch is None or watch.done():
             self._watches[participant_id] = asyncio.create_task(self._keep_silent(participant_id))
-
-    def visible(self, participant_id: str) -> bool:
-        """Whether a participant's camera can be seen."""
-        return _media(self._people.get(participant_id, {}), "camera").get("state") in VISIBLE
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run a coroutine in a task; tasks begin in the order of the calls."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def detach(self, room: SharedRoom) -> None:
-        """A room has been closed."""
-        if self._room is room:
-            self._room = None
-
-    # Helpers.
 
     async def _joined(self, seconds: float) -> None:
         try:
@@ -194,7 +177,9 @@ class SharedDaily:
         if watch := self._watches.pop(participant_id, None):
             watch.cancel()
         camera = {"camera": "subscribed"} if participant_id in self._cameras else {}
-        self.spawn(self._subscribe(participant_id, {"media": {"microphone": "subscribed", **camera}}))
+        task = asyncio.create_task(self._subscribe(participant_id, {"media": {"microphone": "subscribed", **camera}}))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _keep_silent(self, participant_id: str) -> None:
         await self._subscribe(participant_id, UNHEARD)
@@ -225,11 +210,11 @@ class SharedDaily:
         for mistaken in self._avatars.add(entry) if new else ():
             self._hear(mistaken)
         if self._avatars.knows(participant_id) and (new or _subscribed(entry, "microphone")):
-            self.silence(participant_id)
+            self._silence(participant_id)
         if new:
             self._tell(ParticipantJoined(self._avatars.recognize(entry)))
-        elif self._room:
-            self._room.look()
+        if self._room:
+            self._room.note_camera(participant_id, visible=_visible(entry))
 
     # The transport's events. Plain functions: they run in the order in which things happened.
 
@@ -271,6 +256,10 @@ class SharedDaily:
 
     def _on_app_message(self, _transport: DailyTransport, message: Any, sender: str) -> None:
         self._tell(MessageReceived(sender, message))
+
+
+def _visible(entry: Entry) -> bool:
+    return _media(entry, "camera").get("state") in VISIBLE
 
 
 def _subscribed(entry: Entry, name: str) -> bool:

@@ -8,19 +8,16 @@ and a transport hands both over in their first step. A transport reports a refus
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame, OutputAudioRawFrame
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.transports.daily.transport import DailyOutputTransportMessageUrgentFrame
+from pipecat.transports.daily.transport import DailyOutputTransport, DailyOutputTransportMessageUrgentFrame
 
 from pipecat_lemonslice.errors import safe_line
 from pipecat_lemonslice.rooms import AvatarSeen, Participant, ParticipantLeft, RoomEvent, RoomInbox, RoomLost
 from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES, SLICE_SECONDS, WRITE_SECONDS, PlayoutBuffer
-
-if TYPE_CHECKING:
-    from pipecat_lemonslice.rooms.shared_daily import SharedDaily
 
 TRACK = "stream"
 """Name of the custom audio track that LemonSlice listens to."""
@@ -31,22 +28,22 @@ LEAST_AHEAD, MOST_AHEAD = 0.04, 0.16
 LATENESS_SECONDS = 5.0
 """Seconds for which the loop's worst lateness is remembered."""
 
-LAST_WRITES = 0.3
-"""Seconds that writes in flight are waited for at the end: their source must not be dropped before."""
+LAST_SECONDS = 0.3
+"""How long writes and messages in flight are waited for at the end: their source must not be dropped before."""
 
 
 class SharedRoom:
     """The shared room for the length of one session. Closing it leaves the bot where it is."""
 
-    def __init__(self, shared: "SharedDaily", sample_rate: int) -> None:
+    def __init__(self, output: DailyOutputTransport, sample_rate: int) -> None:
         """Enter; use ``SharedDaily.open_room`` instead."""
-        self._shared = shared
-        self._output = shared.transport.output()
+        self._output = output
         self._rate = sample_rate
         self._loop = asyncio.get_running_loop()
         self._inbox = RoomInbox()
         self._watched: Participant | None = None
         self.pictured_at: float | None = None
+        self._visible: set[str] = set()
         self._seen: str | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._output.add_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
@@ -89,16 +86,14 @@ class SharedRoom:
         if self._inbox.lost or self._watched is None:
             return
         frame = DailyOutputTransportMessageUrgentFrame(message=dict(message), participant_id=self._watched.id)
-        send = self._shared.spawn(self._send(frame))
+        send = asyncio.create_task(self._send(frame))
         self._sends.add(send)
         send.add_done_callback(self._sends.discard)
 
     def watch(self, participant: Participant) -> None:
         """Set the recipient of messages. People see and hear the avatar from the room; the bot does not."""
         self._watched = participant
-        if not self._inbox.lost:
-            self._shared.silence(participant.id)
-            self.look()
+        self._look()
 
     async def next_event(self) -> RoomEvent:
         """See :meth:`pipecat_lemonslice.rooms.Room.next_event`."""
@@ -106,12 +101,13 @@ class SharedRoom:
 
     async def close(self) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.close`."""
-        self._shared.detach(self)
         self._output.remove_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
         self._buffer.clear()
         self._inbox.put(RoomLost("the session is over"))
-        if self._writes:
-            await asyncio.wait(self._writes, timeout=LAST_WRITES)
+        if rest := self._writes | self._sends:
+            _, late = await asyncio.wait(rest, timeout=LAST_SECONDS)
+            for task in late:
+                task.cancel()
 
     def note(self, event: RoomEvent) -> None:
         """Take note of what happened in the room."""
@@ -122,10 +118,18 @@ class SharedRoom:
                 pass
         self._inbox.put(event)
 
-    def look(self) -> None:
-        """Look whether the watched participant can be seen now, and was not before."""
+    def note_camera(self, participant_id: str, *, visible: bool) -> None:
+        """Take note whether a participant can be seen."""
+        if visible:
+            self._visible.add(participant_id)
+        else:
+            self._visible.discard(participant_id)
+        self._look()
+
+    def _look(self) -> None:
+        """Report that the watched participant can be seen, once."""
         watched = self._watched
-        if watched and self._seen != watched.id and self._shared.visible(watched.id):
+        if watched and self._seen != watched.id and watched.id in self._visible:
             self._seen = watched.id
             self._inbox.put(AvatarSeen(watched))
 
@@ -158,7 +162,7 @@ class SharedRoom:
             seconds = len(pcm) / (SAMPLE_BYTES * self._rate)
             self._in_flight += seconds
             self._due = max(self._due, now) + seconds
-            task = self._shared.spawn(self._write(pcm, samples, self._due))
+            task = asyncio.create_task(self._write(pcm, samples, self._due))
             self._writes.add(task)
             task.add_done_callback(self._writes.discard)
 
