@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from math import ceil, inf
 
 from pipecat.frames.frames import TTSAudioRawFrame
@@ -103,7 +102,7 @@ class SpeechTrack:
         """
         self.room, self._session_id = room, session_id
         self._position = room.appended
-        room.on_played = partial(self._has_played, room)
+        room.on_played = self._has_played
 
     def tell(self, event: SpeechEvent) -> None:
         """Tell the avatar of an event, if there is one."""
@@ -134,7 +133,7 @@ class SpeechTrack:
     def catch_up(self) -> None:
         """Take note of what has been played and has not been reported yet."""
         if self.room and self.room.played > self._position:
-            self._has_played(self.room, self.room.played)
+            self._has_played(self.room.played)
 
     @property
     def position(self) -> int:
@@ -281,10 +280,8 @@ class SpeechTrack:
             self._watch()
         return []
 
-    def _has_played(self, room: Room, position: int) -> None:
+    def _has_played(self, position: int) -> None:
         """Examine and remember what has been played; the room's report may lump several writes together."""
-        if room is not self.room:
-            return
         now, played = self._loop.time(), list[Played]()
         while self.pending:
             chunk = self.pending[0]
