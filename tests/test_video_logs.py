@@ -8,7 +8,8 @@ from pipecat.frames.frames import EndWorkerFrame, ErrorFrame
 from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
 from tests.support.logs import Line, package_logs
 from tests.support.memory import MemoryVendor
-from tests.support.rest_api import HttpApi, over_http, refuse
+from tests.support.network import over_network
+from tests.support.rest_api import HttpApi, refuse
 from tests.support.stage import Stage, speech
 from tests.support.virtual_time import virtual_time
 
@@ -20,12 +21,12 @@ def at_level(lines: list[Line], level: str) -> list[str]:
     return [line.text for line in lines if line.level == level]
 
 
-@over_http
+@over_network
 async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
     """At the first failed attempt, with the cause; the same cause is the reason of the fallback and on the page."""
     with package_logs() as lines:
         async with HttpApi() as api:
-            api.refuse_connections(99)
+            api.refuse_connections(600)
             async with Stage(api.client()) as stage:
                 assert [line.level for line in lines] == ["WARNING"]
                 assert stage.now - lines[0].at < 0.1
@@ -41,7 +42,7 @@ async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
                 assert len(lines) == 1, "an outage is one warning"
 
 
-@over_http
+@over_network
 async def test_an_outage_that_passes_is_one_warning_and_then_says_that_the_avatar_is_there() -> None:
     """Whoever reads it sees why there was no avatar, and that there is one; a second outage is warned of anew."""
     with package_logs() as lines:

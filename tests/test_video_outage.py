@@ -14,7 +14,8 @@ from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
 from pipecat_lemonslice.errors import ApiConnectionError, ApiResponseError, ApiStatusError, RoomError
 from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
-from tests.support.rest_api import Failure, HttpApi, hang, over_http, refuse, reset
+from tests.support.network import over_network
+from tests.support.rest_api import Failure, HttpApi, hang, refuse, reset
 from tests.support.stage import Stage, WorkerStage, speech, tone
 from tests.support.virtual_time import virtual_time
 
@@ -298,11 +299,11 @@ async def test_the_cause_is_the_reason_of_the_fallback(failure: ApiStatusError) 
         assert {one.detail for one in voice_only} == {told}
 
 
-@over_http
+@over_network
 async def test_a_cause_that_has_passed_is_not_the_reason() -> None:
     """The session was created in the end; its avatar is late."""
     async with HttpApi() as api:
-        api.refuse_connections(1)
+        api.refuse_connections(0.3)
         async with Stage(api.client()) as stage:
             await answer(stage, 1.0)
             await stage.settle(10.0)
@@ -347,7 +348,7 @@ MAY_HAVE_ACTED: dict[str, Failure] = {
 
 
 @pytest.mark.parametrize("name", MAY_HAVE_ACTED)
-@over_http
+@over_network
 async def test_a_creation_that_may_have_been_carried_out_is_not_repeated_for_half_a_minute(name: str) -> None:
     """The voice goes on meanwhile: every answer is heard when it is given."""
     async with HttpApi() as api:
@@ -372,12 +373,12 @@ async def test_a_creation_that_may_have_been_carried_out_is_not_repeated_for_hal
 SOON: dict[str, Callable[[HttpApi], None]] = {
     "429": lambda api: api.fail(refuse(429), 2),
     "503 with Retry-After": lambda api: api.fail(refuse(503, retry_after=1), 2),
-    "no connection": lambda api: api.refuse_connections(2),
+    "no connection": lambda api: api.refuse_connections(1.2),
 }
 
 
 @pytest.mark.parametrize("name", SOON)
-@over_http
+@over_network
 async def test_a_creation_that_cannot_have_been_carried_out_is_repeated_soon(name: str) -> None:
     """Twice within a few seconds, in which speech waits for the avatar; nobody is told of an error."""
     async with HttpApi() as api:
@@ -393,6 +394,32 @@ async def test_a_creation_that_cannot_have_been_carried_out_is_repeated_soon(nam
             assert stage.room.speech == tone(1.0)
             assert stage.plain == b""
             assert stage.up(ErrorFrame) == []
+
+
+WRITES = {"refused": ("refuses what it is given", 0.5), "stuck": ("takes no more audio", 3.5)}
+
+
+@pytest.mark.parametrize("speaking", [False, True])
+@pytest.mark.parametrize("fault", WRITES)
+@virtual_time
+async def test_a_room_that_plays_nothing_more_is_left(fault: str, speaking: bool) -> None:
+    """Soon the plain voice goes on, with no word lost and hardly any doubled; the next answer is a new avatar's."""
+    says, soon = WRITES[fault]
+    async with Stage() as stage:
+        room = await stage.arrive()
+        if speaking:
+            await stage.send(speech(1.5))
+            await stage.settle(1.0)
+        room.write_error, room.frozen = (ValueError("released") if fault == "refused" else None), fault == "stuck"
+        struck_at = stage.now
+        if not speaking:
+            await stage.send(speech(1.5))
+        await answer(stage, 1.5)
+        await stage.settle(8.0)
+        assert [says in error.error for error in stage.up(ErrorFrame)] == [True]
+        assert stage.time_of(TTSAudioRawFrame) - struck_at <= soon
+        assert 0 <= len(stage.voice + stage.plain) - len(tone(3.0)) <= len(tone(0.3))
+        await avatar_speaks(stage)
 
 
 @virtual_time

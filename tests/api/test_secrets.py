@@ -9,8 +9,9 @@ from aiohttp import web
 from loguru import logger
 
 from pipecat_lemonslice.errors import ApiError
+from tests.support.network import over_network
 from tests.support.no_secret import KEY, REQUEST, SECRETS, SIGNED, TOKEN, check_no_secret
-from tests.support.rest_api import over_http, served
+from tests.support.rest_api import served
 from tests.support.rest_server import RestServer
 
 
@@ -56,7 +57,7 @@ def check(lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize("arrange", FAILURES)
-@over_http
+@over_network
 async def test_no_failure_shows_a_secret(
     arrange: Callable[[RestServer], None], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,11 +3,10 @@
 `NetworkLoop` is a `VirtualTimeLoop` on which servers listen and clients connect, as on any other loop: asyncio streams,
 aiohttp's server and its client run on it unchanged, down to the last byte of HTTP and WebSockets.
 
-    async def scenario():
+    @over_network
+    async def test_it():
         async with Emulator() as emulator, aiohttp.ClientSession() as http:
             ...
-
-    run_virtual(scenario, loop=NetworkLoop)
 
 It takes no time, and holds no more than `WIRE_BYTES` one way: whoever writes on is told to pause. A transport that is
 aborted resets the connection. TLS is left out: nobody listens in. Of addresses only the port counts, names lead where
@@ -16,17 +15,18 @@ aborted resets the connection. TLS is left out: nobody listens in. Of addresses 
 
 import asyncio
 import errno
+import functools
 import itertools
 import socket
 import weakref
 from asyncio import transports
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.support.virtual_time import VirtualTimeLoop
+from tests.support.virtual_time import VirtualTimeLoop, run_virtual
 
-__all__ = ["Network", "NetworkLoop", "Wire"]
+__all__ = ["Network", "NetworkLoop", "Wire", "over_network"]
 
 WIRE_BYTES = 256 * 1024
 """What is on its way in one direction at the most, but for the last write."""
@@ -174,11 +174,14 @@ class Network:
     def __init__(self) -> None:
         self.names: dict[str, Address] = {}
         """Where names lead."""
-        self.refusals = 0
-        """How many of the next connections do not come about."""
+        self._refusing_until = 0.0
         self._listening: dict[int, Factory] = {}
         self._ports = itertools.count(49152)
         self._wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+
+    def refuse(self, seconds: float) -> None:
+        """Let no further connection come about for a while."""
+        self._refusing_until = asyncio.get_running_loop().time() + seconds
 
     def stall(self) -> None:
         """Let nothing come through any connection that there is; new ones are sound."""
@@ -199,8 +202,7 @@ class Network:
 
     def dial(self, address: Address) -> None:
         """Find out whether somebody listens."""
-        refused, self.refusals = self.refusals > 0, max(0, self.refusals - 1)
-        if refused or address[1] not in self._listening:
+        if asyncio.get_running_loop().time() < self._refusing_until or address[1] not in self._listening:
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed {address}")
 
     def connect(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, address: Address) -> Wire:
@@ -282,3 +284,13 @@ class NetworkLoop(VirtualTimeLoop):
             sock.close()
         protocol = protocol_factory()
         return self.network.connect(self, protocol, address), protocol
+
+
+def over_network(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make an async test run in virtual time with a network in it."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        run_virtual(functools.partial(test, *args, **kwargs), loop=NetworkLoop)
+
+    return run

@@ -85,9 +85,9 @@ class HttpApi:
         """Let the next creations fail."""
         self._failures.extend([failure] * times)
 
-    def refuse_connections(self, count: int) -> None:
-        """Let the next connections not come about."""
-        cast("NetworkLoop", asyncio.get_running_loop()).network.refusals = count
+    def refuse_connections(self, seconds: float) -> None:
+        """Let no connection come about for a while."""
+        cast("NetworkLoop", asyncio.get_running_loop()).network.refuse(seconds)
 
     def client(self) -> MemoryVendor:
         """Return the package's own client of this server, to be given to a stage as its vendor."""
