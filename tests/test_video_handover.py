@@ -8,7 +8,6 @@ from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
     Frame,
-    InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
@@ -235,30 +234,6 @@ async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent
         await stage.settle(0.1)
         room.lose("gone")
         await stage.settle(3.0)
-        assert stage.plain == tone(1.0)
-
-
-@virtual_time
-async def test_what_a_mute_avatar_was_given_is_heard_whole() -> None:
-    """Nothing of a response of which nothing came back is lost, however late that is noticed."""
-    async with Stage(room={"echo": False}) as stage:
-        await stage.arrive()
-        await stage.send(speech(10.0))
-        await stage.settle(5.1)
-        assert stage.plain == tone(10.0)
-
-
-@virtual_time
-async def test_what_was_interrupted_is_not_taken_back() -> None:
-    """An avatar that goes after an interruption leaves nothing behind."""
-    async with Stage() as stage:
-        room = await stage.arrive()
-        await stage.send(speech(5.0))
-        await stage.settle(1.0)
-        await stage.send(InterruptionFrame(), speech(1.0, "b"))
-        await stage.settle(0.1)
-        room.lose("gone")
-        await stage.settle(2.0)
         assert stage.plain == tone(1.0)
 
 

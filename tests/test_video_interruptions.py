@@ -372,20 +372,6 @@ async def test_an_answer_right_after_an_interruption_is_heard_from_its_start(pau
 
 
 @virtual_time
-async def test_the_old_voice_is_kept_back_until_it_has_fallen_silent() -> None:
-    """An avatar that goes on for a while after it was interrupted is not heard."""
-    async with Stage(room={"track": True, "latency": 0.5}) as stage:
-        await stage.arrive()
-        await stage.send(speech(3.0))
-        await stage.settle(1.0)
-        await stage.send(InterruptionFrame())
-        await stage.settle()
-        heard = len(stage.voice.strip(b"\0"))
-        await stage.settle(3.0)
-        assert len(stage.voice.strip(b"\0")) == heard
-
-
-@virtual_time
 async def test_what_may_be_interrupted_does_not_take_what_may_not_with_it() -> None:
     """An interruption at the change from one to the other leaves the last samples of what must be heard."""
     for at in (0.22, 0.24, 0.26, 0.27):

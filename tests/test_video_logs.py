@@ -6,10 +6,10 @@ import pytest
 from pipecat.frames.frames import EndWorkerFrame, ErrorFrame
 
 from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
+from tests.faults.world import World
 from tests.support.logs import Line, package_logs
 from tests.support.memory import MemoryVendor
 from tests.support.network import over_network
-from tests.support.rest_api import HttpApi, refuse
 from tests.support.stage import Stage, speech
 from tests.support.virtual_time import virtual_time
 
@@ -24,42 +24,40 @@ def at_level(lines: list[Line], level: str) -> list[str]:
 @over_network
 async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
     """At the first failed attempt, with the cause; the same cause is the reason of the fallback and on the page."""
+    world = World(observed=False)
+    world.network.refuse(600.0)
     with package_logs() as lines:
-        async with HttpApi() as api:
-            api.refuse_connections(600)
-            async with Stage(api.client()) as stage:
-                assert [line.level for line in lines] == ["WARNING"]
-                assert stage.now - lines[0].at < 0.1
-                assert "Cannot connect" in lines[0].text
-                assert re.search(r"next attempt is made in \d+\.\d s", lines[0].text)
-                await stage.send(speech(1.0))
-                await stage.settle(PATIENCE + 0.5)
-                assert len(stage.fallbacks) == 1
-                assert stage.fallbacks[0].rstrip(".") in lines[0].text
-                statuses = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
-                assert [one.detail for one in statuses] == stage.fallbacks
-                await stage.settle(30.0)
-                assert len(lines) == 1, "an outage is one warning"
+        async with world as stage:
+            assert [line.level for line in lines] == ["WARNING"]
+            assert stage.now - lines[0].at < 0.1
+            assert "Cannot connect" in lines[0].text
+            assert re.search(r"next attempt is made in \d+\.\d s", lines[0].text)
+            await stage.send(speech(1.0))
+            await stage.settle(PATIENCE + 0.5)
+            assert len(stage.fallbacks) == 1
+            assert stage.fallbacks[0].rstrip(".") in lines[0].text
+            statuses = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
+            assert [one.detail for one in statuses] == stage.fallbacks
+            await stage.settle(30.0)
+            assert len(lines) == 1, "an outage is one warning"
 
 
 @over_network
 async def test_an_outage_that_passes_is_one_warning_and_then_says_that_the_avatar_is_there() -> None:
     """Whoever reads it sees why there was no avatar, and that there is one; a second outage is warned of anew."""
+    world = World(observed=False)
+    world.emulator.fault("2*reject=429,detail=too many sessions")
     with package_logs() as lines:
-        async with HttpApi() as api:
-            api.fail(refuse(429, "too many sessions"), 2)
-            async with Stage(api.client()) as stage:
-                await stage.until(lambda: len(stage.rooms) == 1)
-                stage.room.arrive()
-                await stage.settle(1.0)
-                assert [line.level for line in lines] == ["WARNING", "INFO", "INFO"]
-                assert "too many sessions" in lines[0].text
-                api.fail(refuse(500, "no GPU"))
-                stage.room.leave()
-                await stage.settle(10.0)
-                warnings = at_level(lines, "WARNING")
-                assert len(warnings) == 2
-                assert "has left" in warnings[1]
+        async with world as stage:
+            await stage.settle(10.0)
+            assert [line.level for line in lines] == ["WARNING", "INFO", "INFO"]
+            assert "too many sessions" in lines[0].text
+            world.emulator.fault("reject=500,detail=no GPU")
+            world.rooms[0].leave()
+            await stage.settle(10.0)
+            warnings = at_level(lines, "WARNING")
+            assert len(warnings) == 2
+            assert "has left" in warnings[1]
 
 
 @virtual_time

@@ -3,7 +3,6 @@
 import re
 from collections import deque
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 from pipecat.frames.frames import CancelFrame, EndFrame, EndWorkerFrame, ErrorFrame, TTSAudioRawFrame, TTSStoppedFrame
@@ -12,18 +11,12 @@ from pipecat.utils.errors import ErrorCategory
 
 from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
 from pipecat_lemonslice.errors import ApiConnectionError, ApiResponseError, ApiStatusError, RoomError
+from tests.faults.world import World
 from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
 from tests.support.network import over_network
-from tests.support.rest_api import Failure, HttpApi, hang, refuse, reset
 from tests.support.stage import Stage, WorkerStage, speech, tone
 from tests.support.virtual_time import virtual_time
-
-APART = 30.0 - 1e-6
-"""Seconds between a creation that the server may have carried out and the next one; timers may be a hair early."""
-
-CLIENT_TIMEOUT = 30.0
-"""Seconds after which the client takes a creation for failed that is not answered."""
 
 END, CANCEL = ProcessorUnusablePolicy.END, ProcessorUnusablePolicy.CANCEL
 
@@ -67,20 +60,6 @@ async def avatar_speaks(stage: Stage, context: str = "z") -> None:
 # What becomes of the service.
 
 
-@PASSING
-@virtual_time
-async def test_a_failure_that_passes_leaves_the_service_usable(happen: Happen) -> None:
-    """Once, then success: one ErrorFrame, of a category that says nothing for good; the avatar speaks."""
-    stage = Stage()
-    happen(stage)
-    async with stage:
-        await stage.settle(2.0)
-        assert len(stage.up(ErrorFrame)) == 1
-        assert lasting(stage) == []
-        assert stage.service.is_usable
-        await avatar_speaks(stage)
-
-
 @pytest.mark.parametrize("policy", [END, CANCEL])
 @PASSING
 @virtual_time
@@ -91,6 +70,8 @@ async def test_a_failure_that_passes_does_not_end_the_call(happen: Happen, polic
     async with stage:
         await stage.settle(2.0)
         assert len(stage.up(ErrorFrame)) == 1
+        assert lasting(stage) == []
+        assert stage.service.is_usable
         assert not stage.over
         await avatar_speaks(stage)
         assert stage.down(EndFrame) == []
@@ -221,24 +202,6 @@ async def test_the_category_of_a_failure_says_nothing_for_good(status: int, cate
 # What the user hears, and how often it is an error.
 
 
-@virtual_time
-async def test_the_greeting_is_heard_as_soon_as_a_creation_has_failed() -> None:
-    """The API takes a second to answer 500, again and again: heard whole within a second of the first answer."""
-    vendor = MemoryVendor(latency=1.0)
-    vendor.refuse(500, times=99)
-    async with Stage(vendor) as stage:
-        asked_at = stage.now
-        await answer(stage, 2.0)
-        await stage.settle(4.0)
-        assert stage.plain == tone(2.0)
-        assert stage.time_of(TTSAudioRawFrame) - asked_at <= vendor.latency + 1.0
-        spoke_at = stage.now
-        await answer(stage, 1.0, "b")
-        await stage.settle(2.0)
-        heard_at = next(at for at, frame in stage.sink.frames if isinstance(frame, TTSAudioRawFrame) and at >= spoke_at)
-        assert heard_at - spoke_at <= 0.1
-
-
 FAILURES = (409, 500, ApiConnectionError("reset", True), ApiStatusError(429, "too many", 60.0), ApiResponseError("?"))
 
 
@@ -302,12 +265,13 @@ async def test_the_cause_is_the_reason_of_the_fallback(failure: ApiStatusError) 
 @over_network
 async def test_a_cause_that_has_passed_is_not_the_reason() -> None:
     """The session was created in the end; its avatar is late."""
-    async with HttpApi() as api:
-        api.refuse_connections(0.3)
-        async with Stage(api.client()) as stage:
-            await answer(stage, 1.0)
-            await stage.settle(10.0)
-            assert stage.fallbacks == ["the avatar was not ready within 8 s"]
+    world = World(latency=0.0)
+    world.keep_away()
+    world.network.refuse(0.3)
+    async with world:
+        await answer(world, 1.0)
+        await world.settle(10.0)
+        assert world.fallbacks == ["the avatar was not ready within 8 s"]
 
 
 # What the vendor is asked for.
@@ -335,65 +299,6 @@ async def test_the_end_of_a_lost_session_does_not_delay_the_next_one() -> None:
             await stage.end()
             await stage.settle(40.0)
         assert len(vendor.terminated) + vendor.exit_hooks.count("run") == 2
-
-
-MAY_HAVE_ACTED: dict[str, Failure] = {
-    "500": refuse(500),
-    "502": refuse(502),
-    "503": refuse(503),
-    "504": refuse(504),
-    "a reset": reset,
-    "no answer": hang,
-}
-
-
-@pytest.mark.parametrize("name", MAY_HAVE_ACTED)
-@over_network
-async def test_a_creation_that_may_have_been_carried_out_is_not_repeated_for_half_a_minute(name: str) -> None:
-    """The voice goes on meanwhile: every answer is heard when it is given."""
-    async with HttpApi() as api:
-        api.fail(MAY_HAVE_ACTED[name], times=2)
-        async with Stage(api.client()) as stage:
-            if name == "no answer":
-                await stage.settle(CLIENT_TIMEOUT)
-            known_at = stage.now
-            for number in range(1, 6):
-                await answer(stage, 1.0, f"answer {number}")
-                await stage.settle(5.0)
-                assert len(api.creations) == 1
-                assert stage.plain == tone(1.0) * number
-            await stage.until(lambda: len(api.creations) == 2)
-            assert stage.now - known_at >= APART
-            await stage.until(lambda: len(stage.rooms) == 1)
-            await avatar_speaks(stage)
-            assert len(api.creations) == 3
-            assert min(after - before for before, after in pairwise(api.creations)) >= APART
-
-
-SOON: dict[str, Callable[[HttpApi], None]] = {
-    "429": lambda api: api.fail(refuse(429), 2),
-    "503 with Retry-After": lambda api: api.fail(refuse(503, retry_after=1), 2),
-    "no connection": lambda api: api.refuse_connections(1.2),
-}
-
-
-@pytest.mark.parametrize("name", SOON)
-@over_network
-async def test_a_creation_that_cannot_have_been_carried_out_is_repeated_soon(name: str) -> None:
-    """Twice within a few seconds, in which speech waits for the avatar; nobody is told of an error."""
-    async with HttpApi() as api:
-        SOON[name](api)
-        async with Stage(api.client()) as stage:
-            began_at = stage.now
-            await answer(stage, 1.0)
-            await stage.until(lambda: len(stage.rooms) == 1, limit=5.0)
-            assert len(api.creations) == (1 if name == "no connection" else 3)
-            assert stage.now - began_at >= 1.0
-            stage.room.arrive()
-            await stage.settle(3.0)
-            assert stage.room.speech == tone(1.0)
-            assert stage.plain == b""
-            assert stage.up(ErrorFrame) == []
 
 
 WRITES = {"refused": ("refuses what it is given", 0.5), "stuck": ("takes no more audio", 3.5)}
@@ -430,17 +335,3 @@ async def test_the_old_room_is_left_before_the_next_one_is_joined() -> None:
         stage.room.leave()
         await stage.until(lambda: len(stage.rooms) == 2)
         assert stage.rooms[0].closed
-
-
-@virtual_time
-async def test_speech_that_waits_is_heard_when_the_server_asks_for_too_much_patience() -> None:
-    """It refuses for a minute: known at once, heard at once, and asked again after that minute."""
-    vendor = MemoryVendor()
-    vendor.refuse(ApiStatusError(429, "too many sessions", 60.0))
-    async with Stage(vendor) as stage:
-        await answer(stage, 1.0)
-        await stage.settle(3.0)
-        assert stage.plain == tone(1.0)
-        await stage.settle(90.0)
-        assert len(vendor.requests) == 2
-        assert vendor.request_times[1] - vendor.request_times[0] >= 60.0

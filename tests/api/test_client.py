@@ -18,8 +18,7 @@ from pipecat_lemonslice.api import (
 from pipecat_lemonslice.errors import ApiResponseError, ApiStatusError, ApiTimeoutError, ConfigurationError
 from tests.support.network import over_network
 from tests.support.no_secret import check_no_secret
-from tests.support.rest_api import KEY, served
-from tests.support.rest_server import RawServer, RestServer
+from tests.support.rest_server import KEY, RawServer, RestServer, served
 
 PLAIN = CreateSessionRequest(agent_id="a")
 

@@ -25,8 +25,7 @@ from pipecat_lemonslice.errors import (
     ApiTimeoutError,
 )
 from tests.support.network import over_network
-from tests.support.rest_api import KEY
-from tests.support.rest_server import RawServer, RestServer
+from tests.support.rest_server import KEY, RawServer, RestServer
 from tests.support.virtual_time import virtual_time
 
 

@@ -11,8 +11,7 @@ from loguru import logger
 from pipecat_lemonslice.errors import ApiError
 from tests.support.network import over_network
 from tests.support.no_secret import KEY, REQUEST, SECRETS, SIGNED, TOKEN, check_no_secret
-from tests.support.rest_api import served
-from tests.support.rest_server import RestServer
+from tests.support.rest_server import RestServer, served
 
 
 async def echo(request: web.Request) -> web.StreamResponse:

@@ -17,8 +17,7 @@ from pipecat_lemonslice.api import (
 )
 from pipecat_lemonslice.errors import ApiStatusError
 from tests.support.network import over_network
-from tests.support.rest_api import served
-from tests.support.rest_server import RestServer, Seen
+from tests.support.rest_server import RestServer, Seen, served
 
 KEY = "key-of-the-contract"
 HERE = Path(__file__).parent

@@ -99,16 +99,15 @@ def final(status: int, says: str = "", **keys: str) -> Fault:
     return creation(name, _reject(status, **keys), says=said, back=False, waits=KNOWN, repeats=False)
 
 
-def passing(status: int, times: int, errors: int, lasts: float = 6.0, **keys: str) -> Fault:
+def passing(status: int, times: int, errors: int, lasts: float = 6.0, waits: float = READY, **keys: str) -> Fault:
     says = (str(status),) if errors else ()
-    waits = READY if status in (429, 503) else KNOWN
     return creation(
         _named(status, times, keys),
         f"{times}*{_reject(status, **keys)}",
         errors=errors,
         says=says,
         lasts=lasts,
-        waits=waits,
+        waits=waits if status in (429, 503) else KNOWN,
     )
 
 
@@ -156,7 +155,7 @@ AT_CREATION = (
     passing(409, 3, 1, lasts=10.0),
     passing(429, 2, 0),
     passing(429, 2, 0, lasts=12.0, retry_after="2"),
-    passing(429, 1, 1, lasts=64.0, retry_after="60"),
+    passing(429, 1, 1, lasts=64.0, waits=KNOWN, retry_after="60"),
     passing(503, 2, 0, lasts=8.0, retry_after="1"),
     passing(503, 5, 1, lasts=16.0, retry_after="1"),
     doubtful(500),

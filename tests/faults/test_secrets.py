@@ -9,7 +9,7 @@ from loguru import logger
 from pipecat.frames.frames import LLMFullResponseStartFrame
 
 from pipecat_lemonslice import AvatarActionFrame, AvatarImageFrame
-from pipecat_lemonslice.emulator.room import AppMessage, Member
+from pipecat_lemonslice.emulator.room import AppMessage, Member, RoomEvent
 from pipecat_lemonslice.errors import LemonSliceError, RoomError
 from tests.faults.world import AVATAR_TOKEN, KEY, LOBBY, World
 from tests.support.network import over_network
@@ -89,12 +89,38 @@ NONSENSE: list[Any] = [
 ]
 
 
+class Namesake(Member):
+    """Somebody of the avatar's name, who keeps what the bot tells them."""
+
+    def __init__(self) -> None:
+        super().__init__("LemonSlice")
+        self.told: list[object] = []
+
+    def on_event(self, sender: Member, event: RoomEvent) -> None:
+        if sender.user_name == "Pipecat" and isinstance(event, AppMessage):
+            self.told.append(event.message)
+
+
+@over_network
+async def test_who_was_in_a_given_room_before_the_session_is_not_the_avatar() -> None:
+    """Somebody of its name waits in the room of `daily_room_url`: the avatar is who came after the creation."""
+    world, somebody = World(lobby=True), Namesake()
+    lobby = world.emulator.open_room("lobby")
+    lobby.enter(somebody)
+    somebody.entered_at -= 60.0
+    async with world:
+        said = await world.say(0.5)
+        await asyncio.sleep(5.0)
+        assert world.heard_by(said) == {"avatar"}
+        assert somebody.told == []
+
+
 @over_network
 async def test_strangers_cannot_steer_the_service() -> None:
     """What others than the avatar say, also under its name and also while it speaks, changes nothing."""
     async with World() as world:
         await asyncio.sleep(3.0)
-        room, stranger = world.rooms[0].session.room, Member("LemonSlice")
+        room, stranger = world.rooms[0].session.room, Namesake()
         room.enter(stranger)
         await world.send(LLMFullResponseStartFrame())
         said = await world.say(2.0)

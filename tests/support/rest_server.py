@@ -10,14 +10,17 @@ async with RestServer() as server:
 import asyncio
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import BodyPartReader, web
 
-__all__ = ["Part", "RawServer", "RestServer", "Seen"]
+from pipecat_lemonslice.api import LemonSliceApi
+
+KEY = "key-S3CR3T-0123456789"
 
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -111,6 +114,13 @@ class RestServer:
     ) -> None:
         assert self._runner is not None
         await self._runner.cleanup()
+
+
+@asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[tuple[RestServer, LemonSliceApi]]:
+    """A server that answers as it is told, and a client of it."""
+    async with RestServer() as server, LemonSliceApi(**{"api_key": KEY, "api_url": server.url, **options}) as api:
+        yield server, api
 
 
 class RawServer:
