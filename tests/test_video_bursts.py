@@ -15,7 +15,7 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 
-from tests.support.stage import RATE, Stage, speech, tone
+from tests.support.stage import RATE, Stage, avatar_here, speech, tone
 from tests.support.virtual_time import run_virtual, virtual_time
 
 Burst = Callable[[Stage, int], list[Frame]]
@@ -44,8 +44,7 @@ def audio(_stage: Stage, count: int) -> list[Frame]:
 
 async def processor_seconds(burst: Burst, count: int, *, interrupted: bool) -> float:
     """Return what a burst costs on its way through the pipeline."""
-    async with Stage() as stage:
-        await stage.arrive()
+    async with avatar_here() as (stage, _):
         frames = burst(stage, count)
         started = time.process_time()
         await stage.send(*frames)

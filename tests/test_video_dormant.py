@@ -60,8 +60,7 @@ async def test_it_wakes_when_somebody_speaks(waker: Frame) -> None:
     """The first words, the user's or the bot's, create the next session, whose avatar says the next answer whole."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(waker)
-        await stage.settle()
+        await stage.send(waker, settle=0.0)
         assert len(stage.vendor.created) == 2
         stage.room.arrive()
         await stage.settle(1.0)
@@ -99,8 +98,7 @@ async def test_it_sleeps_and_wakes_again_and_again() -> None:
         for count in range(1, 11):
             await fall_asleep(stage)
             assert len(stage.vendor.created) == count
-            await stage.send(UserStartedSpeakingFrame())
-            await stage.settle()
+            await stage.send(UserStartedSpeakingFrame(), settle=0.0)
             assert len(stage.vendor.created) == count + 1
         assert stage.up(ErrorFrame) == []
     assert stage.vendor.terminated == stage.vendor.created
@@ -117,8 +115,7 @@ async def test_after_a_sleep_the_pauses_after_failures_begin_anew() -> None:
             await stage.until(lambda before=rooms: len(stage.rooms) > before)
         await fall_asleep(stage)
         assert status(stage) is AvatarStatus.DORMANT
-        await stage.send(UserStartedSpeakingFrame())
-        await stage.settle()
+        await stage.send(UserStartedSpeakingFrame(), settle=0.0)
         await stage.arrive()
         lost_at, sessions = stage.now, len(stage.vendor.created)
         stage.room.lose("gone")
@@ -141,8 +138,7 @@ async def test_a_timeout_in_mid_speech_is_a_loss() -> None:
     async with Stage(keep_alive=False) as stage:
         stage.room.arrive()
         await stage.settle(1.0)
-        await stage.send(speech(3.0))
-        await stage.settle(1.5)
+        await stage.send(speech(3.0), settle=1.5)
         stage.room.say(IDLE)
         await stage.settle(1.0)
         assert stage.plain
@@ -184,8 +180,7 @@ async def test_it_wakes_while_the_old_session_is_still_being_terminated() -> Non
     """A slow API does not hold the next session up."""
     async with Stage(MemoryVendor(terminate_latency=20.0), keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(UserStartedSpeakingFrame())
-        await stage.settle(0.5)
+        await stage.send(UserStartedSpeakingFrame(), settle=0.5)
         assert len(stage.vendor.created) == 2
         await stage.settle(20.0)
         assert stage.vendor.terminated == ["session-1"]
@@ -212,6 +207,5 @@ async def test_an_interruption_does_not_wake_it() -> None:
     """Nothing is said and nobody speaks."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(InterruptionFrame())
-        await stage.settle(10.0)
+        await stage.send(InterruptionFrame(), settle=10.0)
         assert len(stage.vendor.created) == 1

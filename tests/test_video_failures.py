@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pipecat.frames.frames import EndFrame, ErrorFrame, InterruptionFrame, TTSAudioRawFrame
 
-from tests.support.stage import RATE, Stage, speech, tone
+from tests.support.stage import RATE, Stage, avatar_here, speech, tone
 from tests.support.virtual_time import run_virtual
 
 TOUCHES = 40
@@ -41,16 +41,14 @@ def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, interru
     """At whichever look it fails: one ErrorFrame, all other speech heard, the session ended with the call."""
 
     async def scenario() -> None:
-        async with Stage() as stage:
-            await stage.arrive()
+        async with avatar_here() as (stage, _):
             await stage.send(speech(0.5, "a"), unreadable(last))
             if interrupted:
                 await stage.send(InterruptionFrame())
             await stage.settle(3.0)
             stage.room.arrive()
             await stage.settle(1.0)
-            await stage.send(speech(1.0, "c"))
-            await stage.settle(4.0)
+            await stage.send(speech(1.0, "c"), settle=4.0)
             await stage.end()
             errors = stage.up(ErrorFrame)
             assert len(errors) <= 1, [error.error for error in errors]
@@ -70,15 +68,13 @@ def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nonsense: 
     """One ErrorFrame, a new session; the answer after it is spoken by the new avatar and heard."""
 
     async def scenario() -> None:
-        async with Stage() as stage:
-            await stage.arrive()
+        async with avatar_here() as (stage, _):
             stage.room.hear(*nonsense)
             await stage.settle(2.0)
             assert len(stage.up(ErrorFrame)) == 1
             assert len(stage.vendor.created) == 2
             await stage.arrive()
-            await stage.send(speech(1.0))
-            await stage.settle(3.0)
+            await stage.send(speech(1.0), settle=3.0)
             assert stage.room.speech == tone(1.0)
             assert stage.voice
 
@@ -96,8 +92,7 @@ def test_a_handler_that_raises_harms_nothing() -> None:
             for event in ("on_avatar_ready", "on_response_started", "on_response_done", "on_session_created"):
                 stage.service.add_event_handler(event, handler)
             await stage.arrive()
-            await stage.send(speech(1.0))
-            await stage.settle(3.0)
+            await stage.send(speech(1.0), settle=3.0)
             assert stage.room.speech == tone(1.0)
             assert stage.room.events == ["response_started", "response_finished"]
 

@@ -32,8 +32,7 @@ async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
             assert stage.now - lines[0].at < 0.1
             assert "Cannot connect" in lines[0].text
             assert re.search(r"next attempt is made in \d+\.\d s", lines[0].text)
-            await stage.send(speech(1.0))
-            await stage.settle(PATIENCE + 0.5)
+            await stage.send(speech(1.0), settle=PATIENCE + 0.5)
             assert len(stage.fallbacks) == 1
             assert stage.fallbacks[0].rstrip(".") in lines[0].text
             statuses = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
@@ -68,8 +67,7 @@ async def test_a_good_call_is_three_lines() -> None:
             await stage.settle(3.5)
             stage.room.arrive()
             await stage.settle(1.0)
-            await stage.send(speech(2.0))
-            await stage.settle(6.5)
+            await stage.send(speech(2.0), settle=6.5)
             await stage.end()
     assert [line.level for line in lines] == ["INFO"] * 3
     created, ready, over = (line.text for line in lines)

@@ -15,7 +15,7 @@ from tests.faults.world import World
 from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
 from tests.support.network import over_network
-from tests.support.stage import Stage, WorkerStage, speech, tone
+from tests.support.stage import Stage, WorkerStage, avatar_here, speech, tone
 from tests.support.virtual_time import virtual_time
 
 END, CANCEL = ProcessorUnusablePolicy.END, ProcessorUnusablePolicy.CANCEL
@@ -310,11 +310,9 @@ WRITES = {"refused": ("refuses what it is given", 0.5), "stuck": ("takes no more
 async def test_a_room_that_plays_nothing_more_is_left(fault: str, speaking: bool) -> None:
     """Soon the plain voice goes on, with no word lost and hardly any doubled; the next answer is a new avatar's."""
     says, soon = WRITES[fault]
-    async with Stage() as stage:
-        room = await stage.arrive()
+    async with avatar_here() as (stage, room):
         if speaking:
-            await stage.send(speech(1.5))
-            await stage.settle(1.0)
+            await stage.send(speech(1.5), settle=1.0)
         room.write_error, room.frozen = (ValueError("released") if fault == "refused" else None), fault == "stuck"
         struck_at = stage.now
         if not speaking:
@@ -330,8 +328,7 @@ async def test_a_room_that_plays_nothing_more_is_left(fault: str, speaking: bool
 @virtual_time
 async def test_the_old_room_is_left_before_the_next_one_is_joined() -> None:
     """The bot is in no room twice, as it may be the same."""
-    async with Stage(room={"close_latency": 5.0}) as stage:
-        await stage.arrive()
+    async with avatar_here(room={"close_latency": 5.0}) as (stage, _):
         stage.room.leave()
         await stage.until(lambda: len(stage.rooms) == 2)
         assert stage.rooms[0].closed

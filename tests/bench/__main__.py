@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-BENCHES = ("soak", "first_byte", "calls", "journey", "speech_cost", "lip_sync")
+BENCHES = ("soak", "first_byte", "calls", "journey", "lip_sync")
 
 
 def main() -> None:

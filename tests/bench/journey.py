@@ -96,14 +96,12 @@ class Journey:
 
 async def first_audio(stage: Stage) -> None:
     """The first 20 ms of a response come from the TTS."""
-    await stage.send(speech(0.02))
-    await stage.settle()
+    await stage.send(speech(0.02), settle=0.0)
 
 
 async def interruption(stage: Stage) -> None:
     """The user interrupts."""
-    await stage.send(InterruptionFrame())
-    await stage.settle()
+    await stage.send(InterruptionFrame(), settle=0.0)
 
 
 async def loss(stage: Stage) -> None:
@@ -139,8 +137,7 @@ async def follow(said: float, after: float, travel: Callable[[Stage], Awaitable[
         stage.room.arrive()
         await stage.settle(1.0)
         if said:
-            await stage.send(speech(said))
-            await stage.settle(after)
+            await stage.send(speech(said), settle=after)
         with Calls() as calls:
             await travel(stage)
     return calls

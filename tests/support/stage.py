@@ -1,15 +1,14 @@
 """A pipeline in virtual time: source, the service, what a test puts behind it, sink; with a LemonSlice in memory.
 
-async with Stage() as stage:
-    stage.room.arrive()
-    await stage.send(speech(1.0))
-    await stage.settle(2.0)
-    assert stage.room.events == ["response_started", "response_finished"]
+async with avatar_here() as (stage, room):
+    await stage.send(speech(1.0), settle=2.0)
+    assert room.events == ["response_started", "response_finished"]
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -157,10 +156,12 @@ class Stage:
         for processor in self.processors:
             await processor.cleanup()
 
-    async def send(self, *frames: Frame) -> None:
-        """Push frames into the pipeline."""
+    async def send(self, *frames: Frame, settle: float | None = None) -> None:
+        """Push frames into the pipeline, and let so much time pass, if any."""
         for frame in frames:
             await self.source.push_frame(frame)
+        if settle is not None:
+            await self.settle(settle)
 
     async def arrive(self) -> MemoryRoom:
         """Have the avatar come; returns its room."""
@@ -192,7 +193,7 @@ class Stage:
         give_up_at = self.now + limit
         while not condition():
             assert self.now < give_up_at, "the condition never came true"
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.005)
 
     @property
     def now(self) -> float:
@@ -269,6 +270,13 @@ class Stage:
             self.service.add_event_handler(name, handler(name))
 
 
+@asynccontextmanager
+async def avatar_here(vendor: MemoryVendor | None = None, **kwargs: Any) -> AsyncIterator[tuple[Stage, MemoryRoom]]:
+    """A stage whose avatar is there, and its room."""
+    async with Stage(vendor, **kwargs) as stage:
+        yield stage, await stage.arrive()
+
+
 class WorkerStage(Stage):
     """The same pipeline, run by Pipecat's own worker with a policy for services that can do no more."""
 
@@ -308,9 +316,11 @@ class WorkerStage(Stage):
             await self._worker.cancel()
         await self._running
 
-    async def send(self, *frames: Frame) -> None:
-        """Queue frames for the pipeline."""
+    async def send(self, *frames: Frame, settle: float | None = None) -> None:
+        """Queue frames for the pipeline, and let so much time pass, if any."""
         await self._worker.queue_frames(frames)
+        if settle is not None:
+            await self.settle(settle)
 
     @property
     def over(self) -> bool:
