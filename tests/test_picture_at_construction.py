@@ -13,7 +13,6 @@ from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.errors import ConfigurationError
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech
-from tests.support.virtual_time import virtual_time
 
 BIG = (6000, 4000)
 
@@ -68,7 +67,6 @@ async def test_what_is_no_picture_is_refused_at_construction(
         )
 
 
-@virtual_time
 async def test_a_picture_that_turns_out_to_be_broken_is_told_once() -> None:
     """Its header is whole, so it is found when the session is asked for; the plain voice is heard."""
     cut_off = encoded("JPEG", (1000, 1000))[:-2000]

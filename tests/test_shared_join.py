@@ -3,12 +3,10 @@
 import asyncio
 
 from tests.faults.shared import SharedWorld
-from tests.support.network import over_network
 
 FAILURE = "Error joining https://example.daily.co/lobby: no luck"
 
 
-@over_network
 async def test_an_error_before_joining_is_not_the_end() -> None:
     """The transport fails and joins after all: one session, its avatar speaks, and nothing is reported."""
     async with SharedWorld(joins_after=5.0) as world:
@@ -22,7 +20,6 @@ async def test_an_error_before_joining_is_not_the_end() -> None:
         assert world.errors == []
 
 
-@over_network
 async def test_no_session_is_created_before_the_transport_is_in_its_room() -> None:
     """It costs nothing while nobody could meet the avatar; the error says for what is waited, and why."""
     async with SharedWorld(joins_after=None) as world:
@@ -37,7 +34,6 @@ async def test_no_session_is_created_before_the_transport_is_in_its_room() -> No
         assert world.rooms[0].avatar_is_there
 
 
-@over_network
 async def test_a_transport_that_has_left_is_out_of_its_room_for_good() -> None:
     """No further session is asked for."""
     async with SharedWorld() as world:

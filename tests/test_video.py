@@ -21,7 +21,6 @@ from pipecat_lemonslice import (
     AvatarStatusFrame,
 )
 from tests.support.stage import Stage, avatar_here, speech, tone
-from tests.support.virtual_time import virtual_time
 
 
 def text(words: str, context_id: str = "a") -> TTSTextFrame:
@@ -30,7 +29,6 @@ def text(words: str, context_id: str = "a") -> TTSTextFrame:
     return frame
 
 
-@virtual_time
 async def test_speech_is_heard_without_an_avatar_that_does_not_come() -> None:
     """After ready_timeout the plain voice is heard; the avatar takes over at the next response."""
     async with Stage() as stage:
@@ -47,7 +45,6 @@ async def test_speech_is_heard_without_an_avatar_that_does_not_come() -> None:
         assert ("on_fallback", "the avatar was not ready within 8 s") in stage.events
 
 
-@virtual_time
 async def test_every_session_is_terminated_then_its_room_left() -> None:
     """An EndFrame ends the session; everything created is terminated."""
     async with avatar_here() as (stage, _):
@@ -62,7 +59,6 @@ async def test_every_session_is_terminated_then_its_room_left() -> None:
     assert stage.vendor.closed
 
 
-@virtual_time
 async def test_statuses_reach_the_pipeline_and_the_page() -> None:
     """Status frames go both ways, and the page is told the same as RTVI messages."""
     async with avatar_here() as (stage, _):
@@ -77,7 +73,6 @@ async def test_statuses_reach_the_pipeline_and_the_page() -> None:
         assert asyncio.get_running_loop().time() > 0
 
 
-@virtual_time
 async def test_one_answer_with_a_stop_per_sentence_is_one_response() -> None:
     """A TTS that stops after each sentence does not end the response while the LLM is writing."""
     async with avatar_here() as (stage, _):
@@ -91,7 +86,6 @@ async def test_one_answer_with_a_stop_per_sentence_is_one_response() -> None:
 
 
 @pytest.mark.parametrize("pieces", [93, 186])
-@virtual_time
 async def test_everybody_is_told_the_same_three_decimals(pieces: int) -> None:
     """Speech in many small pieces adds up to no tail of digits."""
     async with avatar_here() as (stage, _):

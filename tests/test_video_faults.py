@@ -23,12 +23,11 @@ from pipecat_lemonslice.errors import (
 from pipecat_lemonslice.session.session import STEADY_SECONDS
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, avatar_here, speech, tone
-from tests.support.virtual_time import run_virtual, virtual_time
+from tests.support.virtual_time import run_virtual
 
 # Starting.
 
 
-@virtual_time
 async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> None:
     """Sentences of the first seconds, more than the avatar is there for, are all spoken by it in order."""
     async with Stage() as stage:
@@ -44,7 +43,6 @@ async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> No
 @pytest.mark.parametrize(
     "error", [ApiConnectionError("no", False), ApiResponseError("no id"), RoomError("dark"), RuntimeError("unforeseen")]
 )
-@virtual_time
 async def test_failed_starts_are_tried_again_with_growing_pauses(error: Exception) -> None:
     """Failures that may pass: after half a second, one, two, …; the first success ends it. They are told as one."""
     vendor = MemoryVendor()
@@ -60,7 +58,6 @@ async def test_failed_starts_are_tried_again_with_growing_pauses(error: Exceptio
         assert stage.room.speech == tone(0.5)
 
 
-@virtual_time
 async def test_an_avatar_that_comes_only_to_go_again_costs_ever_fewer_sessions() -> None:
     """The pauses grow from session to session, however often one was ready, until one has been so for 30 s."""
     async with Stage() as stage:
@@ -82,7 +79,6 @@ async def pause_after(stage: Stage, seconds: float) -> float:
     return stage.now - lost_at
 
 
-@virtual_time
 async def test_a_session_without_a_room_is_terminated() -> None:
     """An answer without room_url does not leak the session that it created."""
 
@@ -98,7 +94,6 @@ async def test_a_session_without_a_room_is_terminated() -> None:
         assert len(stage.up(ErrorFrame)) == 1
 
 
-@virtual_time
 async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
     """With fallback='silent' the response runs its course, but nothing is heard."""
     async with Stage(fallback="silent") as stage:
@@ -111,7 +106,6 @@ async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
 # Keeping it alive.
 
 
-@virtual_time
 async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
     """A vendor that is slow to answer is not asked again meanwhile."""
     async with avatar_here(MemoryVendor(control_latency=70.0)) as (stage, _):
@@ -122,7 +116,6 @@ async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "pause"), [({}, 5.0), ({"keep_alive": False}, 200.0), ({"idle_timeout": -1}, 200.0)]
 )
-@virtual_time
 async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: float) -> None:
     """While something is said, nothing is sent; nor with keep_alive off or without a timeout."""
     async with avatar_here(**kwargs) as (stage, _):

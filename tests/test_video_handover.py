@@ -20,7 +20,6 @@ from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus
 from tests.support.memory import MemoryRoom
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
-from tests.support.virtual_time import virtual_time
 
 DOUBLED_BYTES = round(0.06 * RATE) * 2
 """The most that may be heard twice: a piece of the avatar's voice and a write."""
@@ -47,7 +46,6 @@ def check_covered(stage: Stage, whole: bytes) -> None:
 
 @pytest.mark.parametrize("how", ["leave", "lose", "fatal", "idle"])
 @pytest.mark.parametrize("at", [0.0, 0.013, 0.02, 0.26, 0.3, 0.5, 1.0, 1.107, 1.99])
-@virtual_time
 async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, at: float) -> None:
     """What the avatar has not been heard saying goes on as plain voice, at once; its lag is not lost."""
     async with avatar_here() as (stage, room):
@@ -71,7 +69,6 @@ async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, 
 
 @pytest.mark.parametrize("pause", [0.05, 0.3, 3.0])
 @pytest.mark.parametrize("latency", [0.06, 0.25, 1.0])
-@virtual_time
 async def test_each_response_is_taken_back_by_itself(latency: float, pause: float) -> None:
     """Also soon after another one whose last words are still heard, nothing is missing, and nothing of that comes."""
     async with avatar_here(room={"latency": latency}) as (stage, room):
@@ -85,7 +82,6 @@ async def test_each_response_is_taken_back_by_itself(latency: float, pause: floa
 
 @pytest.mark.parametrize("how", ["leave", "lose", "fatal", "idle"])
 @pytest.mark.parametrize("at", [1.013, 1.26, 1.4, 1.49])
-@virtual_time
 async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, at: float) -> None:
     """What the avatar was given to the end, and takes along before its voice has come back, is heard as plain voice."""
     async with avatar_here(room={"latency": 0.5}) as (stage, room):
@@ -101,7 +97,6 @@ async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, 
 
 
 @pytest.mark.parametrize("after", [0.3, 2.0, 30.0])
-@virtual_time
 async def test_what_was_heard_to_its_end_is_not_repeated(after: float) -> None:
     """An avatar that goes in a pause leaves no syllable behind, neither soon nor late."""
     async with avatar_here(room={"track": True}) as (stage, room):
@@ -112,7 +107,6 @@ async def test_what_was_heard_to_its_end_is_not_repeated(after: float) -> None:
         assert stage.reasons == ["stopped"]
 
 
-@virtual_time
 async def test_a_short_answer_that_a_mute_avatar_took_along_is_heard() -> None:
     """Also when its response was over long before the avatar was found out, and in order with what came since."""
     async with avatar_here(room={"echo": False}) as (stage, _):
@@ -136,7 +130,6 @@ class SlowText(FrameProcessor):
 
 
 @pytest.mark.parametrize("at", [0.1, 0.225, 0.35, 0.475])
-@virtual_time
 async def test_an_avatar_that_goes_while_the_pipeline_is_busy(at: float) -> None:
     """Nothing is lost and hardly anything doubled, whatever the speech is waiting for; texts keep their order."""
     async with avatar_here(behind=[SlowText()], room={"latency": 0.0}) as (stage, room):
@@ -148,7 +141,6 @@ async def test_an_avatar_that_goes_while_the_pipeline_is_busy(at: float) -> None
         assert [frame.text for frame in stage.down(LLMTextFrame)] == ["0", "1", "2", "3", "end"]
 
 
-@virtual_time
 async def test_the_goodbye_of_a_mute_avatar_is_heard() -> None:
     """At the end there is no time to find out; what it was not heard saying is said all the same, before the end."""
     async with avatar_here(room={"echo": False}) as (stage, _):
@@ -159,7 +151,6 @@ async def test_the_goodbye_of_a_mute_avatar_is_heard() -> None:
         assert kinds.index(TTSAudioRawFrame) < kinds.index(EndFrame)
 
 
-@virtual_time
 async def test_the_goodbye_of_an_avatar_that_goes_is_heard() -> None:
     """It leaves between the end of its speech and that of its voice, and the EndFrame waits for the rest."""
     async with avatar_here(room={"latency": 1.0}) as (stage, room):
@@ -171,7 +162,6 @@ async def test_the_goodbye_of_an_avatar_that_goes_is_heard() -> None:
         assert kinds.index(TTSAudioRawFrame) < kinds.index(EndFrame)
 
 
-@virtual_time
 async def test_silence_before_the_first_word_is_no_lag() -> None:
     """The lag is taken from sound to sound."""
     async with avatar_here() as (stage, room):
@@ -184,7 +174,6 @@ async def test_silence_before_the_first_word_is_no_lag() -> None:
 
 
 @pytest.mark.parametrize(("latency", "first", "pause"), [(1.0, 0.5, 0.2), (0.6, 0.3, 0.1), (0.25, 0.1, 0.05)])
-@virtual_time
 async def test_a_first_answer_that_comes_late_is_not_taken_for_that_of_the_next(
     latency: float, first: float, pause: float
 ) -> None:
@@ -202,7 +191,6 @@ async def test_a_first_answer_that_comes_late_is_not_taken_for_that_of_the_next(
 
 
 @pytest.mark.parametrize("silent", [0.2, 0.4, 0.6])
-@virtual_time
 async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent: float) -> None:
     """What was heard to its end is not repeated when the avatar goes early in the next response."""
     async with avatar_here(room={"track": True}) as (stage, room):
@@ -216,7 +204,6 @@ async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent
         assert stage.plain == tone(1.0)
 
 
-@virtual_time
 async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
     """Also what the resampler holds goes on."""
     async with avatar_here() as (stage, room):
@@ -227,7 +214,6 @@ async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
         assert 2 * 2 * RATE <= total <= 2 * 2 * RATE + DOUBLED_BYTES
 
 
-@virtual_time
 async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() -> None:
     """It says two writes more that the plain voice has said by then; its next answer is heard whole."""
     async with avatar_here(room={"track": True}) as (stage, room):
@@ -243,7 +229,6 @@ async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() 
 
 
 @pytest.mark.parametrize("how", ["leave", "fatal"])
-@virtual_time
 async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) -> None:
     """Nor when the plain voice has ended by then."""
     async with avatar_here(room={"latency": 1.0}) as (stage, room):
@@ -254,7 +239,6 @@ async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) 
         assert stage.voice == b""
 
 
-@virtual_time
 async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
     """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
     async with avatar_here() as (stage, room):
@@ -270,7 +254,6 @@ async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> N
         assert room.speech == tone(1.0)
 
 
-@virtual_time
 async def test_an_avatar_that_comes_back_before_it_leaves_costs_no_session() -> None:
     """The new one is watched once the old one has gone, and nothing of the speech is lost."""
     twin = "22222222-2222-4222-8222-222222222222"
@@ -294,7 +277,6 @@ async def test_an_avatar_that_comes_back_before_it_leaves_costs_no_session() -> 
         assert stage.up(ErrorFrame) == []
 
 
-@virtual_time
 async def test_the_page_is_told_of_a_loss_and_of_a_return() -> None:
     """Lost, voice only, calling, joining, here: in this order, and each RTVI message as its frame."""
     async with avatar_here() as (stage, room):

@@ -17,10 +17,8 @@ from pipecat.frames.frames import (
 
 from pipecat_lemonslice import AvatarResponseDoneFrame
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
-from tests.support.virtual_time import virtual_time
 
 
-@virtual_time
 async def test_interrupt_comes_before_everything_else() -> None:
     """The avatar is told to stop first, then that the response is over; at most 40 ms of it are played after that."""
     async with avatar_here() as (stage, room):
@@ -35,7 +33,6 @@ async def test_interrupt_comes_before_everything_else() -> None:
         assert stage.reasons == ["interrupted"]
 
 
-@virtual_time
 async def test_a_room_that_plays_nothing_is_told_what_it_was_given() -> None:
     """An interrupted response has its end; what it did not play of the next is heard without it."""
     async with avatar_here() as (stage, room):
@@ -50,7 +47,6 @@ async def test_a_room_that_plays_nothing_is_told_what_it_was_given() -> None:
         assert stage.plain == tone(0.04)
 
 
-@virtual_time
 async def test_nothing_is_told_when_nothing_plays() -> None:
     """An interruption of silence sends nothing."""
     async with avatar_here() as (stage, room):
@@ -61,7 +57,6 @@ async def test_nothing_is_told_when_nothing_plays() -> None:
         assert room.events == ["response_started", "response_finished"]
 
 
-@virtual_time
 async def test_an_avatar_that_is_still_heard_is_interrupted_once() -> None:
     """A response that is over here, but not yet where the user listens, is cut off; twice is not needed."""
     async with avatar_here(room={"latency": 0.5}) as (stage, room):
@@ -73,7 +68,6 @@ async def test_an_avatar_that_is_still_heard_is_interrupted_once() -> None:
         assert room.events == ["response_started", "response_finished", "interrupt"]
 
 
-@virtual_time
 async def test_late_audio_and_words_of_the_old_context_are_not_heard() -> None:
     """What comes late of an interrupted context opens no response and is not told."""
     async with avatar_here() as (stage, room):
@@ -89,7 +83,6 @@ async def test_late_audio_and_words_of_the_old_context_are_not_heard() -> None:
         assert stage.plain == b""
 
 
-@virtual_time
 async def test_a_late_stop_of_the_old_context_does_not_end_the_new_response() -> None:
     """The stop of an interrupted context says nothing of the answer that has begun since."""
     async with avatar_here() as (stage, room):
@@ -108,7 +101,6 @@ async def test_a_late_stop_of_the_old_context_does_not_end_the_new_response() ->
         ]
 
 
-@virtual_time
 async def test_late_audio_without_a_context_waits_for_the_next_announcement() -> None:
     """A source that announces its utterances, but labels nothing, is not heard again before the next one."""
     async with avatar_here() as (stage, room):
@@ -122,7 +114,6 @@ async def test_late_audio_without_a_context_waits_for_the_next_announcement() ->
         assert room.speech[before:] == tone(1.0)
 
 
-@virtual_time
 async def test_the_tail_inside_the_resampler_does_not_precede_the_next_answer() -> None:
     """After an interruption the next answer begins with its own first sample."""
     async with avatar_here() as (stage, room):
@@ -134,7 +125,6 @@ async def test_the_tail_inside_the_resampler_does_not_precede_the_next_answer() 
         assert room.speech[before:] == tone(0.5)
 
 
-@virtual_time
 async def test_a_user_who_starts_to_speak_is_no_interruption() -> None:
     """Only InterruptionFrame interrupts; whether speech counts as one is decided elsewhere."""
     async with avatar_here() as (stage, room):
@@ -145,7 +135,6 @@ async def test_a_user_who_starts_to_speak_is_no_interruption() -> None:
         assert room.events == ["response_started", "response_finished"]
 
 
-@virtual_time
 async def test_what_may_not_be_interrupted_is_played_and_heard_to_its_end() -> None:
     """Uninterruptible speech goes on: written, not told to stop, and its voice is not kept back."""
     async with avatar_here(room={"track": True}) as (stage, room):
@@ -159,7 +148,6 @@ async def test_what_may_not_be_interrupted_is_played_and_heard_to_its_end() -> N
 
 
 @pytest.mark.parametrize("at", [1.013, 1.2, 1.4])
-@virtual_time
 async def test_the_voice_of_what_may_not_be_interrupted_is_heard_to_its_end(at: float) -> None:
     """Also while only the avatar's voice still lags behind: it is left alone."""
     async with avatar_here(room={"track": True, "latency": 0.5, "obedient": True}) as (stage, room):
@@ -170,7 +158,6 @@ async def test_the_voice_of_what_may_not_be_interrupted_is_heard_to_its_end(at: 
         assert stage.voice.strip(b"\0") == tone(1.0).strip(b"\0")
 
 
-@virtual_time
 async def test_what_was_dropped_with_the_rest_is_said_again() -> None:
     """An avatar that must be told to stop for newer words says once more what may not be interrupted of the older."""
     async with avatar_here(room={"track": True, "latency": 1.0, "obedient": True}) as (stage, room):
@@ -187,7 +174,6 @@ async def test_what_was_dropped_with_the_rest_is_said_again() -> None:
         assert heard.endswith(whole[begun:])
 
 
-@virtual_time
 async def test_older_words_do_not_outlive_an_interruption_for_newer_ones() -> None:
     """What may be interrupted is not heard for the sake of what may not, which is said anew."""
     async with avatar_here(room={"track": True, "latency": 1.0, "obedient": True}) as (stage, room):
@@ -198,7 +184,6 @@ async def test_older_words_do_not_outlive_an_interruption_for_newer_ones() -> No
         assert stage.voice.strip(b"\0") == tone(1.0).strip(b"\0")
 
 
-@virtual_time
 async def test_an_avatar_that_has_yet_to_be_heard_is_interrupted() -> None:
     """A response that is over here before its first sound has come back is not heard any more."""
     async with avatar_here(room={"track": True, "latency": 1.0, "obedient": True}) as (stage, room):
@@ -209,7 +194,6 @@ async def test_an_avatar_that_has_yet_to_be_heard_is_interrupted() -> None:
         assert stage.voice.strip(b"\0") == b""
 
 
-@virtual_time
 async def test_what_may_not_be_interrupted_survives_in_the_queue() -> None:
     """Uninterruptible speech behind interruptible speech is spoken next."""
     async with avatar_here() as (stage, room):
@@ -220,7 +204,6 @@ async def test_what_may_not_be_interrupted_survives_in_the_queue() -> None:
         assert stage.reasons == ["interrupted", "response_done_timeout"]
 
 
-@virtual_time
 async def test_an_interruption_while_the_line_waits_for_the_avatar() -> None:
     """What waited is dropped; the next answer is spoken by the avatar, and nothing of the first is heard."""
     async with Stage() as stage:
@@ -234,7 +217,6 @@ async def test_an_interruption_while_the_line_waits_for_the_avatar() -> None:
         assert stage.room.events == ["response_started", "response_finished"]
 
 
-@virtual_time
 async def test_an_interruption_of_the_plain_voice() -> None:
     """The plain voice's response ends; its late audio is not passed on; the next answer is."""
     async with Stage() as stage:
@@ -248,7 +230,6 @@ async def test_an_interruption_of_the_plain_voice() -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.001, 0.01, 0.02, 0.03, 0.05])
-@virtual_time
 async def test_an_interruption_just_before_the_room_is_lost(delay: float) -> None:
     """What was in flight is not wanted back, and does not stop the next avatar from speaking."""
     async with avatar_here() as (stage, room):
@@ -265,7 +246,6 @@ async def test_an_interruption_just_before_the_room_is_lost(delay: float) -> Non
 
 
 @pytest.mark.parametrize("ticks", range(12))
-@virtual_time
 async def test_an_interruption_in_the_moment_of_the_handover(ticks: int) -> None:
     """Speech that was to be taken back from a lost avatar is dropped by an interruption in the same moment."""
     async with avatar_here() as (stage, room):
@@ -279,7 +259,6 @@ async def test_an_interruption_in_the_moment_of_the_handover(ticks: int) -> None
         assert len(stage.reasons) == (2 if stage.plain else 1)
 
 
-@virtual_time
 async def test_a_storm_of_interruptions() -> None:
     """One every 100 ms for a minute: starts and ends alternate, each answer is cut, the last one is heard whole."""
     async with avatar_here(room={"track": True, "obedient": True}) as (stage, room):
@@ -301,7 +280,6 @@ async def test_a_storm_of_interruptions() -> None:
 
 @pytest.mark.parametrize("obedient", [True, False])
 @pytest.mark.parametrize("pause", [0.0, 0.05, 0.1, 0.2, 0.5])
-@virtual_time
 async def test_an_answer_right_after_an_interruption_is_heard_from_its_start(pause: float, obedient: bool) -> None:
     """The avatar's old voice is kept back after an interruption, its answer is not, however soon it comes."""
     async with avatar_here(room={"track": True, "obedient": obedient}) as (stage, _):
@@ -315,7 +293,6 @@ async def test_an_answer_right_after_an_interruption_is_heard_from_its_start(pau
         assert 2.0 - 0.08 <= seconds <= 2.0 + 0.1 + 0.04
 
 
-@virtual_time
 async def test_what_may_be_interrupted_does_not_take_what_may_not_with_it() -> None:
     """An interruption at the change from one to the other leaves the last samples of what must be heard."""
     for at in (0.22, 0.24, 0.26, 0.27):

@@ -19,7 +19,6 @@ from pipecat.transports import base_output
 from pipecat_lemonslice.rooms import Picture
 from tests.support.stage import RATE, Stage, avatar_here, speech
 from tests.support.user import UserOutput
-from tests.support.virtual_time import virtual_time
 
 PICTURE = 0.04
 PACKET = 0.02
@@ -101,7 +100,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-@virtual_time
 async def test_picture_and_voice_of_an_instant_leave_together(setting: str) -> None:
     """Within 40 ms in the median, also after a pause, and when voice waits that has come at once after a stall."""
     user = User(**SETTINGS[setting])
@@ -119,7 +117,6 @@ async def test_picture_and_voice_of_an_instant_leave_together(setting: str) -> N
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["", "live"])
-@virtual_time
 async def test_an_interruption_does_not_stop_the_picture(live: bool) -> None:
     """Pictures that wait for the voice that it drops make way for those that come after it."""
     user = User(video_out_is_live=live)
@@ -136,7 +133,6 @@ async def test_an_interruption_does_not_stop_the_picture(live: bool) -> None:
         assert min(at for number, at in user.seen.items() if number >= 25) - interrupted <= 0.1
 
 
-@virtual_time
 async def test_pictures_wait_for_late_voice_in_bounded_time() -> None:
     """Two seconds of speech come at once: the user hears them late, and pictures are then 0.6 s late at the most."""
     user = User()

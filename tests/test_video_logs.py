@@ -9,9 +9,7 @@ from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
 from tests.faults.world import World
 from tests.support.logs import Line, package_logs
 from tests.support.memory import MemoryVendor
-from tests.support.network import over_network
 from tests.support.stage import Stage, speech
-from tests.support.virtual_time import virtual_time
 
 PATIENCE = 8.0
 """Seconds that speech waits for the avatar, by default."""
@@ -21,7 +19,6 @@ def at_level(lines: list[Line], level: str) -> list[str]:
     return [line.text for line in lines if line.level == level]
 
 
-@over_network
 async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
     """At the first failed attempt, with the cause; the same cause is the reason of the fallback and on the page."""
     world = World(observed=False)
@@ -41,7 +38,6 @@ async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
             assert len(lines) == 1, "an outage is one warning"
 
 
-@over_network
 async def test_an_outage_that_passes_is_one_warning_and_then_says_that_the_avatar_is_there() -> None:
     """Whoever reads it sees why there was no avatar, and that there is one; a second outage is warned of anew."""
     world = World(observed=False)
@@ -59,7 +55,6 @@ async def test_an_outage_that_passes_is_one_warning_and_then_says_that_the_avata
             assert "has left" in warnings[1]
 
 
-@virtual_time
 async def test_a_good_call_is_three_lines() -> None:
     """Its session created, with the id; ready, after how long; over, after how long and at what cost. No warning."""
     with package_logs() as lines:
@@ -80,7 +75,6 @@ async def test_a_good_call_is_three_lines() -> None:
     assert "1.5 credits" in over
 
 
-@virtual_time
 async def test_a_cost_that_is_not_told_is_called_unknown() -> None:
     """It is not taken for none."""
 
@@ -106,7 +100,6 @@ def late(_stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("happen", "cause"), [(refused, "402 Payment Required"), (late, "the avatar was not ready within 8 s")]
 )
-@virtual_time
 async def test_a_pipeline_that_ends_for_want_of_an_avatar_says_why(happen, cause: str) -> None:
     """One line at ERROR, before the pipeline is ended, with the cause and the setting that makes it one."""
     with package_logs("ERROR") as lines:

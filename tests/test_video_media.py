@@ -29,7 +29,6 @@ from pipecat_lemonslice.session.control import MAX_REQUESTS
 from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
-from tests.support.virtual_time import virtual_time
 
 Settings = LemonSliceVideoService.Settings
 
@@ -37,7 +36,6 @@ Settings = LemonSliceVideoService.Settings
 # Pictures.
 
 
-@virtual_time
 async def test_pictures_stop_with_the_call() -> None:
     """Nothing is pushed once the call is over, though the room goes on showing."""
     async with avatar_here() as (stage, room):
@@ -49,7 +47,6 @@ async def test_pictures_stop_with_the_call() -> None:
         assert stage.sink.pictures == before
 
 
-@virtual_time
 async def test_a_bots_own_pictures_are_shown_when_they_come() -> None:
     """They do not wait for the speech before them."""
     async with avatar_here() as (stage, _):
@@ -62,7 +59,6 @@ async def test_a_bots_own_pictures_are_shown_when_they_come() -> None:
 
 
 @pytest.mark.parametrize("pause", [0.3, 2.0])
-@virtual_time
 async def test_the_page_learns_when_the_voice_of_each_response_was_first_heard(pause: float) -> None:
     """Also for an answer that comes soon after the last one."""
     async with avatar_here(room={"track": True}) as (stage, _):
@@ -75,7 +71,6 @@ async def test_the_page_learns_when_the_voice_of_each_response_was_first_heard(p
             assert 250 <= voice["ttfb_ms"] <= 350
 
 
-@virtual_time
 async def test_there_are_never_two_voices() -> None:
     """While the plain voice speaks, an avatar that speaks on its own is not heard."""
     async with Stage(room={"echo": False}) as stage:
@@ -104,7 +99,6 @@ class Held(FrameProcessor):
         await self.push_frame(frame, direction)
 
 
-@virtual_time
 async def test_voice_that_nobody_takes_does_not_pile_up() -> None:
     """Of a minute the newest half is kept, which is logged once."""
     held = Held()
@@ -118,7 +112,6 @@ async def test_voice_that_nobody_takes_does_not_pile_up() -> None:
     assert [line.text.count("voice") for line in lines] == [1]
 
 
-@virtual_time
 async def test_an_interruption_drops_the_voice_that_waits() -> None:
     """What nobody downstream has taken of it is not heard afterwards."""
     held = Held()
@@ -130,7 +123,6 @@ async def test_an_interruption_drops_the_voice_that_waits() -> None:
         assert len(stage.voice) <= 0.08 * RATE * 2
 
 
-@virtual_time
 async def test_a_stall_does_not_delay_the_voice_for_good() -> None:
     """What comes in a burst is passed on; the silence in it is left out until the lead is gone."""
     async with avatar_here(room={"echo": False}) as (stage, room):
@@ -149,7 +141,6 @@ async def test_a_stall_does_not_delay_the_voice_for_good() -> None:
 # Steering.
 
 
-@virtual_time
 async def test_orders_are_given_when_the_speech_before_them_has_been_spoken_and_travel_on() -> None:
     """In their order, and each only once."""
     async with avatar_here() as (stage, _):
@@ -165,7 +156,6 @@ async def test_orders_are_given_when_the_speech_before_them_has_been_spoken_and_
 
 
 @pytest.mark.parametrize("frame", [AvatarActionFrame(" "), AvatarImageFrame(image_url="ftp://x.test/a")])
-@virtual_time
 async def test_an_order_that_cannot_be_meant_is_told_and_harms_nothing(frame: Any) -> None:
     """One ErrorFrame; the speech behind it is spoken."""
     async with avatar_here() as (stage, room):
@@ -174,7 +164,6 @@ async def test_an_order_that_cannot_be_meant_is_told_and_harms_nothing(frame: An
         assert len(stage.up(ErrorFrame)) == 1
 
 
-@virtual_time
 async def test_an_order_that_is_refused_is_told_and_harms_nothing() -> None:
     """One ErrorFrame each; also for one that was kept until there was a session."""
     vendor = MemoryVendor(latency=1.0, control_refusal=ApiStatusError(404, "no such pose"))
@@ -185,7 +174,6 @@ async def test_an_order_that_is_refused_is_told_and_harms_nothing() -> None:
         assert ["no such pose" in frame.error for frame in stage.up(ErrorFrame)] == [True] * 3
 
 
-@virtual_time
 async def test_orders_that_pile_up_are_refused() -> None:
     """As many as may wait are carried out in their order; that the rest is not is told once."""
     async with avatar_here(MemoryVendor(control_latency=1.0), keep_alive=False) as (stage, _):
@@ -198,7 +186,6 @@ async def test_orders_that_pile_up_are_refused() -> None:
         assert stage.vendor.controls[-1] == PoseTrigger("later")
 
 
-@virtual_time
 async def test_a_keep_alive_frame_resets_the_timeout_now() -> None:
     """For bots that keep keep_alive off."""
     async with avatar_here(keep_alive=False) as (stage, _):
@@ -206,7 +193,6 @@ async def test_a_keep_alive_frame_resets_the_timeout_now() -> None:
         assert stage.vendor.controls == [ResetIdleTimeout()]
 
 
-@virtual_time
 async def test_timeouts_apply_to_the_response_under_way() -> None:
     """Without a word to the vendor."""
     async with avatar_here() as (stage, room):
@@ -231,7 +217,6 @@ async def test_timeouts_apply_to_the_response_under_way() -> None:
         {"model": "flash"},
     ],
 )
-@virtual_time
 async def test_settings_that_cannot_be_meant_change_nothing(fields: dict[str, Any]) -> None:
     """One ErrorFrame; neither this session nor the next is spoilt; what was right beside them is not taken either."""
     async with avatar_here() as (stage, room):
@@ -243,7 +228,6 @@ async def test_settings_that_cannot_be_meant_change_nothing(fields: dict[str, An
         assert stage.vendor.requests[0] == stage.vendor.requests[1]
 
 
-@virtual_time
 async def test_settings_for_another_service_pass_by() -> None:
     """They are not ours to take."""
     async with avatar_here() as (stage, _):

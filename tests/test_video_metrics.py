@@ -8,7 +8,6 @@ from pipecat.processors.metrics.frame_processor_metrics import FrameProcessorMet
 
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, avatar_here, speech
-from tests.support.virtual_time import virtual_time
 
 
 class Noted(FrameProcessorMetrics):
@@ -32,7 +31,6 @@ def reported(stage: Stage) -> int:
     return sum(isinstance(one, TTFBMetricsData) and one.value > 0 for one in data)
 
 
-@virtual_time
 async def test_each_response_of_the_avatar_is_measured_once() -> None:
     """Three responses, three figures."""
     metrics = Noted()
@@ -43,7 +41,6 @@ async def test_each_response_of_the_avatar_is_measured_once() -> None:
         assert reported(stage) == 3
 
 
-@virtual_time
 async def test_speech_without_the_avatar_is_not_measured() -> None:
     """Nothing is started for what the avatar does not speak, so that nothing is left to be stopped by what it does."""
     metrics, vendor = Noted(), MemoryVendor()
@@ -53,7 +50,6 @@ async def test_speech_without_the_avatar_is_not_measured() -> None:
         assert metrics.calls == []
 
 
-@virtual_time
 async def test_a_response_that_is_interrupted_before_it_is_heard_leaves_nothing_started() -> None:
     """Pipecat stops what is measured at an interruption; the next response has a figure of its own."""
     metrics = Noted()

@@ -20,7 +20,6 @@ from tests.support.noise import KINDS, noise
 from tests.support.speaker import Speaker, pipecat_in_virtual_time
 from tests.support.speech import spoken
 from tests.support.stage import RATE, Stage, tone
-from tests.support.virtual_time import virtual_time
 
 DIGITAL: dict[str, Any] = {"track": True}
 FLOORS: list[Any] = [
@@ -68,7 +67,6 @@ def voice_times(stage: Stage) -> list[float]:
 
 
 @floors
-@virtual_time
 async def test_frames_of_the_avatars_voice_stop_when_it_falls_silent(floor: dict[str, Any]) -> None:
     """Within a second of its last word, and none comes before the next answer."""
     async with Stage(room=floor) as stage:
@@ -85,7 +83,6 @@ async def test_frames_of_the_avatars_voice_stop_when_it_falls_silent(floor: dict
 
 
 @floors
-@virtual_time
 async def test_no_word_of_the_avatar_is_lost(floor: dict[str, Any]) -> None:
     """What it says comes out sample for sample, whole from the first syllable to the last; soft ones too."""
     async with Stage(room=floor) as stage:
@@ -112,7 +109,6 @@ def audible(packets: list[bytes], clean: bytes, floor: dict[str, Any]) -> bytes:
 
 
 @floors
-@virtual_time
 async def test_a_soft_beginning_is_heard_from_its_start(floor: dict[str, Any]) -> None:
     """A voice that fades in over a third of a second loses nothing that rises above the noise."""
     async with Stage(room=floor) as stage:
@@ -123,7 +119,6 @@ async def test_a_soft_beginning_is_heard_from_its_start(floor: dict[str, Any]) -
         assert audible(room.said, clean, floor) in stage.voice
 
 
-@virtual_time
 async def test_a_pause_between_words_keeps_its_noise_and_a_long_one_is_still() -> None:
     """A short pause sounds as the words do; in a long one nothing but digital silence is sent, and that ends too."""
     async with Stage(room={"noise_dbfs": -50.0}) as stage:
@@ -140,7 +135,6 @@ async def test_a_pause_between_words_keeps_its_noise_and_a_long_one_is_still() -
 
 
 @floors
-@virtual_time
 async def test_pipecats_output_transport_says_that_the_bot_has_stopped_speaking(floor: dict[str, Any]) -> None:
     """Half a second after the last word of each answer, by Pipecat's own rule."""
     with pipecat_in_virtual_time():
@@ -158,7 +152,6 @@ async def test_pipecats_output_transport_says_that_the_bot_has_stopped_speaking(
 
 @floors
 @pytest.mark.parametrize("spoke", [True, False])
-@virtual_time
 async def test_an_end_in_silence_does_not_wait(floor: dict[str, Any], spoke: bool) -> None:
     """EndFrame passes within half a second, noise or none."""
     async with Stage(room=floor) as stage:
@@ -173,7 +166,6 @@ async def test_an_end_in_silence_does_not_wait(floor: dict[str, Any], spoke: boo
 
 @floors
 @pytest.mark.parametrize("latency", [0.06, 0.25])
-@virtual_time
 async def test_the_end_waits_for_the_last_words_and_no_longer(floor: dict[str, Any], latency: float) -> None:
     """Of a voice that dies away in the noise too; none of it is said again, and nobody is told to stop."""
     async with Stage(room={**floor, "latency": latency}) as stage:
@@ -188,7 +180,6 @@ async def test_the_end_waits_for_the_last_words_and_no_longer(floor: dict[str, A
 
 
 @floors
-@virtual_time
 async def test_what_follows_a_barge_in_is_kept_back_no_longer_than_the_avatar_speaks(floor: dict[str, Any]) -> None:
     """It falls silent at once, and what it says half a second later is heard."""
     async with Stage(room={**floor, "obedient": True}) as stage:
@@ -203,7 +194,6 @@ async def test_what_follows_a_barge_in_is_kept_back_no_longer_than_the_avatar_sp
 
 
 @floors
-@virtual_time
 async def test_what_was_interrupted_is_not_heard(floor: dict[str, Any]) -> None:
     """An avatar that goes on for a while before it obeys is not heard saying what is not wanted any more."""
     async with Stage(room=floor) as stage:
@@ -221,7 +211,6 @@ async def test_what_was_interrupted_is_not_heard(floor: dict[str, Any]) -> None:
 
 
 @floors
-@virtual_time
 async def test_an_avatar_of_which_only_noise_is_heard_is_mute(floor: dict[str, Any]) -> None:
     """It is given up as one whose track is silent, and the words are heard as plain voice."""
     async with Stage(room={**floor, "echo": False}) as stage:
@@ -235,7 +224,6 @@ async def test_an_avatar_of_which_only_noise_is_heard_is_mute(floor: dict[str, A
 
 
 @floors
-@virtual_time
 async def test_an_avatar_that_speaks_over_noise_is_not_mute(floor: dict[str, Any]) -> None:
     """Through half a minute of talk."""
     async with Stage(room=floor) as stage:
@@ -246,7 +234,6 @@ async def test_an_avatar_that_speaks_over_noise_is_not_mute(floor: dict[str, Any
 
 
 @floors
-@virtual_time
 async def test_clicks_are_no_answer(floor: dict[str, Any]) -> None:
     """Clicks on the track of a mute avatar do not hide that, and are not passed on."""
     async with Stage(room={**floor, "echo": False}) as stage:
@@ -265,7 +252,6 @@ def click() -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@virtual_time
 async def test_noise_that_the_bots_voice_sends_asks_for_no_answer(kind: str) -> None:
     """A TTS service that sends comfort noise for ten seconds makes no avatar mute that is silent meanwhile."""
     async with Stage(room={"track": True, "echo": False}) as stage:
@@ -278,7 +264,6 @@ async def test_noise_that_the_bots_voice_sends_asks_for_no_answer(kind: str) -> 
 
 
 @floors
-@virtual_time
 async def test_the_first_sound_of_each_answer_is_measured(floor: dict[str, Any]) -> None:
     """Once for each, and when it sounds: a quarter of a second after it was given."""
     async with Stage(room=floor) as stage:
@@ -293,7 +278,6 @@ async def test_the_first_sound_of_each_answer_is_measured(floor: dict[str, Any])
 
 @floors
 @pytest.mark.parametrize("at", [0.1, 0.9, 1.7, 2.4, 3.3])
-@virtual_time
 async def test_the_handover_goes_on_where_the_avatar_was_heard_last(floor: dict[str, Any], at: float) -> None:
     """No word is lost, and at most three tenths of a second are heard twice."""
     async with Stage(room={**floor, "latency": 0.5}) as stage:
@@ -320,7 +304,6 @@ def ramp(duration: float) -> bytes:
     return wave.astype("<i2").tobytes()
 
 
-@virtual_time
 async def test_a_floor_that_rises_in_the_middle_of_a_call_is_a_floor_soon() -> None:
     """Frames stop again within two seconds, and the next answer is heard and measured as ever."""
     async with Stage(room={"noise_dbfs": -80.0}) as stage:

@@ -31,7 +31,6 @@ from pipecat_lemonslice import (
 )
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, WorkerStage, avatar_here, speech
-from tests.support.virtual_time import virtual_time
 
 exporter = InMemorySpanExporter()
 
@@ -58,7 +57,6 @@ async def turn(stage: Stage, context: str = "a") -> None:
     await stage.settle(2.0)
 
 
-@virtual_time
 async def test_each_turn_is_measured_from_the_users_last_word_to_the_avatars_lips() -> None:
     """Once, in seconds of the pipeline clock; an interrupted turn is not, and one without the avatar has no sound."""
     observer, measured = AvatarLatencyObserver(), list[AvatarLatency]()
@@ -93,7 +91,6 @@ def parent(spans: InMemorySpanExporter, child: ReadableSpan) -> str:
     return ids[child.parent.span_id] if child.parent else ""
 
 
-@virtual_time
 async def test_spans_join_the_trace_of_the_call(spans: InMemorySpanExporter) -> None:
     """The session below the conversation, its readiness below it; responses and control requests below their turn."""
     async with WorkerStage(worker={"enable_tracing": True, "enable_turn_tracking": True}) as stage:
@@ -118,7 +115,6 @@ async def test_spans_join_the_trace_of_the_call(spans: InMemorySpanExporter) -> 
     assert control.attributes == {"lemonslice.event": "pose-trigger"}
 
 
-@virtual_time
 async def test_the_ttfb_of_a_span_is_that_of_the_first_sound(spans: InMemorySpanExporter) -> None:
     """A pause within the response, after which the voice returns, does not change it."""
     async with WorkerStage(worker={"enable_tracing": True, "enable_turn_tracking": True}) as stage:
@@ -131,7 +127,6 @@ async def test_the_ttfb_of_a_span_is_that_of_the_first_sound(spans: InMemorySpan
     assert response.attributes["metrics.ttfb"] == pytest.approx(0.3, abs=0.06)
 
 
-@virtual_time
 async def test_without_tracing_there_is_no_span(spans: InMemorySpanExporter) -> None:
     """Though its packages are there."""
     async with WorkerStage() as stage:
@@ -140,7 +135,6 @@ async def test_without_tracing_there_is_no_span(spans: InMemorySpanExporter) -> 
     assert spans.get_finished_spans() == ()
 
 
-@virtual_time
 async def test_a_session_that_fails_ends_its_spans_as_errors(spans: InMemorySpanExporter) -> None:
     """With the server's words."""
     vendor = MemoryVendor()
@@ -158,7 +152,6 @@ def usage(stage: Stage) -> list[AvatarUsageMetricsData]:
 
 
 @pytest.mark.parametrize("counted", [True, False])
-@virtual_time
 async def test_each_session_reports_what_it_has_used(counted: bool) -> None:
     """Seconds and cost, before the EndFrame, where usage is counted at all; each response its processing time."""
     async with avatar_here(usage_metrics=counted) as (stage, _):
@@ -176,7 +169,6 @@ async def test_each_session_reports_what_it_has_used(counted: bool) -> None:
         assert sum(isinstance(one, ProcessingMetricsData) for one in data) == 1
 
 
-@virtual_time
 async def test_log_lines_carry_the_session_and_the_response() -> None:
     """Those of the service, and those of the bot's own event handlers."""
     lines: list[tuple[str, dict[str, Any]]] = []

@@ -7,13 +7,11 @@ from pipecat_lemonslice import AvatarActionFrame, AvatarImageFrame, AvatarKeepAl
 from pipecat_lemonslice.api import PoseTrigger, UpdateAgentPrompt, UpdateImage
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, avatar_here
-from tests.support.virtual_time import virtual_time
 
 Settings = LemonSliceVideoService.Settings
 FIRST, SECOND = "https://x.test/1.png", "https://x.test/2.png"
 
 
-@virtual_time
 async def test_settings_changed_while_the_session_is_being_created_are_told_once_it_is_there() -> None:
     """What the request did not say yet follows as control events: the newest value of each, and no error."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
@@ -24,7 +22,6 @@ async def test_settings_changed_while_the_session_is_being_created_are_told_once
         assert stage.up(ErrorFrame) == []
 
 
-@virtual_time
 async def test_settings_changed_between_two_sessions_are_part_of_the_next_request() -> None:
     """Nothing is sent twice, and nothing is an error."""
     async with avatar_here() as (stage, _):
@@ -37,7 +34,6 @@ async def test_settings_changed_between_two_sessions_are_part_of_the_next_reques
         assert len(stage.up(ErrorFrame)) == 1, "only the loss itself"
 
 
-@virtual_time
 async def test_a_prompt_changed_while_it_sleeps_is_part_of_the_next_request() -> None:
     """It does not wake for it."""
     async with Stage(keep_alive=False) as stage:
@@ -55,7 +51,6 @@ async def test_a_prompt_changed_while_it_sleeps_is_part_of_the_next_request() ->
         assert stage.vendor.controls == [PoseTrigger("wave")]
 
 
-@virtual_time
 async def test_a_picture_is_that_of_this_session_and_of_all_further_ones() -> None:
     """A frame's picture is sent now, and takes the place of the avatar's own in later requests."""
     async with avatar_here() as (stage, _):
@@ -68,7 +63,6 @@ async def test_a_picture_is_that_of_this_session_and_of_all_further_ones() -> No
         assert (stage.vendor.requests[1].agent_image_url, stage.vendor.requests[1].agent_id) == (FIRST, None)
 
 
-@virtual_time
 async def test_orders_before_the_session_are_kept() -> None:
     """Of pictures the newest; each action once and in its order, for one avatar that can be seen. No errors."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
@@ -83,7 +77,6 @@ async def test_orders_before_the_session_are_kept() -> None:
         assert stage.vendor.controls == [UpdateImage(image_url=SECOND), PoseTrigger("wave"), PoseTrigger("nod")]
 
 
-@virtual_time
 async def test_no_more_actions_are_kept_than_make_sense() -> None:
     """Twenty different ones."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
@@ -94,7 +87,6 @@ async def test_no_more_actions_are_kept_than_make_sense() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-@virtual_time
 async def test_orders_are_dropped_in_silence_when_there_will_be_no_session(late: bool) -> None:
     """The one error is the refusal; that an order could not be given is a consequence of it."""
     vendor = MemoryVendor(latency=1.0)
@@ -108,7 +100,6 @@ async def test_orders_are_dropped_in_silence_when_there_will_be_no_session(late:
         assert vendor.controls == []
 
 
-@virtual_time
 async def test_a_picture_that_is_none_is_one_error_and_not_remembered() -> None:
     """The next session has the picture of before."""
     async with avatar_here() as (stage, _):

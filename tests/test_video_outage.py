@@ -14,9 +14,7 @@ from pipecat_lemonslice.errors import ApiConnectionError, ApiResponseError, ApiS
 from tests.faults.world import World
 from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
-from tests.support.network import over_network
 from tests.support.stage import Stage, WorkerStage, avatar_here, speech, tone
-from tests.support.virtual_time import virtual_time
 
 END, CANCEL = ProcessorUnusablePolicy.END, ProcessorUnusablePolicy.CANCEL
 
@@ -62,7 +60,6 @@ async def avatar_speaks(stage: Stage, context: str = "z") -> None:
 
 @pytest.mark.parametrize("policy", [END, CANCEL])
 @PASSING
-@virtual_time
 async def test_a_failure_that_passes_does_not_end_the_call(happen: Happen, policy: ProcessorUnusablePolicy) -> None:
     """Also where Pipecat ends the call as soon as a service can do no more."""
     stage = WorkerStage(policy=policy)
@@ -80,7 +77,6 @@ async def test_a_failure_that_passes_does_not_end_the_call(happen: Happen, polic
 
 @pytest.mark.parametrize("fallback", ["voice", "silent"])
 @pytest.mark.parametrize("policy", [END, CANCEL])
-@virtual_time
 async def test_a_refusal_for_good_does_not_end_the_call(policy: ProcessorUnusablePolicy, fallback: str) -> None:
     """The key is wrong: one ErrorFrame and one attempt; the call goes on with what is left, and ends as ever."""
     stage = WorkerStage(policy=policy, fallback=fallback)
@@ -101,7 +97,6 @@ async def test_a_refusal_for_good_does_not_end_the_call(policy: ProcessorUnusabl
 
 
 @pytest.mark.parametrize("policy", ProcessorUnusablePolicy)
-@virtual_time
 async def test_a_refusal_for_good_ends_a_call_that_is_nothing_without_the_avatar(
     policy: ProcessorUnusablePolicy,
 ) -> None:
@@ -126,7 +121,6 @@ async def test_a_refusal_for_good_ends_a_call_that_is_nothing_without_the_avatar
 
 
 @pytest.mark.parametrize("speaking", [False, True])
-@virtual_time
 async def test_an_avatar_that_is_lost_for_good_ends_a_call_that_is_nothing_without_it(speaking: bool) -> None:
     """The API fails again and again: speech waits for the next avatar as it did for the first, then the call ends."""
     with package_logs("ERROR") as lines:
@@ -150,7 +144,6 @@ async def test_an_avatar_that_is_lost_for_good_ends_a_call_that_is_nothing_witho
     assert len(stage.down(EndFrame)) == 1
 
 
-@virtual_time
 async def test_an_avatar_that_comes_back_in_time_goes_on_where_a_call_is_nothing_without_it() -> None:
     """What the lost one did not say waits for it; nothing is heard without an avatar, and the call goes on."""
     async with WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal") as stage:
@@ -170,7 +163,6 @@ async def test_an_avatar_that_comes_back_in_time_goes_on_where_a_call_is_nothing
         assert "on_fallback" not in stage.event_names()
 
 
-@virtual_time
 async def test_a_call_that_is_nothing_without_the_avatar_outlasts_a_failure_that_passes() -> None:
     """Speech waits as long as it may, as it would not be heard otherwise; then the avatar says it."""
     vendor = MemoryVendor()
@@ -186,7 +178,6 @@ async def test_a_call_that_is_nothing_without_the_avatar_outlasts_a_failure_that
 
 
 @pytest.mark.parametrize(("status", "category"), [(307, "APPLICATION"), (402, "QUOTA"), (500, "SERVER")])
-@virtual_time
 async def test_the_category_of_a_failure_says_nothing_for_good(status: int, category: str) -> None:
     """The text says all: the service stays usable while the bot is heard."""
     vendor = MemoryVendor()
@@ -205,7 +196,6 @@ async def test_the_category_of_a_failure_says_nothing_for_good(status: int, cate
 FAILURES = (409, 500, ApiConnectionError("reset", True), ApiStatusError(429, "too many", 60.0), ApiResponseError("?"))
 
 
-@virtual_time
 async def test_an_outage_is_one_errorframe_and_the_next_one_another() -> None:
     """However often it is tried again until the avatar is there, and whatever the causes; the page sees them all."""
     vendor = MemoryVendor()
@@ -223,7 +213,6 @@ async def test_an_outage_is_one_errorframe_and_the_next_one_another() -> None:
         assert stage.statuses.count(AvatarStatus.LOST) >= 2 * len(FAILURES)
 
 
-@virtual_time
 async def test_a_refusal_for_good_is_reported_after_another_cause() -> None:
     """It changes what a person must do; once, and last."""
     vendor = MemoryVendor()
@@ -234,7 +223,6 @@ async def test_a_refusal_for_good_is_reported_after_another_cause() -> None:
         assert [re.findall(r"answered (\d+)", error.error) for error in stage.up(ErrorFrame)] == [["409"], ["401"]]
 
 
-@virtual_time
 async def test_sessions_that_cannot_be_terminated_are_one_errorframe() -> None:
     """As long as none can be; the service stays usable, though the key is refused."""
     vendor = MemoryVendor(terminations_refused=deque([ApiStatusError(401, "wrong key")] * 9))
@@ -248,7 +236,6 @@ async def test_sessions_that_cannot_be_terminated_are_one_errorframe() -> None:
 
 
 @pytest.mark.parametrize("failure", [ApiStatusError(402, "no credit"), ApiStatusError(500, "no GPU")])
-@virtual_time
 async def test_the_cause_is_the_reason_of_the_fallback(failure: ApiStatusError) -> None:
     """Where it is known, it is what the bot and the page are told."""
     vendor = MemoryVendor()
@@ -262,7 +249,6 @@ async def test_the_cause_is_the_reason_of_the_fallback(failure: ApiStatusError) 
         assert {one.detail for one in voice_only} == {told}
 
 
-@over_network
 async def test_a_cause_that_has_passed_is_not_the_reason() -> None:
     """The session was created in the end; its avatar is late."""
     world = World(latency=0.0)
@@ -277,7 +263,6 @@ async def test_a_cause_that_has_passed_is_not_the_reason() -> None:
 # What the vendor is asked for.
 
 
-@virtual_time
 async def test_the_end_of_a_lost_session_does_not_delay_the_next_one() -> None:
     """Its terminate takes 31 s; the next creation comes as soon as after one that takes none, and its avatar speaks."""
     gaps: list[float] = []
@@ -306,7 +291,6 @@ WRITES = {"refused": ("refuses what it is given", 0.5), "stuck": ("takes no more
 
 @pytest.mark.parametrize("speaking", [False, True])
 @pytest.mark.parametrize("fault", WRITES)
-@virtual_time
 async def test_a_room_that_plays_nothing_more_is_left(fault: str, speaking: bool) -> None:
     """Soon the plain voice goes on, with no word lost and hardly any doubled; the next answer is a new avatar's."""
     says, soon = WRITES[fault]
@@ -325,7 +309,6 @@ async def test_a_room_that_plays_nothing_more_is_left(fault: str, speaking: bool
         await avatar_speaks(stage)
 
 
-@virtual_time
 async def test_the_old_room_is_left_before_the_next_one_is_joined() -> None:
     """The bot is in no room twice, as it may be the same."""
     async with avatar_here(room={"close_latency": 5.0}) as (stage, _):

@@ -13,7 +13,6 @@ from pipecat.processors.audio.audio_buffer_processor import AudioBufferProcessor
 
 from tests.support.speaker import Speaker, pipecat_in_virtual_time
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
-from tests.support.virtual_time import virtual_time
 
 PACKET = 0.02
 LAG = 0.25
@@ -62,7 +61,6 @@ def sounding(pcm: bytes) -> list[tuple[float, float]]:
     return [(begin / RATE, end / RATE) for begin, end in zip(begins, ends, strict=True)]
 
 
-@virtual_time
 async def test_both_tracks_hold_what_was_heard_when_it_was_heard() -> None:
     """The avatar's voice and not the TTS's, an interrupted answer up to its interruption, and every pause."""
     recorder = AudioBufferProcessor(num_channels=2)

@@ -11,7 +11,6 @@ from pipecat_lemonslice import AvatarImageFrame, AvatarStatus, LemonSliceVideoSe
 from pipecat_lemonslice.api import ControlEvent, UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, avatar_here, speech
-from tests.support.virtual_time import virtual_time
 
 FIRST, SECOND, THIRD = (f"https://x.test/{number}.png" for number in (1, 2, 3))
 
@@ -37,7 +36,6 @@ async def next_request(stage: Stage) -> Any:
 @pytest.mark.parametrize(
     "fields", [{"agent_prompt": "new", "agent_idle_prompt": "new", "agent_image_url": SECOND}, {"agent_prompt": "new"}]
 )
-@virtual_time
 async def test_a_change_that_lemonslice_refuses_is_one_error_and_the_old_value_stays(
     fields: dict[str, Any], status: int
 ) -> None:
@@ -56,7 +54,6 @@ async def test_a_change_that_lemonslice_refuses_is_one_error_and_the_old_value_s
         assert request.agent_image_url == FIRST
 
 
-@virtual_time
 async def test_what_is_refused_takes_nothing_else_with_it() -> None:
     """The picture is refused and the prompts are not; a newer prompt outlives the refusal of the one before."""
     vendor = MemoryVendor(control_latency=1.0)
@@ -71,7 +68,6 @@ async def test_what_is_refused_takes_nothing_else_with_it() -> None:
         assert (request.agent_prompt, request.agent_idle_prompt, request.agent_id) == ("good", "calm", "agent")
 
 
-@virtual_time
 async def test_a_picture_that_lemonslice_takes_and_cannot_show_is_an_error_and_the_old_one_stays() -> None:
     """Its 200 is no more than an acknowledgement: the avatar may report the failure later."""
     async with avatar_here() as (stage, room):
@@ -85,7 +81,6 @@ async def test_a_picture_that_lemonslice_takes_and_cannot_show_is_an_error_and_t
         assert (await next_request(stage)).agent_image_url == FIRST
 
 
-@virtual_time
 async def test_a_change_that_the_end_of_its_session_overtakes_is_part_of_the_next_request() -> None:
     """It is no error of its own."""
     vendor = MemoryVendor(control_latency=1.0)
@@ -102,7 +97,6 @@ async def test_a_change_that_the_end_of_its_session_overtakes_is_part_of_the_nex
 # What we refuse.
 
 
-@virtual_time
 async def test_a_mapping_with_a_name_that_no_setting_has_is_one_error() -> None:
     """It lists the settings that there are."""
     async with avatar_here() as (stage, _):
@@ -121,7 +115,6 @@ def images(controls: list[ControlEvent]) -> list[str | None]:
 
 
 @pytest.mark.parametrize("by_frame", [True, False])
-@virtual_time
 async def test_pictures_wait_for_the_end_of_the_response_and_the_last_one_is_sent(by_frame: bool) -> None:
     """A new picture would cut the voice, so it waits until the avatar has said its last word; prompts do not wait."""
     async with avatar_here(room={"latency": 0.75}) as (stage, room):
@@ -141,7 +134,6 @@ async def test_pictures_wait_for_the_end_of_the_response_and_the_last_one_is_sen
         assert (await next_request(stage)).agent_image_url == THIRD
 
 
-@virtual_time
 async def test_a_picture_waits_for_the_response_that_follows_before_the_voice_has_ended() -> None:
     """One that begins while the last words of the one before are still heard; an interruption ends the waiting."""
     async with avatar_here(room={"latency": 0.75, "obedient": True}) as (stage, _):
@@ -153,7 +145,6 @@ async def test_a_picture_waits_for_the_response_that_follows_before_the_voice_ha
         assert images(stage.vendor.controls) == [FIRST]
 
 
-@virtual_time
 async def test_changes_that_overlap_collapse_to_the_last() -> None:
     """While LemonSlice has not answered the first, of all others the newest is sent."""
     async with avatar_here(MemoryVendor(control_latency=1.0)) as (stage, _):
@@ -167,7 +158,6 @@ async def test_changes_that_overlap_collapse_to_the_last() -> None:
         assert len(images(stage.vendor.controls)) <= 2
 
 
-@virtual_time
 async def test_the_old_picture_stays_until_the_new_one_is_seen() -> None:
     """LemonSlice may send no picture while it resets the model: no fallback image, no new session, no other status."""
     async with Stage(agent_id=None, agent_image=png("red")) as stage:
@@ -184,7 +174,6 @@ async def test_the_old_picture_stays_until_the_new_one_is_seen() -> None:
         assert len(stage.vendor.requests) == 1
 
 
-@virtual_time
 async def test_back_to_the_avatars_own_picture() -> None:
     """A picture that was given at construction is sent again; an agent's own is that of the next session."""
     owns: list[dict[str, Any]] = [{"agent_id": None, "agent_image_url": THIRD}, {"agent_id": "agent"}]
@@ -202,7 +191,6 @@ async def test_back_to_the_avatars_own_picture() -> None:
 # Timeouts.
 
 
-@virtual_time
 async def test_the_checks_of_a_running_session_follow_the_settings() -> None:
     """Its pictures stop for 20 s, which nobody minds; then for as long as is newly allowed."""
     async with avatar_here() as (stage, room):

@@ -18,7 +18,7 @@ from pipecat.frames.frames import (
 from pipecat_lemonslice import AvatarResponseDoneFrame
 from tests.support.memory import MemoryRoom
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
-from tests.support.virtual_time import run_virtual, virtual_time
+from tests.support.virtual_time import run_virtual
 
 SECONDS = 3.013
 
@@ -50,7 +50,6 @@ def assert_whole(room: MemoryRoom, sent: bytes, *, most_silence: float = 0.02) -
 @pytest.mark.parametrize("stop", [True, False], ids=["stop", "no stop"])
 @pytest.mark.parametrize("channels", [1, 2], ids=["mono", "stereo"])
 @pytest.mark.parametrize("rate", [16000, 24000, 44100, 48000])
-@virtual_time
 async def test_every_sample_arrives_where_the_rates_match(rate: int, channels: int, stop: bool) -> None:
     """3.013 s at the room's own rate arrive sample for sample, tail included."""
     async with avatar_here(audio_sample_rate=rate) as (stage, room):
@@ -70,7 +69,6 @@ async def test_every_sample_arrives_where_the_rates_match(rate: int, channels: i
 @pytest.mark.parametrize("stop", [True, False], ids=["stop", "no stop"])
 @pytest.mark.parametrize("channels", [1, 2], ids=["mono", "stereo"])
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
-@virtual_time
 async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bool) -> None:
     """3.013 s at another rate arrive with their whole length and the sound of their tail."""
     async with avatar_here() as (stage, room):
@@ -91,7 +89,6 @@ async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bo
         assert len(stage.down(AvatarResponseDoneFrame)) == 1
 
 
-@virtual_time
 async def test_a_resampled_voice_that_paces_itself_ends_without_a_hole() -> None:
     """Its frames come a few hundredths of a second before they are played, and no stop behind the last."""
     async with avatar_here() as (stage, room):
@@ -103,7 +100,6 @@ async def test_a_resampled_voice_that_paces_itself_ends_without_a_hole() -> None
         assert room.played_until - begun == pytest.approx(len(room.speech) / (2 * RATE), abs=1e-6), "a hole"
 
 
-@virtual_time
 async def test_a_burst_lasts_as_long_as_it_sounds() -> None:
     """Twenty seconds that arrive in one moment are written at the speed at which they are heard."""
     async with avatar_here() as (stage, room):
@@ -114,7 +110,6 @@ async def test_a_burst_lasts_as_long_as_it_sounds() -> None:
         assert room.time_of("response_finished") - started == pytest.approx(20.0, abs=1e-6)
 
 
-@virtual_time
 async def test_drips_of_a_millisecond_arrive_whole() -> None:
     """A millisecond each millisecond is one response with no gap, begun when a write is complete."""
     async with avatar_here() as (stage, room):
@@ -128,7 +123,6 @@ async def test_drips_of_a_millisecond_arrive_whole() -> None:
         assert room.played_until - room.time_of("response_started") == pytest.approx(1.019, abs=0.001)
 
 
-@virtual_time
 async def test_rare_drips_are_not_held_back() -> None:
     """Less than a write that nothing follows is spoken after a grace, not with the next utterance."""
     async with avatar_here() as (stage, room):
@@ -136,7 +130,6 @@ async def test_rare_drips_are_not_held_back() -> None:
         assert_whole(room, tone(0.005), most_silence=0.01)
 
 
-@virtual_time
 async def test_sentence_by_sentence_without_an_llm_each_is_a_response() -> None:
     """With nobody who says that more comes, a pause beyond the timeout ends a response."""
     async with avatar_here() as (stage, room):
@@ -147,7 +140,6 @@ async def test_sentence_by_sentence_without_an_llm_each_is_a_response() -> None:
 
 
 @pytest.mark.parametrize("started", [True, False], ids=["announced", "unannounced"])
-@virtual_time
 async def test_without_contexts_or_announcements_it_is_heard(started: bool) -> None:
     """A TTS that labels nothing and announces nothing is heard all the same."""
     async with avatar_here() as (stage, room):
@@ -158,7 +150,6 @@ async def test_without_contexts_or_announcements_it_is_heard(started: bool) -> N
         assert stage.down(AvatarResponseDoneFrame)[0].reason == "response_done_timeout"
 
 
-@virtual_time
 async def test_a_stop_before_the_last_audio_loses_nothing() -> None:
     """Audio behind a stop is heard, and the response that it belongs to has one end for each start."""
     async with avatar_here() as (stage, room):
@@ -167,7 +158,6 @@ async def test_a_stop_before_the_last_audio_loses_nothing() -> None:
         assert room.events == ["response_started", "response_finished"]
 
 
-@virtual_time
 async def test_a_stop_that_is_too_early_makes_two_responses() -> None:
     """Audio long after its stop begins a new response, and is heard."""
     async with avatar_here() as (stage, room):
@@ -178,7 +168,6 @@ async def test_a_stop_that_is_too_early_makes_two_responses() -> None:
         assert room.events == ["response_started", "response_finished"] * 2
 
 
-@virtual_time
 async def test_two_contexts_interleaved_are_heard_in_order_of_arrival() -> None:
     """Chunks of two contexts that alternate, at different rates, are all heard."""
     async with avatar_here() as (stage, room):
@@ -209,7 +198,6 @@ def test_thirty_minutes_without_a_pause_are_one_response() -> None:
     run_virtual(scenario, limit=3600.0)
 
 
-@virtual_time
 async def test_half_an_hour_in_one_frame_holds_the_pipeline_back_instead_of_dropping() -> None:
     """Beyond the most that may wait, the pipeline waits; an interruption lets it go on at once."""
     async with avatar_here(room={"echo_every": 50, "forgetful": True}) as (stage, room):
@@ -223,7 +211,6 @@ async def test_half_an_hour_in_one_frame_holds_the_pipeline_back_instead_of_drop
         assert room.written_seconds == pytest.approx(2.04)
 
 
-@virtual_time
 async def test_silence_is_speech() -> None:
     """Audio that is silent is written like any other: zero samples are not deleted."""
     async with avatar_here() as (stage, room):
@@ -233,7 +220,6 @@ async def test_silence_is_speech() -> None:
         assert room.events == ["response_started", "response_finished"]
 
 
-@virtual_time
 async def test_silence_alone_is_a_response_that_ends() -> None:
     """A TTS that gives nothing but silence starts a response and ends it."""
     async with avatar_here() as (stage, room):
@@ -242,7 +228,6 @@ async def test_silence_alone_is_a_response_that_ends() -> None:
         assert stage.voice == b""
 
 
-@virtual_time
 async def test_a_rate_that_changes_within_a_context_is_followed() -> None:
     """Each piece is read at its own rate: the length of the whole is the sum of the lengths."""
     async with avatar_here() as (stage, room):
@@ -254,7 +239,6 @@ async def test_a_rate_that_changes_within_a_context_is_followed() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-@virtual_time
 async def test_odd_bytes_are_carried_over(channels: int) -> None:
     """Frames cut in the middle of a sample lose no sample and shift none."""
     async with avatar_here() as (stage, room):
@@ -265,7 +249,6 @@ async def test_odd_bytes_are_carried_over(channels: int) -> None:
         assert room.speech == tone(1.0)
 
 
-@virtual_time
 async def test_an_odd_last_byte_does_not_shift_the_next_utterance() -> None:
     """Half a sample at the end of a context is completed, and the next context begins on a sample."""
     async with avatar_here() as (stage, room):
@@ -273,7 +256,6 @@ async def test_an_odd_last_byte_does_not_shift_the_next_utterance() -> None:
         assert room.speech[: 2 * RATE + 2] == tone(0.5) + b"\x01\x00" + tone(0.5)
 
 
-@virtual_time
 async def test_frames_without_audio_or_format_harm_nothing() -> None:
     """Empty audio starts nothing; an impossible rate or channel count is read as the room's own."""
     async with avatar_here() as (stage, room):
@@ -286,7 +268,6 @@ async def test_frames_without_audio_or_format_harm_nothing() -> None:
         assert stage.up(ErrorFrame) == []
 
 
-@virtual_time
 async def test_an_open_llm_bridges_a_slow_tts() -> None:
     """Pauses beyond the timeout stay inside the response while the LLM writes; its end ends it."""
     async with avatar_here() as (stage, room):
@@ -298,7 +279,6 @@ async def test_an_open_llm_bridges_a_slow_tts() -> None:
         assert room.events == ["response_started", "response_finished"]
 
 
-@virtual_time
 async def test_the_last_audio_may_come_together_with_the_end_of_the_llm() -> None:
     """After a pause that the open LLM response has bridged, it is still part of that response."""
     async with avatar_here() as (stage, room):
@@ -310,7 +290,6 @@ async def test_the_last_audio_may_come_together_with_the_end_of_the_llm() -> Non
         assert stage.down(AvatarResponseDoneFrame)[0].audio_seconds == 1.0
 
 
-@virtual_time
 async def test_an_llm_response_that_is_not_spoken_holds_nothing_open() -> None:
     """Text that is not to be spoken does not delay the end of what is."""
     async with avatar_here() as (stage, _):
@@ -323,7 +302,6 @@ async def test_an_llm_response_that_is_not_spoken_holds_nothing_open() -> None:
 # Words.
 
 
-@virtual_time
 async def test_text_leaves_when_the_audio_before_it_has_been_written() -> None:
     """A sentence's text, without times, comes behind its audio and before the next one's."""
     async with avatar_here() as (stage, _):
@@ -339,7 +317,6 @@ async def test_text_leaves_when_the_audio_before_it_has_been_written() -> None:
         assert words(stage) == ["a", "b"]
 
 
-@virtual_time
 async def test_timed_words_come_as_they_are_spoken() -> None:
     """Words carry the times that the TTS gave them, relative to the audio that is spoken."""
     async with avatar_here() as (stage, _):
@@ -351,7 +328,6 @@ async def test_timed_words_come_as_they_are_spoken() -> None:
         assert all(frame.pts is None for frame in stage.down(TTSTextFrame))
 
 
-@virtual_time
 async def test_words_of_speech_that_waited_wait_with_it() -> None:
     """Speech that is heard three seconds late has its words three seconds late, also those that came first."""
     async with Stage() as stage:
@@ -365,7 +341,6 @@ async def test_words_of_speech_that_waited_wait_with_it() -> None:
         assert words(stage) == ["0", "1"]
 
 
-@virtual_time
 async def test_words_of_the_next_sentence_are_counted_from_the_last_word_as_the_tts_does() -> None:
     """A TTS that is ahead stamps the next context from its last word on; its words still come with its audio."""
     async with avatar_here() as (stage, _):
@@ -381,7 +356,6 @@ async def test_words_of_the_next_sentence_are_counted_from_the_last_word_as_the_
         assert words(stage) == ["a0", "a1", "b0", "b1"]
 
 
-@virtual_time
 async def test_after_an_interruption_only_what_was_spoken_has_been_told() -> None:
     """Words beyond the moment of the interruption never come; the next answer's words are timed afresh."""
     async with avatar_here() as (stage, _):
@@ -397,7 +371,6 @@ async def test_after_an_interruption_only_what_was_spoken_has_been_told() -> Non
         assert words(stage)[4:] == ["b"]
 
 
-@virtual_time
 async def test_words_that_no_audio_follows_are_told_once_the_response_is_over() -> None:
     """A word stamped beyond the audio, with no stop behind it, is not kept for ever."""
     async with avatar_here() as (stage, _):
@@ -407,7 +380,6 @@ async def test_words_that_no_audio_follows_are_told_once_the_response_is_over() 
         assert words(stage) == ["late"]
 
 
-@virtual_time
 async def test_words_of_the_plain_voice_keep_their_times() -> None:
     """While the avatar is away, words that come later are stamped as late as their audio was, not more."""
     async with Stage() as stage:

@@ -12,7 +12,6 @@ from pipecat.frames.frames import ServiceUpdateSettingsFrame
 from pipecat_lemonslice import LemonSliceVideoService
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
-from tests.support.virtual_time import virtual_time
 
 Settings = LemonSliceVideoService.Settings
 
@@ -38,7 +37,6 @@ def staged(vendor: MemoryVendor | None = None, **kwargs: Any) -> Stage:
     return stage
 
 
-@virtual_time
 async def test_the_agents_picture_is_shown_once_per_fallback() -> None:
     """With the plain voice, and not before; the avatar's own pictures take over when it is back."""
     async with staged() as stage:
@@ -62,7 +60,6 @@ async def test_the_agents_picture_is_shown_once_per_fallback() -> None:
         assert len(stills(stage)) == 2
 
 
-@virtual_time
 async def test_the_agents_picture_is_shown_when_no_avatar_comes() -> None:
     """Refused for good, it is seen with the first word."""
     vendor = MemoryVendor()
@@ -72,7 +69,6 @@ async def test_the_agents_picture_is_shown_when_no_avatar_comes() -> None:
         assert len(stills(stage)) == 1
 
 
-@virtual_time
 async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
     """The still is the picture that the next session is asked for; an address is not fetched."""
     async with staged() as stage:
@@ -92,7 +88,6 @@ async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
 @pytest.mark.parametrize(
     "kwargs", [{"fallback": "silent"}, {"agent_image": None, "agent_id": "agent"}], ids=["silent", "no picture"]
 )
-@virtual_time
 async def test_nothing_is_shown_without_a_picture_or_a_voice(kwargs: dict[str, Any]) -> None:
     """There is nothing to go with."""
     async with staged(**kwargs) as stage:
@@ -103,7 +98,6 @@ async def test_nothing_is_shown_without_a_picture_or_a_voice(kwargs: dict[str, A
 @pytest.mark.parametrize(
     ("ratio", "size"), [(None, (368, 560)), ("2x3", (368, 560)), ("9x16", (360, 640)), ("1x1", (512, 512))]
 )
-@virtual_time
 async def test_the_still_has_the_shape_of_the_avatar(ratio: str | None, size: tuple[int, int]) -> None:
     """Of a broad picture the middle; what can be seen through is black."""
     clear = BytesIO()
@@ -119,7 +113,6 @@ async def test_the_still_has_the_shape_of_the_avatar(ratio: str | None, size: tu
             assert np.abs(pixels - colour).max() < 8
 
 
-@virtual_time
 async def test_a_picture_that_has_gone_is_not_shown(tmp_path: Path) -> None:
     """The file of it was there at construction; the voice is heard all the same."""
     file = tmp_path / "face.png"

@@ -7,7 +7,6 @@ from pipecat.frames.frames import ErrorFrame
 
 from pipecat_lemonslice import LemonSliceVideoService
 from tests.support.stage import Stage, speech, tone
-from tests.support.virtual_time import virtual_time
 
 
 def settings(**given: Any) -> dict[str, Any]:
@@ -28,7 +27,6 @@ async def appear(stage: Stage, check: str) -> None:
     await stage.settle(0.1)
 
 
-@virtual_time
 async def test_a_shorter_patience_counts_at_once() -> None:
     """Also for speech that waits already."""
     async with Stage() as stage:
@@ -42,7 +40,6 @@ CHECKS = ("join_timeout", "first_frame_timeout", "frozen_timeout", "mute_timeout
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@virtual_time
 async def test_an_avatar_that_is_not_in_time_is_replaced(check: str) -> None:
     """After the seconds that the setting says, and not before."""
     async with Stage(room={"echo": False}, **settings(**{check: 7.0})) as stage:
@@ -55,7 +52,6 @@ async def test_an_avatar_that_is_not_in_time_is_replaced(check: str) -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@virtual_time
 async def test_a_check_can_be_switched_off(check: str) -> None:
     """None waits for ever."""
     off: dict[str, Any] = {"join_timeout": 3600.0, check: None}
@@ -71,7 +67,6 @@ async def test_a_check_can_be_switched_off(check: str) -> None:
         assert len(stage.vendor.created) == 1
 
 
-@virtual_time
 async def test_a_changed_timeout_is_followed_at_once() -> None:
     """By the session that exists and by all further ones."""
     async with Stage(**settings(join_timeout=50.0)) as stage:

@@ -9,7 +9,6 @@ from aiohttp import web
 from loguru import logger
 
 from pipecat_lemonslice.errors import ApiError
-from tests.support.network import over_network
 from tests.support.no_secret import KEY, REQUEST, SECRETS, SIGNED, TOKEN, check_no_secret
 from tests.support.rest_server import RestServer, served
 
@@ -56,7 +55,6 @@ def check(lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize("arrange", FAILURES)
-@over_network
 async def test_no_failure_shows_a_secret(
     arrange: Callable[[RestServer], None], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,6 @@ from pipecat_lemonslice.api import (
     RecordingsBucket,
 )
 from pipecat_lemonslice.errors import ApiStatusError
-from tests.support.network import over_network
 from tests.support.rest_server import RestServer, Seen, served
 
 KEY = "key-of-the-contract"
@@ -94,7 +93,6 @@ async def test_requests_and_answers(name: str) -> None:
 
 
 @pytest.mark.parametrize("fact", FACTS["errors"]["answers"], ids=lambda fact: str(fact["status"]))
-@over_network
 async def test_errors(fact: dict[str, Any]):
     """Each recorded refusal keeps its status and the server's own words."""
     async with served() as (server, api):

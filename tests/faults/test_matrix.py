@@ -21,7 +21,6 @@ from tests.faults.catalogue import EARLY, FAULTS, READY, SOON, Fault
 from tests.faults.hearing import SLICE, SLICE_SAMPLES, Utterance
 from tests.faults.shared import SharedWorld
 from tests.faults.world import LAG, World
-from tests.support.network import over_network
 from tests.support.stage import RATE
 
 MOMENTS = {
@@ -127,7 +126,6 @@ def test_the_matrix_is_as_large_as_promised() -> None:
 
 
 @pytest.mark.parametrize(("topology", "fault", "moment"), CELLS)
-@over_network
 async def test_the_call_survives(topology: Topology, fault: Fault, moment: str) -> None:
     """No dead air, no lost word, no leak and no secret beyond what is stated; one ErrorFrame for each failure."""
     await _check(topology.make(), topology.fault(fault), moment, speech_of(fault))
@@ -266,7 +264,6 @@ def check_quiet(world: World) -> None:
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.name)
-@over_network
 async def test_every_frame_comes_through(topology: Topology) -> None:
     """The call that nothing happens to: said by the avatar from first to last, with the EndFrame behind it."""
     world, nothing = topology.make(), Fault("nothing", lambda _: None, (), errors=0)

@@ -8,7 +8,6 @@ import pytest
 from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
 from pipecat_lemonslice.emulator import Status
 from tests.faults.world import World
-from tests.support.network import over_network
 
 IDLE_TIMEOUT = 60
 QUIET = 240.0
@@ -33,7 +32,6 @@ def resets(world: World) -> list[float]:
 
 
 @pytest.mark.parametrize("fault", [None, "reject=400@control", "hang@control"])
-@over_network
 async def test_a_quiet_call_is_kept_alive_at_little_cost(fault: str | None) -> None:
     """One request for each third of the idle timeout; one that fails in any way harms nothing."""
     world = await quiet_call(fault)
@@ -46,7 +44,6 @@ async def test_a_quiet_call_is_kept_alive_at_little_cost(fault: str | None) -> N
     assert world.heard_by(world.said[0]) == {"avatar"}
 
 
-@over_network
 async def test_a_vendor_that_does_not_know_the_event_lets_a_quiet_call_sleep() -> None:
     """The session ends by its idle timeout, which is no error; the next one is created by the next words, all heard."""
     world = await quiet_call("always*reject=400@reset-idle-timeout")

@@ -12,9 +12,7 @@ from pipecat_lemonslice import AvatarActionFrame, AvatarImageFrame
 from pipecat_lemonslice.emulator.room import AppMessage, Member, RoomEvent
 from pipecat_lemonslice.errors import LemonSliceError, RoomError
 from tests.faults.world import AVATAR_TOKEN, KEY, LOBBY, World
-from tests.support.network import over_network
 from tests.support.stage import Stage, speech
-from tests.support.virtual_time import virtual_time
 
 IMAGE = "https://cdn.test/face.png?sig=S3CR3T-picture"
 
@@ -37,7 +35,6 @@ def talks(world: World) -> None:
 
 
 @pytest.mark.parametrize("inject", [refuses, talks])
-@over_network
 async def test_no_room_and_no_avatar_shows_a_secret(inject: Callable[[World], None]) -> None:
     """Not in logs at TRACE with the values of variables, nor in frames, events, errors, their causes or tracebacks."""
     world = World(lobby=True)
@@ -55,7 +52,6 @@ async def test_no_room_and_no_avatar_shows_a_secret(inject: Callable[[World], No
     assert world.secrets_seen() == []
 
 
-@virtual_time
 async def test_a_room_that_is_lost_and_says_where_it_was_shows_no_secret() -> None:
     """Neither in the logs nor to the bot and its user."""
     lines: list[str] = []
@@ -101,7 +97,6 @@ class Namesake(Member):
             self.told.append(event.message)
 
 
-@over_network
 async def test_who_was_in_a_given_room_before_the_session_is_not_the_avatar() -> None:
     """Somebody of its name waits in the room of `daily_room_url`: the avatar is who came after the creation."""
     world, somebody = World(lobby=True), Namesake()
@@ -115,7 +110,6 @@ async def test_who_was_in_a_given_room_before_the_session_is_not_the_avatar() ->
         assert somebody.told == []
 
 
-@over_network
 async def test_strangers_cannot_steer_the_service() -> None:
     """What others than the avatar say, also under its name and also while it speaks, changes nothing."""
     async with World() as world:
@@ -135,7 +129,6 @@ async def test_strangers_cannot_steer_the_service() -> None:
         assert world.rooms[0].events == ["response_started", "response_finished"]
 
 
-@over_network
 async def test_no_message_of_the_avatar_breaks_the_call() -> None:
     """Whatever it says that is not understood is passed over."""
     async with World() as world:

@@ -3,7 +3,6 @@
 `NetworkLoop` is a `VirtualTimeLoop` on which servers listen and clients connect, as on any other loop: asyncio streams,
 aiohttp's server and its client run on it unchanged, down to the last byte of HTTP and WebSockets.
 
-    @over_network
     async def test_it():
         async with Emulator() as emulator, aiohttp.ClientSession() as http:
             ...
@@ -15,18 +14,17 @@ aborted resets the connection. TLS is left out: nobody listens in. Of addresses 
 
 import asyncio
 import errno
-import functools
 import itertools
 import socket
 import weakref
 from asyncio import transports
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
-from tests.support.virtual_time import VirtualTimeLoop, run_virtual
+from tests.support.virtual_time import VirtualTimeLoop
 
-__all__ = ["Network", "NetworkLoop", "Wire", "over_network"]
+__all__ = ["Network", "NetworkLoop", "Wire"]
 
 WIRE_BYTES = 256 * 1024
 """What is on its way in one direction at the most, but for the last write."""
@@ -284,13 +282,3 @@ class NetworkLoop(VirtualTimeLoop):
             sock.close()
         protocol = protocol_factory()
         return self.network.connect(self, protocol, address), protocol
-
-
-def over_network(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Make an async test run in virtual time with a network in it."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        run_virtual(functools.partial(test, *args, **kwargs), loop=NetworkLoop)
-
-    return run
