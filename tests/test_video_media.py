@@ -207,6 +207,9 @@ async def test_timeouts_apply_to_the_response_under_way() -> None:
     "fields",
     [
         {"ready_timeout": -1.0},
+        {"ready_timeout": None},
+        {"response_hold_timeout": float("nan")},
+        {"response_done_timeout": 0},
         {"agent_prompt": " "},
         {"agent_image_url": "ftp://x.test/a"},
         {"agent_image": b"no picture"},

@@ -203,3 +203,19 @@ async def test_the_checks_of_a_running_session_follow_the_settings() -> None:
         assert AvatarStatus.LOST not in stage.statuses
         await stage.settle(0.5)
         assert AvatarStatus.LOST in stage.statuses
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "most"),
+    [
+        ({"settings": LemonSliceVideoService.Settings(response_hold_timeout=4.0)}, 4.0),
+        ({"settings": LemonSliceVideoService.Settings(response_done_timeout=9.0)}, 9.0),
+        ({"session_response_done_timeout": 1.0}, 1.0),
+    ],
+)
+async def test_lemonslice_is_told_the_longest_that_our_own_detection_may_take(
+    kwargs: dict[str, Any], most: float
+) -> None:
+    """Its detection is the net below ours; unless told otherwise."""
+    async with Stage(**kwargs) as stage:
+        assert stage.vendor.requests[0].response_done_timeout == most

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -150,9 +149,7 @@ class Stage:
         await self.settle()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for processor in self.processors:
             await processor.cleanup()
 
@@ -309,9 +306,7 @@ class WorkerStage(Stage):
         await self.settle()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if not self._running.done():
             await self._worker.cancel()
         await self._running
