@@ -26,8 +26,7 @@ def status(stage: Stage) -> AvatarStatus:
 
 async def fall_asleep(stage: Stage, *, by: str = "message", after: float = 60.0) -> None:
     """Let the avatar be there, and the vendor end the session after so many quiet seconds."""
-    stage.room.arrive()
-    await stage.settle(after)
+    await stage.arrive(after)
     if by == "message":
         stage.room.say(IDLE)
     stage.room.leave()
@@ -59,8 +58,7 @@ async def test_it_wakes_when_somebody_speaks(waker: Frame) -> None:
         await fall_asleep(stage)
         await stage.send(waker, settle=0.0)
         assert len(stage.vendor.created) == 2
-        stage.room.arrive()
-        await stage.settle(1.0)
+        await stage.arrive(1.0)
         await answer(stage, "b")
         await stage.settle(3.0)
         assert stage.room.speech.endswith(tone(1.0))
@@ -76,8 +74,7 @@ async def test_the_answer_that_wakes_it_waits_and_is_heard_whole() -> None:
         await answer(stage)
         await stage.settle(5.0)
         assert stage.plain == b""
-        stage.room.arrive()
-        await stage.settle(3.0)
+        await stage.arrive(3.0)
         assert stage.room.speech == tone(1.0)
         await fall_asleep(stage)
         await answer(stage)
@@ -128,8 +125,7 @@ async def test_an_avatar_that_leaves_while_it_is_kept_alive_is_a_loss() -> None:
 async def test_a_timeout_in_mid_speech_is_a_loss() -> None:
     """The answer goes on as plain voice, one ErrorFrame, and a new session at once."""
     async with Stage(keep_alive=False) as stage:
-        stage.room.arrive()
-        await stage.settle(1.0)
+        await stage.arrive(1.0)
         await stage.send(speech(3.0), settle=1.5)
         stage.room.say(IDLE)
         await stage.settle(1.0)
@@ -160,8 +156,7 @@ async def test_speech_that_waits_wakes_it_at_once() -> None:
         stage.room.say(IDLE)
         await stage.settle(1.0)
         assert len(stage.vendor.created) == 2
-        stage.room.arrive()
-        await stage.settle(3.0)
+        await stage.arrive(3.0)
         assert stage.room.speech + stage.plain == tone(1.0)
 
 

@@ -43,8 +43,7 @@ async def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, i
         if interrupted:
             await stage.send(InterruptionFrame())
         await stage.settle(3.0)
-        stage.room.arrive()
-        await stage.settle(1.0)
+        await stage.arrive(1.0)
         await stage.send(speech(1.0, "c"), settle=4.0)
         await stage.end()
         errors = stage.up(ErrorFrame)

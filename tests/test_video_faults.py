@@ -33,8 +33,7 @@ async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> No
     async with Stage() as stage:
         for sentence in "abcdef":
             await stage.send(TTSStartedFrame(sentence), speech(1.0, sentence), TTSStoppedFrame(sentence), settle=1.0)
-        stage.room.arrive()
-        await stage.settle(10.0)
+        await stage.arrive(10.0)
         assert stage.room.speech == tone(1.0) * 6
         assert [frame.context_id for frame in stage.down(TTSStoppedFrame)] == list("abcdef")
         assert stage.plain == b""

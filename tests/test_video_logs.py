@@ -60,8 +60,7 @@ async def test_a_good_call_is_three_lines() -> None:
     with package_logs() as lines:
         async with Stage(MemoryVendor(latency=1.0)) as stage:
             await stage.settle(3.5)
-            stage.room.arrive()
-            await stage.settle(1.0)
+            await stage.arrive(1.0)
             await stage.send(speech(2.0), settle=6.5)
             await stage.end()
     assert [line.level for line in lines] == ["INFO"] * 3

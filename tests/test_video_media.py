@@ -197,8 +197,7 @@ async def test_timeouts_apply_to_the_response_under_way() -> None:
     """Without a word to the vendor."""
     async with avatar_here() as (stage, room):
         await stage.send(speech(1.0), settle=0.99)
-        await stage.send(stage.change(response_done_timeout=2.0))
-        await stage.settle(3.0)
+        await stage.send(stage.change(response_done_timeout=2.0), settle=3.0)
         assert room.time_of("response_finished") == pytest.approx(room.played_until + 2.0)
         assert stage.vendor.controls == []
 

@@ -37,8 +37,7 @@ LEARNING = 3.0
 
 async def arrived(stage: Stage) -> MemoryRoom:
     """The avatar comes, and its track is heard for a while."""
-    stage.room.arrive()
-    await stage.settle(LEARNING)
+    await stage.arrive(LEARNING)
     return stage.room
 
 

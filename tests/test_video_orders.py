@@ -37,12 +37,12 @@ async def test_settings_changed_between_two_sessions_are_part_of_the_next_reques
 async def test_a_prompt_changed_while_it_sleeps_is_part_of_the_next_request() -> None:
     """It does not wake for it."""
     async with Stage(keep_alive=False) as stage:
-        stage.room.arrive()
-        await stage.settle(60.0)
+        await stage.arrive(60.0)
         stage.room.say({"type": "idle_timeout"})
         await stage.settle(1.0)
-        await stage.send(stage.change(agent_prompt="happy"), AvatarActionFrame("wave"), AvatarKeepAliveFrame())
-        await stage.settle(10.0)
+        await stage.send(
+            stage.change(agent_prompt="happy"), AvatarActionFrame("wave"), AvatarKeepAliveFrame(), settle=10.0
+        )
         assert len(stage.vendor.requests) == 1
         assert stage.up(ErrorFrame) == []
         await stage.send(UserStartedSpeakingFrame(), settle=0.0)

@@ -47,8 +47,7 @@ async def answer(stage: Stage, seconds: float, context: str = "a") -> None:
 
 async def avatar_speaks(stage: Stage, context: str = "z") -> None:
     """The avatar comes, and says the next answer whole."""
-    stage.room.arrive()
-    await stage.settle(0.5)
+    await stage.arrive(0.5)
     assert stage.statuses[-1] is AvatarStatus.HERE
     await answer(stage, 1.0, context)
     await stage.settle(3.0)
@@ -125,8 +124,7 @@ async def test_an_avatar_that_is_lost_for_good_ends_a_call_that_is_nothing_witho
     """The API fails again and again: speech waits for the next avatar as it did for the first, then the call ends."""
     with package_logs("ERROR") as lines:
         async with WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal") as stage:
-            stage.room.arrive()
-            await stage.settle(1.0)
+            await stage.arrive(1.0)
             stage.vendor.refuse(ApiStatusError(500, "no GPU"), times=99)
             if speaking:
                 await answer(stage, 3.0)
@@ -147,15 +145,13 @@ async def test_an_avatar_that_is_lost_for_good_ends_a_call_that_is_nothing_witho
 async def test_an_avatar_that_comes_back_in_time_goes_on_where_a_call_is_nothing_without_it() -> None:
     """What the lost one did not say waits for it; nothing is heard without an avatar, and the call goes on."""
     async with WorkerStage(policy=ProcessorUnusablePolicy.CONTINUE, fallback="fatal") as stage:
-        stage.room.arrive()
-        await stage.settle(1.0)
+        await stage.arrive(1.0)
         await answer(stage, 3.0)
         await stage.settle(1.0)
         stage.room.leave()
         await stage.until(lambda: len(stage.rooms) == 2)
         await stage.settle(2.0)
-        stage.room.arrive()
-        await stage.settle(5.0)
+        await stage.arrive(5.0)
         assert stage.plain == b""
         assert stage.room.speech
         assert tone(3.0).endswith(stage.room.speech[-24000:])
@@ -269,8 +265,7 @@ async def test_the_end_of_a_lost_session_does_not_delay_the_next_one() -> None:
     for terminate_latency in (0.0, 31.0):
         vendor = MemoryVendor(terminate_latency=terminate_latency)
         async with Stage(vendor) as stage:
-            stage.room.arrive()
-            await stage.settle(8.0)
+            await stage.arrive(8.0)
             lost_at = stage.now
             stage.room.leave()
             await stage.until(lambda asked=vendor.requests: len(asked) == 2)

@@ -60,8 +60,7 @@ async def test_what_is_refused_takes_nothing_else_with_it() -> None:
     async with avatar_here(vendor) as (stage, _):
         vendor.refuse_only(UpdateImage(image_url=FIRST), UpdateAgentPrompt("bad"))
         await stage.send(stage.change(agent_image_url=FIRST, agent_prompt="bad", agent_idle_prompt="calm"), settle=0.5)
-        await stage.send(stage.change(agent_prompt="good"))
-        await stage.settle(10.0)
+        await stage.send(stage.change(agent_prompt="good"), settle=10.0)
         assert vendor.controls == [UpdateIdlePrompt("calm"), UpdateAgentPrompt("good")]
         assert len(stage.up(ErrorFrame)) == 1
         request = await next_request(stage)
@@ -122,8 +121,7 @@ async def test_pictures_wait_for_the_end_of_the_response_and_the_last_one_is_sen
             await stage.send(speech(1.0))
             await stage.send(AvatarImageFrame(image_url=url) if by_frame else stage.change(agent_image_url=url))
             await stage.settle(0.5)
-        await stage.send(stage.change(agent_prompt="happy"), TTSStoppedFrame("a"))
-        await stage.settle(0.1)
+        await stage.send(stage.change(agent_prompt="happy"), TTSStoppedFrame("a"), settle=0.1)
         assert stage.vendor.controls == [UpdateAgentPrompt("happy")]
         await stage.until(lambda: len(stage.vendor.controls) == 2)
         heard_until = room.played_until + 0.75
@@ -180,8 +178,7 @@ async def test_back_to_the_avatars_own_picture() -> None:
     for own in owns:
         async with avatar_here(**own) as (stage, _):
             await stage.send(stage.change(agent_image_url=FIRST), settle=0.5)
-            await stage.send(stage.change(agent_image_url=None, agent_image=None))
-            await stage.settle(0.5)
+            await stage.send(stage.change(agent_image_url=None, agent_image=None), settle=0.5)
             assert images(stage.vendor.controls) == [FIRST, *([THIRD] if "agent_image_url" in own else [])]
             request = await next_request(stage)
             assert (request.agent_id, request.agent_image_url) == (own["agent_id"], own.get("agent_image_url"))

@@ -334,8 +334,7 @@ async def test_words_of_speech_that_waited_wait_with_it() -> None:
         begun = stage.now
         await stage.send(word(stage, "0", 0.0, begun), speech(2.0), word(stage, "1", 1.0, begun), settle=3.0)
         assert words(stage) == []
-        stage.room.arrive()
-        await stage.settle(0.5)
+        await stage.arrive(0.5)
         assert words(stage) == ["0"]
         await stage.settle(0.6)
         assert words(stage) == ["0", "1"]

@@ -21,8 +21,7 @@ async def appear(stage: Stage, check: str) -> None:
         stage.room.join()
         stage.room.show()
     elif check == "mute_timeout":
-        stage.room.arrive()
-        await stage.settle(0.1)
+        await stage.arrive(0.1)
         await stage.send(speech(2.0))
     await stage.settle(0.1)
 
@@ -31,8 +30,7 @@ async def test_a_shorter_patience_counts_at_once() -> None:
     """Also for speech that waits already."""
     async with Stage() as stage:
         await stage.send(speech(1.0), settle=1.0)
-        await stage.send(stage.change(ready_timeout=1.25))
-        await stage.settle(0.3)
+        await stage.send(stage.change(ready_timeout=1.25), settle=0.3)
         assert stage.plain == tone(1.0)
 
 

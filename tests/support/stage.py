@@ -160,10 +160,10 @@ class Stage:
         if settle is not None:
             await self.settle(settle)
 
-    async def arrive(self) -> MemoryRoom:
-        """Have the avatar come; returns its room."""
+    async def arrive(self, seconds: float = 0.0) -> MemoryRoom:
+        """Have the avatar come, and let time pass; returns its room."""
         self.room.arrive()
-        await self.settle()
+        await self.settle(seconds)
         return self.room
 
     def change(self, **fields: Any) -> ServiceUpdateSettingsFrame:
