@@ -14,8 +14,8 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.support.network import NetworkLoop
 
 REAL_TIME = (
-    "tests/bench/", "tests/bots/test_evals.py", "tests/bots/test_interrupted_answers.py", "tests/bots/test_local.py",
-    "tests/bots/test_voice.py", "tests/browser/", "tests/cli/", "tests/fidelity/", "tests/integration/",
+    "tests/bots/test_evals.py", "tests/bots/test_interrupted_answers.py", "tests/bots/test_local.py",
+    "tests/bots/test_voice.py", "tests/browser/test_page.py", "tests/cli/test_try.py", "tests/fidelity/",
     "tests/emulator/test_replay.py", "tests/faults/test_exits.py", "tests/test_video_bursts.py",
 )  # fmt: skip
 """Where what is asserted depends on the real clock; sockets and processes alone may be busy beside others."""
@@ -38,7 +38,9 @@ class Scheduling(LoadScopeScheduling):
     """Keeps what measures real time in one process. Marks would do, but pytest 9.2 hides them from pytest-xdist 3.8."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "real time" if nodeid.startswith(REAL_TIME) else nodeid
+        if nodeid.startswith(REAL_TIME):
+            return "real time"
+        return nodeid.partition("::")[0] if nodeid.startswith("tests/browser/") else nodeid  # one browser for a file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from pipecat_lemonslice.media.playback import MUTE_SECONDS
 from tests.faults.world import ELSEWHERE, KEY, LAG, PORT, Site, World
-from tests.support.network import NetworkLoop
 
 READY = 8.0
 """`ready_timeout`: the most that speech waits for an avatar that is coming."""
@@ -135,6 +134,7 @@ def _unreachable(seconds: float) -> Callable[[World], None]:
 
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+STILL_THERE = ("could not be terminated", "ends 60 s after the last speech")
 UNREADABLE = ("cannot be understood",)
 BROKEN = ("may have been carried out",)
 UNANSWERED = ("no complete response in 30 s",)
@@ -177,12 +177,20 @@ AT_CREATION = (
     Fault(
         "no connection for 10 s",
         _unreachable(10.0),
-        CREATION,
+        ("creating",),
         lasts=16.0,
         says=("Cannot connect", "was not carried out"),
-        beside=1,
         renewal=True,
-        repeats=True,
+    ),
+    # Longer than the end of a session is tried.
+    Fault(
+        "no connection for 20 s",
+        _unreachable(20.0),
+        ("speaking",),
+        lasts=26.0,
+        says=STILL_THERE,
+        unseen=1,
+        renewal=True,
     ),
     unclear("a hang before it was accepted", "hang=before", lasts=64.0, says=UNANSWERED),
     unclear("a hang after it was accepted", "hang=after", lasts=64.0, says=UNANSWERED, unseen=1),
@@ -209,8 +217,6 @@ def termination(name: str, text: str, **facts: Any) -> Fault:
         **{"errors": 0, "beside": 1, **facts},
     )
 
-
-STILL_THERE = ("could not be terminated", "ends 60 s after the last speech")
 
 AT_TERMINATION = (
     Fault("a session that has ended already", World.expire, ("speaking",), errors=0, renewal=True),
@@ -251,10 +257,6 @@ def avatar(name: str, change: Callable[[Site], None], **facts: Any) -> Fault:
 def _return(site: Site) -> None:
     site.leave()
     asyncio.get_running_loop().call_later(1.0, site.arrive)
-
-
-def _go_silent(_: Site) -> None:
-    cast("NetworkLoop", asyncio.get_running_loop()).network.stall()
 
 
 def _refuse_messages(site: Site) -> None:
@@ -336,9 +338,9 @@ IN_THE_ROOM = (
         quiet=("ending",),
     ),
     # The room tells how far speech has been played, so its silence is noticed at the end, too.
-    room(
+    Fault(
         "the network goes silent",
-        _go_silent,
+        lambda world: world.network.stall(),
         ("ready", "speaking", "between", "ending"),
         says=("not heard|no picture|takes no more audio",),
         lasts=20.0,

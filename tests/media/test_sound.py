@@ -15,9 +15,6 @@ from tests.support.stage import tone
 
 RATE = 24000
 PACKET = 0.02
-LEARNING = 1.0
-"""Seconds after which a steady floor is known."""
-
 Samples = npt.NDArray[Any]
 
 
