@@ -282,7 +282,7 @@ def _comes_late(world: World) -> None:
 MUTE_TIMEOUT = 5.0
 """As in the settings unless given."""
 
-MUTE = {"silence": MUTE_TIMEOUT + SOON, "lost": MUTE_SECONDS}
+MUTE: dict[str, Any] = {"silence": MUTE_TIMEOUT + SOON, "lost": MUTE_SECONDS}
 """It takes so long, and so much speech, to find out that an avatar is mute."""
 
 FATAL = {"type": "daily_error", "fatal": True, "error": "meeting expired"}
