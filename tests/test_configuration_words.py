@@ -11,6 +11,7 @@ from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi
 from pipecat_lemonslice.emulator import Emulator
 from pipecat_lemonslice.errors import ApiStatusError, ConfigurationError
+from pipecat_lemonslice.settings import Config
 
 
 def refusal(**kwargs: Any) -> str:
@@ -204,3 +205,9 @@ async def test_an_address_without_its_path_is_named_beside_the_agent() -> None:
     assert "agent" in str(caught.value)
     assert "api_url or LEMONSLICE_API_URL" in str(caught.value)
     assert "/api" in str(caught.value)
+
+
+def test_no_secret_is_shown() -> None:
+    """The token, the recording and further fields are not in the repr of what was configured."""
+    shown = repr(Config(agent_id="agent", daily_token="secret", recording={"x": "secret"}, extra={"y": "secret"}))
+    assert "secret" not in shown

@@ -13,7 +13,6 @@ from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.errors import ConfigurationError
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech
-from tests.support.virtual_time import virtual_time
 
 BIG = (6000, 4000)
 
@@ -68,14 +67,12 @@ async def test_what_is_no_picture_is_refused_at_construction(
         )
 
 
-@virtual_time
 async def test_a_picture_that_turns_out_to_be_broken_is_told_once() -> None:
     """Its header is whole, so it is found when the session is asked for; the plain voice is heard."""
     cut_off = encoded("JPEG", (1000, 1000))[:-2000]
     vendor = MemoryVendor(reads_pictures=True)
     async with Stage(vendor, agent_id=None, agent_image=cut_off) as stage:
-        await stage.send(speech(1.0), speech(1.0, "b"))
-        await stage.settle(60.0)
+        await stage.send(speech(1.0), speech(1.0, "b"), settle=60.0)
         assert len(stage.plain) == 2 * len(speech(1.0).audio)
         assert ["damaged" in frame.error for frame in stage.up(ErrorFrame)] == [True]
         assert vendor.created == []

@@ -26,7 +26,6 @@ from pipecat_lemonslice import AvatarStatus, ConfigurationError, LemonSliceVideo
 from pipecat_lemonslice.api import PoseTrigger, UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, WorkerStage, speech
-from tests.support.virtual_time import virtual_time
 
 LATER = "It will be done when the avatar is there"
 RED, BLUE = "https://x.test/red.png?signature=s3cret", "https://x.test/blue.png"
@@ -99,7 +98,6 @@ class Conversation(WorkerStage):
 
 
 @pytest.mark.parametrize("tools", [schemas, direct])
-@virtual_time
 async def test_what_a_model_may_do_is_done_and_it_is_told_so(tools: Tools) -> None:
     """As schemas and as direct functions: LemonSlice has answered by then, and the model is asked to go on."""
     async with Conversation(MemoryVendor(control_latency=1.0), tools=tools, keep_alive=False) as stage:
@@ -134,7 +132,6 @@ async def test_what_a_model_may_do_is_done_and_it_is_told_so(tools: Tools) -> No
         ("avatar_mood", {"name": ["happy"]}, "happy, asleep"),
     ],
 )
-@virtual_time
 async def test_a_name_that_is_not_allowed_is_answered_with_those_that_are(
     function: str, arguments: dict[str, Any], names: str, tools: Tools
 ) -> None:
@@ -149,7 +146,6 @@ async def test_a_name_that_is_not_allowed_is_answered_with_those_that_are(
         assert stage.service.settings.given_fields()["agent_image_url"] is None
 
 
-@virtual_time
 async def test_without_an_avatar_it_is_said_so_and_done_when_there_is_one() -> None:
     """Before the session exists, while its avatar is on its way, and while it sleeps."""
     async with Conversation(MemoryVendor(latency=1.0), keep_alive=False) as stage:
@@ -167,15 +163,13 @@ async def test_without_an_avatar_it_is_said_so_and_done_when_there_is_one() -> N
         await stage.call("avatar_action", name="wave")
         await stage.call("avatar_picture", name="blue")
         assert [(answer["done"], LATER in answer["message"]) for answer in stage.answers] == [(False, True)] * 5
-        await stage.send(speech(0.5))
-        await stage.settle(2.0)
+        await stage.send(speech(0.5), settle=2.0)
         assert stage.vendor.requests[1].agent_image_url == BLUE
         await stage.arrive()
         assert stage.vendor.controls[3:] == [PoseTrigger("wave")]
         assert stage.up(ErrorFrame) == []
 
 
-@virtual_time
 async def test_a_call_with_the_voice_only_is_said_to_be_one() -> None:
     """LemonSlice has refused for good: nothing is promised."""
     vendor = MemoryVendor()
@@ -187,7 +181,6 @@ async def test_a_call_with_the_voice_only_is_said_to_be_one() -> None:
         assert len(stage.up(ErrorFrame)) == 1, "the refusal itself"
 
 
-@virtual_time
 async def test_what_lemonslice_refuses_is_told_to_the_model_in_its_words() -> None:
     """Without a secret; for the bot it is one ErrorFrame each."""
     async with Conversation() as stage:
@@ -204,35 +197,29 @@ async def test_what_lemonslice_refuses_is_told_to_the_model_in_its_words() -> No
         assert len(stage.up(ErrorFrame)) == 3
 
 
-@virtual_time
 async def test_a_picture_is_reported_when_it_has_been_sent() -> None:
     """After the response that is being spoken; one that a newer one has replaced is said to be so."""
     async with Conversation() as stage:
         await stage.arrive()
-        await stage.send(speech(2.0))
-        await stage.settle(0.1)
+        await stage.send(speech(2.0), settle=0.1)
         await stage.call("avatar_picture", name="red")
         await stage.call("avatar_picture", name="blue")
         await stage.call("avatar_action", name="wave")
         assert stage.vendor.controls == [PoseTrigger("wave")]
-        await stage.send(TTSStoppedFrame("a"))
-        await stage.settle(4.0)
+        await stage.send(TTSStoppedFrame("a"), settle=4.0)
         assert stage.vendor.controls == [PoseTrigger("wave"), UpdateImage(image_url=BLUE)]
         replaced, done, _ = stage.answers  # which come behind the speech, like every frame
         assert "something newer" in replaced["message"]
         assert done["done"]
 
 
-@virtual_time
 async def test_an_interruption_ends_the_call_and_not_the_change() -> None:
     """Pipecat takes the call for cancelled; the user has asked for the picture, and sees it."""
     async with Conversation() as stage:
         await stage.arrive()
-        await stage.send(speech(5.0))
-        await stage.settle(0.1)
+        await stage.send(speech(5.0), settle=0.1)
         await stage.call("avatar_picture", name="drawn")
-        await stage.send(InterruptionFrame())
-        await stage.settle(2.0)
+        await stage.send(InterruptionFrame(), settle=2.0)
         assert stage.answers == [None]
         assert stage.vendor.controls == [UpdateImage(image=ALLOWED["pictures"]["drawn"])]
 
@@ -279,7 +266,6 @@ def test_what_cannot_be_allowed_is_refused_at_once(given: dict[str, Any], says: 
     assert says in str(caught.value)
 
 
-@virtual_time
 async def test_handlers_can_be_registered_by_hand() -> None:
     """As before contexts did it: a function by its name, and a direct function."""
     async with Conversation(tools=lambda _: []) as stage:

@@ -20,8 +20,7 @@ from pipecat_lemonslice import (
     AvatarStatus,
     AvatarStatusFrame,
 )
-from tests.support.stage import Stage, speech, tone
-from tests.support.virtual_time import virtual_time
+from tests.support.stage import Stage, avatar_here, speech, tone
 
 
 def text(words: str, context_id: str = "a") -> TTSTextFrame:
@@ -30,31 +29,25 @@ def text(words: str, context_id: str = "a") -> TTSTextFrame:
     return frame
 
 
-@virtual_time
 async def test_speech_is_heard_without_an_avatar_that_does_not_come() -> None:
     """After ready_timeout the plain voice is heard; the avatar takes over at the next response."""
     async with Stage() as stage:
-        await stage.send(speech(2.0), text("hello"))
-        await stage.settle(7.9)
+        await stage.send(speech(2.0), text("hello"), settle=7.9)
         assert stage.plain == b""
         await stage.settle(0.2)
         assert stage.plain == tone(2.0)
         stage.room.arrive()
-        await stage.send(speech(1.0, "b"))
-        await stage.settle(0.5)
+        await stage.send(speech(1.0, "b"), settle=0.5)
         assert stage.room.speech == b""
         await stage.settle(4.0)
-        await stage.send(speech(1.0, "c"))
-        await stage.settle(4.0)
+        await stage.send(speech(1.0, "c"), settle=4.0)
         assert stage.room.speech == tone(1.0)
         assert ("on_fallback", "the avatar was not ready within 8 s") in stage.events
 
 
-@virtual_time
 async def test_every_session_is_terminated_then_its_room_left() -> None:
     """An EndFrame ends the session; everything created is terminated."""
-    async with Stage() as stage:
-        await stage.arrive()
+    async with avatar_here() as (stage, _):
         await stage.send(TTSStartedFrame("a"), speech(2.0), TTSStoppedFrame("a"))
         started = stage.now
         await stage.end()
@@ -66,11 +59,9 @@ async def test_every_session_is_terminated_then_its_room_left() -> None:
     assert stage.vendor.closed
 
 
-@virtual_time
 async def test_statuses_reach_the_pipeline_and_the_page() -> None:
     """Status frames go both ways, and the page is told the same as RTVI messages."""
-    async with Stage() as stage:
-        await stage.arrive()
+    async with avatar_here() as (stage, _):
         statuses = stage.statuses
         assert statuses == [AvatarStatus.CALLING, AvatarStatus.JOINING, AvatarStatus.JOINING, AvatarStatus.HERE]
         assert [frame.status for frame in stage.up(AvatarStatusFrame)] == statuses
@@ -82,15 +73,12 @@ async def test_statuses_reach_the_pipeline_and_the_page() -> None:
         assert asyncio.get_running_loop().time() > 0
 
 
-@virtual_time
 async def test_one_answer_with_a_stop_per_sentence_is_one_response() -> None:
     """A TTS that stops after each sentence does not end the response while the LLM is writing."""
-    async with Stage() as stage:
-        await stage.arrive()
+    async with avatar_here() as (stage, _):
         await stage.send(LLMFullResponseStartFrame())
         for sentence in "abc":
-            await stage.send(TTSStartedFrame(sentence), speech(0.5, sentence), TTSStoppedFrame(sentence))
-            await stage.settle(1.5)
+            await stage.send(TTSStartedFrame(sentence), speech(0.5, sentence), TTSStoppedFrame(sentence), settle=1.5)
         await stage.send(LLMFullResponseEndFrame())
         await stage.settle(1.0)
         assert stage.room.events == ["response_started", "response_finished"]
@@ -98,15 +86,12 @@ async def test_one_answer_with_a_stop_per_sentence_is_one_response() -> None:
 
 
 @pytest.mark.parametrize("pieces", [93, 186])
-@virtual_time
 async def test_everybody_is_told_the_same_three_decimals(pieces: int) -> None:
     """Speech in many small pieces adds up to no tail of digits."""
-    async with Stage() as stage:
-        await stage.arrive()
+    async with avatar_here() as (stage, _):
         for _ in range(pieces):
             await stage.send(speech(0.02))
-        await stage.send(TTSStoppedFrame("a"))
-        await stage.settle(pieces * 0.02 + 1.0)
+        await stage.send(TTSStoppedFrame("a"), settle=pieces * 0.02 + 1.0)
         seconds = pieces * 2 / 100
         assert [frame.audio_seconds for frame in stage.down(AvatarResponseDoneFrame)] == [seconds]
         assert [frame.audio_seconds for frame in stage.up(AvatarResponseDoneFrame)] == [seconds]

@@ -15,8 +15,8 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 
-from tests.support.stage import RATE, Stage, speech, tone
-from tests.support.virtual_time import run_virtual, virtual_time
+from tests.support.stage import RATE, Stage, avatar_here, speech, tone
+from tests.support.virtual_time import run_virtual
 
 Burst = Callable[[Stage, int], list[Frame]]
 
@@ -44,8 +44,7 @@ def audio(_stage: Stage, count: int) -> list[Frame]:
 
 async def processor_seconds(burst: Burst, count: int, *, interrupted: bool) -> float:
     """Return what a burst costs on its way through the pipeline."""
-    async with Stage() as stage:
-        await stage.arrive()
+    async with avatar_here() as (stage, _):
         frames = burst(stage, count)
         started = time.process_time()
         await stage.send(*frames)
@@ -66,7 +65,6 @@ def test_a_burst_costs_no_more_than_its_length(burst: Burst, interrupted: bool) 
     assert cost(5000) / cost(1000) < 10.0
 
 
-@virtual_time
 async def test_other_tasks_have_their_turn_during_a_burst() -> None:
     """Of ten thousand text frames at once, no more than a hundred leave in one turn of the event loop."""
     async with Stage() as stage:

@@ -16,7 +16,6 @@ from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from pipecat_lemonslice import AvatarStatus
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
-from tests.support.virtual_time import run_virtual, virtual_time
 
 IDLE = {"type": "idle_timeout"}
 
@@ -27,8 +26,7 @@ def status(stage: Stage) -> AvatarStatus:
 
 async def fall_asleep(stage: Stage, *, by: str = "message", after: float = 60.0) -> None:
     """Let the avatar be there, and the vendor end the session after so many quiet seconds."""
-    stage.room.arrive()
-    await stage.settle(after)
+    await stage.arrive(after)
     if by == "message":
         stage.room.say(IDLE)
     stage.room.leave()
@@ -40,7 +38,6 @@ async def answer(stage: Stage, context: str = "a") -> None:
 
 
 @pytest.mark.parametrize("by", ["message", "leaving"])
-@virtual_time
 async def test_five_quiet_minutes_are_one_session(by: str) -> None:
     """Nothing is created, nothing is an error, and everybody learns that the avatar sleeps."""
     async with Stage(keep_alive=False) as stage:
@@ -55,16 +52,13 @@ async def test_five_quiet_minutes_are_one_session(by: str) -> None:
 
 
 @pytest.mark.parametrize("waker", [UserStartedSpeakingFrame(), TTSStartedFrame("a"), speech(0.1)])
-@virtual_time
 async def test_it_wakes_when_somebody_speaks(waker: Frame) -> None:
     """The first words, the user's or the bot's, create the next session, whose avatar says the next answer whole."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(waker)
-        await stage.settle()
+        await stage.send(waker, settle=0.0)
         assert len(stage.vendor.created) == 2
-        stage.room.arrive()
-        await stage.settle(1.0)
+        await stage.arrive(1.0)
         await answer(stage, "b")
         await stage.settle(3.0)
         assert stage.room.speech.endswith(tone(1.0))
@@ -73,7 +67,6 @@ async def test_it_wakes_when_somebody_speaks(waker: Frame) -> None:
         assert status(stage) is AvatarStatus.HERE
 
 
-@virtual_time
 async def test_the_answer_that_wakes_it_waits_and_is_heard_whole() -> None:
     """As at the start of a call: within `ready_timeout` by the avatar, else by voice."""
     async with Stage(keep_alive=False) as stage:
@@ -81,8 +74,7 @@ async def test_the_answer_that_wakes_it_waits_and_is_heard_whole() -> None:
         await answer(stage)
         await stage.settle(5.0)
         assert stage.plain == b""
-        stage.room.arrive()
-        await stage.settle(3.0)
+        await stage.arrive(3.0)
         assert stage.room.speech == tone(1.0)
         await fall_asleep(stage)
         await answer(stage)
@@ -92,21 +84,18 @@ async def test_the_answer_that_wakes_it_waits_and_is_heard_whole() -> None:
         assert stage.plain == tone(1.0)
 
 
-@virtual_time
 async def test_it_sleeps_and_wakes_again_and_again() -> None:
     """Ten sleeps are eleven sessions, each created when somebody spoke and without a pause that grows."""
     async with Stage(keep_alive=False) as stage:
         for count in range(1, 11):
             await fall_asleep(stage)
             assert len(stage.vendor.created) == count
-            await stage.send(UserStartedSpeakingFrame())
-            await stage.settle()
+            await stage.send(UserStartedSpeakingFrame(), settle=0.0)
             assert len(stage.vendor.created) == count + 1
         assert stage.up(ErrorFrame) == []
     assert stage.vendor.terminated == stage.vendor.created
 
 
-@virtual_time
 async def test_after_a_sleep_the_pauses_after_failures_begin_anew() -> None:
     """Failures before it do not count any more: a session that is lost then is replaced after half a second."""
     async with Stage(keep_alive=False) as stage:
@@ -117,8 +106,7 @@ async def test_after_a_sleep_the_pauses_after_failures_begin_anew() -> None:
             await stage.until(lambda before=rooms: len(stage.rooms) > before)
         await fall_asleep(stage)
         assert status(stage) is AvatarStatus.DORMANT
-        await stage.send(UserStartedSpeakingFrame())
-        await stage.settle()
+        await stage.send(UserStartedSpeakingFrame(), settle=0.0)
         await stage.arrive()
         lost_at, sessions = stage.now, len(stage.vendor.created)
         stage.room.lose("gone")
@@ -126,7 +114,6 @@ async def test_after_a_sleep_the_pauses_after_failures_begin_anew() -> None:
         assert stage.now - lost_at == pytest.approx(0.5, abs=0.01)
 
 
-@virtual_time
 async def test_an_avatar_that_leaves_while_it_is_kept_alive_is_a_loss() -> None:
     """Ten quiet minutes in which each reset was accepted, then it leaves: an error, and a new session at once."""
     async with Stage() as stage:
@@ -135,14 +122,11 @@ async def test_an_avatar_that_leaves_while_it_is_kept_alive_is_a_loss() -> None:
         assert len(stage.up(ErrorFrame)) == 1
 
 
-@virtual_time
 async def test_a_timeout_in_mid_speech_is_a_loss() -> None:
     """The answer goes on as plain voice, one ErrorFrame, and a new session at once."""
     async with Stage(keep_alive=False) as stage:
-        stage.room.arrive()
-        await stage.settle(1.0)
-        await stage.send(speech(3.0))
-        await stage.settle(1.5)
+        await stage.arrive(1.0)
+        await stage.send(speech(3.0), settle=1.5)
         stage.room.say(IDLE)
         await stage.settle(1.0)
         assert stage.plain
@@ -150,7 +134,6 @@ async def test_a_timeout_in_mid_speech_is_a_loss() -> None:
         assert len(stage.up(ErrorFrame)) == 1
 
 
-@virtual_time
 async def test_a_session_that_was_never_spoken_to_sleeps_too() -> None:
     """The avatar has not even come, and nothing waits to be said."""
     async with Stage(keep_alive=False) as stage:
@@ -163,7 +146,6 @@ async def test_a_session_that_was_never_spoken_to_sleeps_too() -> None:
         assert stage.up(ErrorFrame) == []
 
 
-@virtual_time
 async def test_speech_that_waits_wakes_it_at_once() -> None:
     """The session of an avatar that has not come is ended while an answer waits: a new one, and the answer is heard."""
     async with Stage(keep_alive=False) as stage:
@@ -174,44 +156,35 @@ async def test_speech_that_waits_wakes_it_at_once() -> None:
         stage.room.say(IDLE)
         await stage.settle(1.0)
         assert len(stage.vendor.created) == 2
-        stage.room.arrive()
-        await stage.settle(3.0)
+        await stage.arrive(3.0)
         assert stage.room.speech + stage.plain == tone(1.0)
 
 
-@virtual_time
 async def test_it_wakes_while_the_old_session_is_still_being_terminated() -> None:
     """A slow API does not hold the next session up."""
     async with Stage(MemoryVendor(terminate_latency=20.0), keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(UserStartedSpeakingFrame())
-        await stage.settle(0.5)
+        await stage.send(UserStartedSpeakingFrame(), settle=0.5)
         assert len(stage.vendor.created) == 2
         await stage.settle(20.0)
         assert stage.vendor.terminated == ["session-1"]
 
 
 @pytest.mark.parametrize("end", ["end", "cancel"])
-def test_a_call_that_ends_asleep_creates_nothing(end: str) -> None:
+async def test_a_call_that_ends_asleep_creates_nothing(end: str) -> None:
     """EndFrame and CancelFrame pass at once."""
-
-    async def scenario() -> None:
-        async with Stage(keep_alive=False) as stage:
-            await fall_asleep(stage)
-            started = stage.now
-            await (stage.end() if end == "end" else stage.cancel())
-            assert stage.now - started < 1.0
-        assert stage.vendor.created == ["session-1"] == stage.vendor.terminated
-        await asyncio.sleep(0)
-
-    run_virtual(scenario)
+    async with Stage(keep_alive=False) as stage:
+        await fall_asleep(stage)
+        started = stage.now
+        await (stage.end() if end == "end" else stage.cancel())
+        assert stage.now - started < 1.0
+    assert stage.vendor.created == ["session-1"] == stage.vendor.terminated
+    await asyncio.sleep(0)
 
 
-@virtual_time
 async def test_an_interruption_does_not_wake_it() -> None:
     """Nothing is said and nobody speaks."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(InterruptionFrame())
-        await stage.settle(10.0)
+        await stage.send(InterruptionFrame(), settle=10.0)
         assert len(stage.vendor.created) == 1

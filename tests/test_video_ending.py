@@ -6,17 +6,13 @@ import pytest
 from pipecat.frames.frames import CancelFrame, EndFrame, ErrorFrame, Frame, TTSStoppedFrame
 
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, speech, tone
-from tests.support.virtual_time import virtual_time
+from tests.support.stage import Stage, avatar_here, speech, tone
 
 
-@virtual_time
 async def test_the_goodbye_is_heard_to_its_end() -> None:
     """EndFrame passes when the last words have been spoken and the avatar's voice has come back."""
-    async with Stage(room={"track": True}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(1.0))
-        await stage.settle(3.0)
+    async with avatar_here(room={"track": True}) as (stage, room):
+        await stage.send(speech(1.0), settle=3.0)
         started = stage.now
         await stage.send(speech(2.005))
         await stage.end()
@@ -26,7 +22,6 @@ async def test_the_goodbye_is_heard_to_its_end() -> None:
         assert stage.reasons[-1] == "stopped"
 
 
-@virtual_time
 async def test_an_end_while_speech_waits_for_the_avatar() -> None:
     """What waits is heard without the avatar, after ready_timeout, then the EndFrame passes."""
     async with Stage() as stage:
@@ -38,7 +33,6 @@ async def test_an_end_while_speech_waits_for_the_avatar() -> None:
     assert stage.vendor.terminated == stage.vendor.created
 
 
-@virtual_time
 async def test_an_end_while_the_avatar_is_about_to_come() -> None:
     """The avatar that comes while the EndFrame waits speaks the last words."""
     async with Stage() as stage:
@@ -51,12 +45,10 @@ async def test_an_end_while_the_avatar_is_about_to_come() -> None:
         assert stage.plain == b""
 
 
-@virtual_time
 async def test_an_end_with_an_api_that_hangs_is_bounded() -> None:
     """EndFrame passes at once; cleanup gives the API twelve seconds, then says what may go on."""
     vendor = MemoryVendor(terminate_latency=10_000.0)
-    async with Stage(vendor) as stage:
-        await stage.arrive()
+    async with avatar_here(vendor) as (stage, _):
         started = stage.now
         await stage.end()
         assert stage.now - started < 1.0
@@ -69,12 +61,10 @@ async def test_an_end_with_an_api_that_hangs_is_bounded() -> None:
 
 @pytest.mark.parametrize("latency", [5.0, 10_000.0])
 @pytest.mark.parametrize("frame", [EndFrame, CancelFrame])
-@virtual_time
 async def test_an_end_soon_after_a_loss_ends_both_sessions(frame: type[Frame], latency: float) -> None:
     """In twelve seconds; what is not terminated by then is left to a plain request."""
     vendor = MemoryVendor(terminate_latency=latency)
-    async with Stage(vendor) as stage:
-        await stage.arrive()
+    async with avatar_here(vendor) as (stage, _):
         stage.room.leave()
         await stage.until(lambda: len(vendor.created) == 2)
         await stage.send(frame())
@@ -85,13 +75,10 @@ async def test_an_end_soon_after_a_loss_ends_both_sessions(frame: type[Frame], l
     assert all(room.closed for room in stage.rooms)
 
 
-@virtual_time
 async def test_a_cancel_falls_silent_at_once() -> None:
     """CancelFrame passes at once; nothing more is written; the session ends."""
-    async with Stage() as stage:
-        room = await stage.arrive()
-        await stage.send(speech(10.0))
-        await stage.settle(1.0)
+    async with avatar_here() as (stage, room):
+        await stage.send(speech(10.0), settle=1.0)
         before, started = len(room.speech), stage.now
         await stage.cancel()
         assert stage.down(CancelFrame)
@@ -102,13 +89,10 @@ async def test_a_cancel_falls_silent_at_once() -> None:
         assert stage.reasons == ["ended"]
 
 
-@virtual_time
 async def test_a_cancel_while_the_end_waits() -> None:
     """A CancelFrame does not wait for an EndFrame that lets the last words be spoken."""
-    async with Stage() as stage:
-        await stage.arrive()
-        await stage.send(speech(30.0), EndFrame())
-        await stage.settle(1.0)
+    async with avatar_here() as (stage, _):
+        await stage.send(speech(30.0), EndFrame(), settle=1.0)
         started = stage.now
         await stage.cancel()
         assert stage.down(CancelFrame)
@@ -118,7 +102,6 @@ async def test_a_cancel_while_the_end_waits() -> None:
 
 
 @pytest.mark.parametrize("latency", [0.5, 5.0, 11.0])
-@virtual_time
 async def test_a_session_that_is_created_after_the_end_is_terminated(latency: float) -> None:
     """A creation under way when the call ends is awaited, and what comes of it terminated."""
     vendor = MemoryVendor(latency=latency)
@@ -129,7 +112,6 @@ async def test_a_session_that_is_created_after_the_end_is_terminated(latency: fl
     assert vendor.closed
 
 
-@virtual_time
 async def test_a_creation_that_never_answers_is_abandoned_in_bounded_time() -> None:
     """An API that hangs in the creation keeps the end no longer than twelve seconds, and it is said."""
     vendor = MemoryVendor(latency=10_000.0)
@@ -141,12 +123,10 @@ async def test_a_creation_that_never_answers_is_abandoned_in_bounded_time() -> N
     assert vendor.created == []
 
 
-@virtual_time
 async def test_cleanup_twice_and_at_once() -> None:
     """Two cleanups at once and one after: the session is terminated once, before the API is closed."""
     vendor = MemoryVendor(terminate_latency=1.0)
-    async with Stage(vendor) as stage:
-        await stage.arrive()
+    async with avatar_here(vendor) as (stage, _):
         await asyncio.gather(stage.service.cleanup(), stage.service.cleanup())
         assert vendor.terminated == ["session-1"]
         await stage.service.cleanup()
@@ -154,12 +134,10 @@ async def test_cleanup_twice_and_at_once() -> None:
     assert [event[0] for event in stage.events].count("on_session_ended") == 1
 
 
-@virtual_time
 async def test_a_cleanup_that_is_cancelled_ends_the_session_all_the_same() -> None:
     """Whoever waits for the cleanup may be cancelled; the API is not closed under the terminate."""
     vendor = MemoryVendor(terminate_latency=1.0)
-    async with Stage(vendor) as stage:
-        await stage.arrive()
+    async with avatar_here(vendor) as (stage, _):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await stage.service.cleanup()
@@ -168,7 +146,6 @@ async def test_a_cleanup_that_is_cancelled_ends_the_session_all_the_same() -> No
         assert vendor.closed
 
 
-@virtual_time
 async def test_cleanup_without_a_start_or_a_setup() -> None:
     """A service whose pipeline never started ends its session; one that was never set up closes its API."""
     stage = Stage()
@@ -177,22 +154,19 @@ async def test_cleanup_without_a_start_or_a_setup() -> None:
     assert stage.vendor.created == []
 
 
-@virtual_time
 async def test_a_terminate_that_breaks_does_not_keep_the_room_open() -> None:
     """Also an error that nobody foresaw does not stop the teardown."""
     vendor = MemoryVendor()
     vendor.terminations_refused.append(RuntimeError("unforeseen"))  # type: ignore[arg-type]
-    async with Stage(vendor) as stage:
-        room = await stage.arrive()
+    async with avatar_here(vendor) as (_, room):
+        pass
     assert room.closed
     assert vendor.closed
 
 
-@virtual_time
 async def test_a_short_goodbye_that_comes_first_is_heard() -> None:
     """Also words shorter than the avatar's latency, which is not known yet, come back before the EndFrame passes."""
-    async with Stage(room={"latency": 1.0}) as stage:
-        await stage.arrive()
+    async with avatar_here(room={"latency": 1.0}) as (stage, _):
         await stage.send(speech(0.4), TTSStoppedFrame("a"))
         await stage.end()
         assert len(stage.voice.strip(b"\0")) >= 2 * 24000 * 0.4 - 1920

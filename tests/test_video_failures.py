@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from pipecat.frames.frames import EndFrame, ErrorFrame, InterruptionFrame, TTSAudioRawFrame
 
-from tests.support.stage import RATE, Stage, speech, tone
-from tests.support.virtual_time import run_virtual
+from tests.support.stage import RATE, Stage, avatar_here, speech, tone
 
 TOUCHES = 40
 """More often than a frame of speech is looked at on its way to the avatar."""
@@ -37,68 +36,51 @@ def unreadable(last: int) -> Unreadable:
 
 @pytest.mark.parametrize("interrupted", [False, True])
 @pytest.mark.parametrize("last", range(TOUCHES))
-def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, interrupted: bool) -> None:
+async def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, interrupted: bool) -> None:
     """At whichever look it fails: one ErrorFrame, all other speech heard, the session ended with the call."""
-
-    async def scenario() -> None:
-        async with Stage() as stage:
-            await stage.arrive()
-            await stage.send(speech(0.5, "a"), unreadable(last))
-            if interrupted:
-                await stage.send(InterruptionFrame())
-            await stage.settle(3.0)
-            stage.room.arrive()
-            await stage.settle(1.0)
-            await stage.send(speech(1.0, "c"))
-            await stage.settle(4.0)
-            await stage.end()
-            errors = stage.up(ErrorFrame)
-            assert len(errors) <= 1, [error.error for error in errors]
-            assert not any(error.category and error.category.is_permanent for error in errors)
-            assert stage.service.is_usable
-            heard = b"".join(room.speech for room in stage.rooms) + stage.plain
-            assert tone(1.0) in heard, "the next answer was not heard"
-            assert interrupted or tone(0.5) in heard, "the answer before was not heard"
-            assert len(stage.down(EndFrame)) == 1
-        assert stage.vendor.terminated == stage.vendor.created
-
-    run_virtual(scenario)
+    async with avatar_here() as (stage, _):
+        await stage.send(speech(0.5, "a"), unreadable(last))
+        if interrupted:
+            await stage.send(InterruptionFrame())
+        await stage.settle(3.0)
+        await stage.arrive(1.0)
+        await stage.send(speech(1.0, "c"), settle=4.0)
+        await stage.end()
+        errors = stage.up(ErrorFrame)
+        assert len(errors) <= 1, [error.error for error in errors]
+        assert not any(error.category and error.category.is_permanent for error in errors)
+        assert stage.service.is_usable
+        heard = b"".join(room.speech for room in stage.rooms) + stage.plain
+        assert tone(1.0) in heard, "the next answer was not heard"
+        assert interrupted or tone(0.5) in heard, "the answer before was not heard"
+        assert len(stage.down(EndFrame)) == 1
+    assert stage.vendor.terminated == stage.vendor.created
 
 
 @pytest.mark.parametrize("nonsense", [(b"\x01", RATE), (b"\x01\x02", 1)])
-def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nonsense: tuple[bytes, int]) -> None:
+async def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nonsense: tuple[bytes, int]) -> None:
     """One ErrorFrame, a new session; the answer after it is spoken by the new avatar and heard."""
-
-    async def scenario() -> None:
-        async with Stage() as stage:
-            await stage.arrive()
-            stage.room.hear(*nonsense)
-            await stage.settle(2.0)
-            assert len(stage.up(ErrorFrame)) == 1
-            assert len(stage.vendor.created) == 2
-            await stage.arrive()
-            await stage.send(speech(1.0))
-            await stage.settle(3.0)
-            assert stage.room.speech == tone(1.0)
-            assert stage.voice
-
-    run_virtual(scenario)
+    async with avatar_here() as (stage, _):
+        stage.room.hear(*nonsense)
+        await stage.settle(2.0)
+        assert len(stage.up(ErrorFrame)) == 1
+        assert len(stage.vendor.created) == 2
+        await stage.arrive()
+        await stage.send(speech(1.0), settle=3.0)
+        assert stage.room.speech == tone(1.0)
+        assert stage.voice
 
 
-def test_a_handler_that_raises_harms_nothing() -> None:
+async def test_a_handler_that_raises_harms_nothing() -> None:
     """Every event handler raises, and the answer is heard all the same."""
 
     async def handler(_service: object, *_args: object) -> None:
         raise RuntimeError("a bot's own fault")
 
-    async def scenario() -> None:
-        async with Stage() as stage:
-            for event in ("on_avatar_ready", "on_response_started", "on_response_done", "on_session_created"):
-                stage.service.add_event_handler(event, handler)
-            await stage.arrive()
-            await stage.send(speech(1.0))
-            await stage.settle(3.0)
-            assert stage.room.speech == tone(1.0)
-            assert stage.room.events == ["response_started", "response_finished"]
-
-    run_virtual(scenario)
+    async with Stage() as stage:
+        for event in ("on_avatar_ready", "on_response_started", "on_response_done", "on_session_created"):
+            stage.service.add_event_handler(event, handler)
+        await stage.arrive()
+        await stage.send(speech(1.0), settle=3.0)
+        assert stage.room.speech == tone(1.0)
+        assert stage.room.events == ["response_started", "response_finished"]

@@ -22,21 +22,18 @@ from pipecat_lemonslice.errors import (
 )
 from pipecat_lemonslice.session.renewal import STEADY_SECONDS
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, speech, tone
-from tests.support.virtual_time import run_virtual, virtual_time
+from tests.support.stage import Stage, avatar_here, speech, tone
+from tests.support.virtual_time import run_virtual
 
 # Starting.
 
 
-@virtual_time
 async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> None:
     """Sentences of the first seconds, more than the avatar is there for, are all spoken by it in order."""
     async with Stage() as stage:
         for sentence in "abcdef":
-            await stage.send(TTSStartedFrame(sentence), speech(1.0, sentence), TTSStoppedFrame(sentence))
-            await stage.settle(1.0)
-        stage.room.arrive()
-        await stage.settle(10.0)
+            await stage.send(TTSStartedFrame(sentence), speech(1.0, sentence), TTSStoppedFrame(sentence), settle=1.0)
+        await stage.arrive(10.0)
         assert stage.room.speech == tone(1.0) * 6
         assert [frame.context_id for frame in stage.down(TTSStoppedFrame)] == list("abcdef")
         assert stage.plain == b""
@@ -45,7 +42,6 @@ async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> No
 @pytest.mark.parametrize(
     "error", [ApiConnectionError("no", False), ApiResponseError("no id"), RoomError("dark"), RuntimeError("unforeseen")]
 )
-@virtual_time
 async def test_failed_starts_are_tried_again_with_growing_pauses(error: Exception) -> None:
     """Failures that may pass: after half a second, one, two, …; the first success ends it. They are told as one."""
     vendor = MemoryVendor()
@@ -57,12 +53,10 @@ async def test_failed_starts_are_tried_again_with_growing_pauses(error: Exceptio
         assert len(vendor.created) == 5
         assert vendor.terminated == vendor.created[:4]
         await stage.arrive()
-        await stage.send(speech(0.5))
-        await stage.settle(1.0)
+        await stage.send(speech(0.5), settle=1.0)
         assert stage.room.speech == tone(0.5)
 
 
-@virtual_time
 async def test_an_avatar_that_comes_only_to_go_again_costs_ever_fewer_sessions() -> None:
     """The pauses grow from session to session, however often one was ready, until one has been so for 30 s."""
     async with Stage() as stage:
@@ -84,7 +78,6 @@ async def pause_after(stage: Stage, seconds: float) -> float:
     return stage.now - lost_at
 
 
-@virtual_time
 async def test_a_session_without_a_room_is_terminated() -> None:
     """An answer without room_url does not leak the session that it created."""
 
@@ -100,12 +93,10 @@ async def test_a_session_without_a_room_is_terminated() -> None:
         assert len(stage.up(ErrorFrame)) == 1
 
 
-@virtual_time
 async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
     """With fallback='silent' the response runs its course, but nothing is heard."""
     async with Stage(fallback="silent") as stage:
-        await stage.send(speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(10.0)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), settle=10.0)
         assert stage.plain == b""
         assert len(stage.down(TTSStoppedFrame)) == 1
         assert stage.reasons == ["stopped"]
@@ -114,11 +105,9 @@ async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
 # Keeping it alive.
 
 
-@virtual_time
 async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
     """A vendor that is slow to answer is not asked again meanwhile."""
-    async with Stage(MemoryVendor(control_latency=70.0)) as stage:
-        await stage.arrive()
+    async with avatar_here(MemoryVendor(control_latency=70.0)) as (stage, _):
         await stage.settle(240.0)
         assert stage.vendor.control_times == pytest.approx([stage.now - 150.0, stage.now - 70.0])
 
@@ -126,16 +115,12 @@ async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "pause"), [({}, 5.0), ({"keep_alive": False}, 200.0), ({"idle_timeout": -1}, 200.0)]
 )
-@virtual_time
 async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: float) -> None:
     """While something is said, nothing is sent; nor with keep_alive off or without a timeout."""
-    async with Stage(**kwargs) as stage:
-        await stage.arrive()
-        await stage.send(speech(60.0))
-        await stage.settle(60.0)
+    async with avatar_here(**kwargs) as (stage, _):
+        await stage.send(speech(60.0), settle=60.0)
         for _ in range(10):
-            await stage.send(speech(0.5))
-            await stage.settle(pause)
+            await stage.send(speech(0.5), settle=pause)
         assert stage.vendor.control_times == []
 
 
@@ -159,8 +144,7 @@ def test_a_day_of_talk_needs_no_more_memory_than_five_hours() -> None:
         return len(gc.get_objects())
 
     async def scenario() -> None:
-        async with Stage(room={"forgetful": True}) as stage:
-            await stage.arrive()
+        async with avatar_here(room={"forgetful": True}) as (stage, _):
             stage.sink.forgetful = stage.source.forgetful = True
             after_five_hours = await talk(stage, 0, 300)
             assert await talk(stage, 300, 1140) - after_five_hours < 100

@@ -8,7 +8,6 @@ from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
     Frame,
-    InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
@@ -20,8 +19,7 @@ from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus
 from tests.support.memory import MemoryRoom
-from tests.support.stage import RATE, Stage, speech, tone
-from tests.support.virtual_time import virtual_time
+from tests.support.stage import RATE, Stage, avatar_here, speech, tone
 
 DOUBLED_BYTES = round(0.06 * RATE) * 2
 """The most that may be heard twice: a piece of the avatar's voice and a write."""
@@ -48,13 +46,10 @@ def check_covered(stage: Stage, whole: bytes) -> None:
 
 @pytest.mark.parametrize("how", ["leave", "lose", "fatal", "idle"])
 @pytest.mark.parametrize("at", [0.0, 0.013, 0.02, 0.26, 0.3, 0.5, 1.0, 1.107, 1.99])
-@virtual_time
 async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, at: float) -> None:
     """What the avatar has not been heard saying goes on as plain voice, at once; its lag is not lost."""
-    async with Stage() as stage:
-        room = await stage.arrive()
-        await stage.send(speech(1.0), speech(1.0, "b", 24000), TTSStoppedFrame("b"))
-        await stage.settle(at)
+    async with avatar_here() as (stage, room):
+        await stage.send(speech(1.0), speech(1.0, "b", 24000), TTSStoppedFrame("b"), settle=at)
         lost_at = stage.now
         lose(room, how)
         await stage.settle(0.05)
@@ -74,13 +69,10 @@ async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, 
 
 @pytest.mark.parametrize("pause", [0.05, 0.3, 3.0])
 @pytest.mark.parametrize("latency", [0.06, 0.25, 1.0])
-@virtual_time
 async def test_each_response_is_taken_back_by_itself(latency: float, pause: float) -> None:
     """Also soon after another one whose last words are still heard, nothing is missing, and nothing of that comes."""
-    async with Stage(room={"latency": latency}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"))
-        await stage.settle(1.0 + pause)
+    async with avatar_here(room={"latency": latency}) as (stage, room):
+        await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"), settle=1.0 + pause)
         await stage.send(speech(2.0, "b"))
         await stage.settle(latency + 1.013)
         room.lose("gone")
@@ -90,13 +82,10 @@ async def test_each_response_is_taken_back_by_itself(latency: float, pause: floa
 
 @pytest.mark.parametrize("how", ["leave", "lose", "fatal", "idle"])
 @pytest.mark.parametrize("at", [1.013, 1.26, 1.4, 1.49])
-@virtual_time
 async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, at: float) -> None:
     """What the avatar was given to the end, and takes along before its voice has come back, is heard as plain voice."""
-    async with Stage(room={"latency": 0.5}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(at)
+    async with avatar_here(room={"latency": 0.5}) as (stage, room):
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), settle=at)
         assert stage.reasons == ["stopped"]
         lose(room, how)
         await stage.settle(3.0)
@@ -108,26 +97,20 @@ async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, 
 
 
 @pytest.mark.parametrize("after", [0.3, 2.0, 30.0])
-@virtual_time
 async def test_what_was_heard_to_its_end_is_not_repeated(after: float) -> None:
     """An avatar that goes in a pause leaves no syllable behind, neither soon nor late."""
-    async with Stage(room={"track": True}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(1.25 + after)
+    async with avatar_here(room={"track": True}) as (stage, room):
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), settle=1.25 + after)
         room.lose("gone")
         await stage.settle(3.0)
         assert stage.plain == b""
         assert stage.reasons == ["stopped"]
 
 
-@virtual_time
 async def test_a_short_answer_that_a_mute_avatar_took_along_is_heard() -> None:
     """Also when its response was over long before the avatar was found out, and in order with what came since."""
-    async with Stage(room={"echo": False}) as stage:
-        await stage.arrive()
-        await stage.send(speech(1.5, "a"), TTSStoppedFrame("a"))
-        await stage.settle(4.9)
+    async with avatar_here(room={"echo": False}) as (stage, _):
+        await stage.send(speech(1.5, "a"), TTSStoppedFrame("a"), settle=4.9)
         assert stage.reasons == ["stopped"]
         await stage.settle(0.2)
         assert stage.plain == tone(1.5)
@@ -147,25 +130,20 @@ class SlowText(FrameProcessor):
 
 
 @pytest.mark.parametrize("at", [0.1, 0.225, 0.35, 0.475])
-@virtual_time
 async def test_an_avatar_that_goes_while_the_pipeline_is_busy(at: float) -> None:
     """Nothing is lost and hardly anything doubled, whatever the speech is waiting for; texts keep their order."""
-    async with Stage(behind=[SlowText()], room={"latency": 0.0}) as stage:
-        room = await stage.arrive()
+    async with avatar_here(behind=[SlowText()], room={"latency": 0.0}) as (stage, room):
         frames = [frame for n in range(4) for frame in (LLMTextFrame(str(n)), speech(0.25, str(n)))]
-        await stage.send(*frames, LLMTextFrame("end"))
-        await stage.settle(at)
+        await stage.send(*frames, LLMTextFrame("end"), settle=at)
         room.leave()
         await stage.settle(5.0)
         check_covered(stage, tone(0.25) * 4)
         assert [frame.text for frame in stage.down(LLMTextFrame)] == ["0", "1", "2", "3", "end"]
 
 
-@virtual_time
 async def test_the_goodbye_of_a_mute_avatar_is_heard() -> None:
     """At the end there is no time to find out; what it was not heard saying is said all the same, before the end."""
-    async with Stage(room={"echo": False}) as stage:
-        await stage.arrive()
+    async with avatar_here(room={"echo": False}) as (stage, _):
         await stage.send(speech(1.0), TTSStoppedFrame("a"))
         await stage.end()
         assert stage.plain == tone(1.0)
@@ -173,13 +151,10 @@ async def test_the_goodbye_of_a_mute_avatar_is_heard() -> None:
         assert kinds.index(TTSAudioRawFrame) < kinds.index(EndFrame)
 
 
-@virtual_time
 async def test_the_goodbye_of_an_avatar_that_goes_is_heard() -> None:
     """It leaves between the end of its speech and that of its voice, and the EndFrame waits for the rest."""
-    async with Stage(room={"latency": 1.0}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(1.0), TTSStoppedFrame("a"), EndFrame())
-        await stage.settle(1.5)
+    async with avatar_here(room={"latency": 1.0}) as (stage, room):
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), EndFrame(), settle=1.5)
         room.leave()
         await stage.until(lambda: bool(stage.down(EndFrame)))
         check_covered(stage, tone(1.0))
@@ -187,30 +162,24 @@ async def test_the_goodbye_of_an_avatar_that_goes_is_heard() -> None:
         assert kinds.index(TTSAudioRawFrame) < kinds.index(EndFrame)
 
 
-@virtual_time
 async def test_silence_before_the_first_word_is_no_lag() -> None:
     """The lag is taken from sound to sound."""
-    async with Stage() as stage:
-        room = await stage.arrive()
+    async with avatar_here() as (stage, room):
         silent = speech(0.5)
         silent.audio = bytes(len(silent.audio))
-        await stage.send(silent, speech(2.0))
-        await stage.settle(2.013)
+        await stage.send(silent, speech(2.0), settle=2.013)
         room.lose("gone")
         await stage.settle(3.0)
         check_covered(stage, stage.voice[: stage.voice.index(tone(0.02))] + tone(2.0))
 
 
 @pytest.mark.parametrize(("latency", "first", "pause"), [(1.0, 0.5, 0.2), (0.6, 0.3, 0.1), (0.25, 0.1, 0.05)])
-@virtual_time
 async def test_a_first_answer_that_comes_late_is_not_taken_for_that_of_the_next(
     latency: float, first: float, pause: float
 ) -> None:
     """Nothing of the second response is lost where the first was over before anything of it was heard."""
-    async with Stage(room={"latency": latency, "track": True}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(first, "a"), TTSStoppedFrame("a"))
-        await stage.settle(first + pause)
+    async with avatar_here(room={"latency": latency, "track": True}) as (stage, room):
+        await stage.send(speech(first, "a"), TTSStoppedFrame("a"), settle=first + pause)
         await stage.send(speech(3.0, "b"))
         await stage.settle(2.0)
         heard = len(stage.voice.replace(b"\0\0", b""))
@@ -222,15 +191,12 @@ async def test_a_first_answer_that_comes_late_is_not_taken_for_that_of_the_next(
 
 
 @pytest.mark.parametrize("silent", [0.2, 0.4, 0.6])
-@virtual_time
 async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent: float) -> None:
     """What was heard to its end is not repeated when the avatar goes early in the next response."""
-    async with Stage(room={"track": True}) as stage:
-        room = await stage.arrive()
+    async with avatar_here(room={"track": True}) as (stage, room):
         quiet = speech(silent)
         quiet.audio = bytes(len(quiet.audio))
-        await stage.send(quiet, speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(silent + 2.0)
+        await stage.send(quiet, speech(1.0), TTSStoppedFrame("a"), settle=silent + 2.0)
         await stage.send(speech(1.0, "b"))
         await stage.settle(0.1)
         room.lose("gone")
@@ -238,103 +204,60 @@ async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent
         assert stage.plain == tone(1.0)
 
 
-@virtual_time
-async def test_what_a_mute_avatar_was_given_is_heard_whole() -> None:
-    """Nothing of a response of which nothing came back is lost, however late that is noticed."""
-    async with Stage(room={"echo": False}) as stage:
-        await stage.arrive()
-        await stage.send(speech(10.0))
-        await stage.settle(5.1)
-        assert stage.plain == tone(10.0)
-
-
-@virtual_time
-async def test_what_was_interrupted_is_not_taken_back() -> None:
-    """An avatar that goes after an interruption leaves nothing behind."""
-    async with Stage() as stage:
-        room = await stage.arrive()
-        await stage.send(speech(5.0))
-        await stage.settle(1.0)
-        await stage.send(InterruptionFrame(), speech(1.0, "b"))
-        await stage.settle(0.1)
-        room.lose("gone")
-        await stage.settle(2.0)
-        assert stage.plain == tone(1.0)
-
-
-@virtual_time
 async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
     """Also what the resampler holds goes on."""
-    async with Stage() as stage:
-        room = await stage.arrive()
-        await stage.send(speech(2.0, "a", 44100))
-        await stage.settle(1.0)
+    async with avatar_here() as (stage, room):
+        await stage.send(speech(2.0, "a", 44100), settle=1.0)
         room.lose("gone")
         await stage.settle(2.0)
         total = len(stage.voice) + len(stage.plain)
         assert 2 * 2 * RATE <= total <= 2 * 2 * RATE + DOUBLED_BYTES
 
 
-@virtual_time
 async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() -> None:
     """It says two writes more that the plain voice has said by then; its next answer is heard whole."""
-    async with Stage(room={"track": True}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(0.2), TTSStoppedFrame("a"))
-        await stage.settle(0.1)
+    async with avatar_here(room={"track": True}) as (stage, room):
+        await stage.send(speech(0.2), TTSStoppedFrame("a"), settle=0.1)
         room.leave()
         await stage.settle(0.05)
-        room.arrive()
-        await stage.settle(3.0)
+        await stage.arrive(3.0)
         check_covered(stage, tone(0.2))
         before = len(stage.voice)
-        await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"))
-        await stage.settle(3.0)
+        await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"), settle=3.0)
         assert stage.voice[before:].strip(b"\0") == tone(1.0).strip(b"\0")
 
 
 @pytest.mark.parametrize("how", ["leave", "fatal"])
-@virtual_time
 async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) -> None:
     """Nor when the plain voice has ended by then."""
-    async with Stage(room={"latency": 1.0}) as stage:
-        room = await stage.arrive()
-        await stage.send(speech(0.2), TTSStoppedFrame("a"))
-        await stage.settle(0.1)
+    async with avatar_here(room={"latency": 1.0}) as (stage, room):
+        await stage.send(speech(0.2), TTSStoppedFrame("a"), settle=0.1)
         lose(room, how)
         await stage.settle(3.0)
         assert stage.plain == tone(0.2)
         assert stage.voice == b""
 
 
-@virtual_time
 async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
     """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
-    async with Stage() as stage:
-        room = await stage.arrive()
-        await stage.send(LLMFullResponseStartFrame(), speech(10.0))
-        await stage.settle(1.0)
+    async with avatar_here() as (stage, room):
+        await stage.send(LLMFullResponseStartFrame(), speech(10.0), settle=1.0)
         room.leave()
         await stage.until(lambda: len(stage.rooms) == 2)
         room = await stage.arrive()
-        await stage.send(speech(1.0))
-        await stage.settle(1.0)
+        await stage.send(speech(1.0), settle=1.0)
         assert room.speech == b""
-        await stage.send(LLMFullResponseEndFrame())
-        await stage.settle(10.0)
+        await stage.send(LLMFullResponseEndFrame(), settle=10.0)
         await stage.send(speech(1.0, "b"))
         await stage.settle(3.0)
         assert room.speech == tone(1.0)
 
 
-@virtual_time
 async def test_an_avatar_that_comes_back_before_it_leaves_costs_no_session() -> None:
     """The new one is watched once the old one has gone, and nothing of the speech is lost."""
     twin = "22222222-2222-4222-8222-222222222222"
-    async with Stage() as stage:
-        room = await stage.arrive()
-        await stage.send(speech(2.0), TTSStoppedFrame("a"))
-        await stage.settle(0.5)
+    async with avatar_here() as (stage, room):
+        await stage.send(speech(2.0), TTSStoppedFrame("a"), settle=0.5)
         room.join(participant_id=twin)
         await stage.settle(0.5)
         room.leave()
@@ -353,13 +276,10 @@ async def test_an_avatar_that_comes_back_before_it_leaves_costs_no_session() -> 
         assert stage.up(ErrorFrame) == []
 
 
-@virtual_time
 async def test_the_page_is_told_of_a_loss_and_of_a_return() -> None:
     """Lost, voice only, calling, joining, here: in this order, and each RTVI message as its frame."""
-    async with Stage() as stage:
-        room = await stage.arrive()
-        await stage.send(speech(3.0))
-        await stage.settle(1.0)
+    async with avatar_here() as (stage, room):
+        await stage.send(speech(3.0), settle=1.0)
         before = len(stage.statuses)
         room.lose("gone")
         await stage.until(lambda: len(stage.rooms) == 2)

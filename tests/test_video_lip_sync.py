@@ -17,9 +17,8 @@ from pipecat.frames.frames import InterruptionFrame, OutputImageRawFrame
 from pipecat.transports import base_output
 
 from pipecat_lemonslice.rooms import Picture
-from tests.support.stage import RATE, Stage, speech
+from tests.support.stage import RATE, Stage, avatar_here, speech
 from tests.support.user import UserOutput
-from tests.support.virtual_time import virtual_time
 
 PICTURE = 0.04
 PACKET = 0.02
@@ -101,12 +100,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-@virtual_time
 async def test_picture_and_voice_of_an_instant_leave_together(setting: str) -> None:
     """Within 40 ms in the median, also after a pause, and when voice waits that has come at once after a stall."""
     user = User(**SETTINGS[setting])
-    async with Stage(output=user, room={"echo": False}) as stage:
-        await stage.arrive()
+    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         await play(stage, 0, 50)
         for _ in range(67):
@@ -120,12 +117,10 @@ async def test_picture_and_voice_of_an_instant_leave_together(setting: str) -> N
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["", "live"])
-@virtual_time
 async def test_an_interruption_does_not_stop_the_picture(live: bool) -> None:
     """Pictures that wait for the voice that it drops make way for those that come after it."""
     user = User(video_out_is_live=live)
-    async with Stage(output=user, room={"echo": False}) as stage:
-        await stage.arrive()
+    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         await play(stage, 0, 25, stall=0.4)
         interrupted = stage.now
@@ -138,12 +133,10 @@ async def test_an_interruption_does_not_stop_the_picture(live: bool) -> None:
         assert min(at for number, at in user.seen.items() if number >= 25) - interrupted <= 0.1
 
 
-@virtual_time
 async def test_pictures_wait_for_late_voice_in_bounded_time() -> None:
     """Two seconds of speech come at once: the user hears them late, and pictures are then 0.6 s late at the most."""
     user = User()
-    async with Stage(output=user, room={"echo": False}) as stage:
-        await stage.arrive()
+    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         came = await play(stage, 0, 75, stall=2.0)
         await stage.settle(1.0)

@@ -6,11 +6,10 @@ import pytest
 from pipecat.frames.frames import EndWorkerFrame, ErrorFrame
 
 from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
+from tests.faults.world import World
 from tests.support.logs import Line, package_logs
 from tests.support.memory import MemoryVendor
-from tests.support.rest_api import HttpApi, over_http, refuse
 from tests.support.stage import Stage, speech
-from tests.support.virtual_time import virtual_time
 
 PATIENCE = 8.0
 """Seconds that speech waits for the avatar, by default."""
@@ -20,57 +19,49 @@ def at_level(lines: list[Line], level: str) -> list[str]:
     return [line.text for line in lines if line.level == level]
 
 
-@over_http
 async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
     """At the first failed attempt, with the cause; the same cause is the reason of the fallback and on the page."""
+    world = World(observed=False)
+    world.network.refuse(600.0)
     with package_logs() as lines:
-        async with HttpApi() as api:
-            api.refuse_connections(99)
-            async with Stage(api.client()) as stage:
-                assert [line.level for line in lines] == ["WARNING"]
-                assert stage.now - lines[0].at < 0.1
-                assert "Cannot connect" in lines[0].text
-                assert re.search(r"next attempt is made in \d+\.\d s", lines[0].text)
-                await stage.send(speech(1.0))
-                await stage.settle(PATIENCE + 0.5)
-                assert len(stage.fallbacks) == 1
-                assert stage.fallbacks[0].rstrip(".") in lines[0].text
-                statuses = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
-                assert [one.detail for one in statuses] == stage.fallbacks
-                await stage.settle(30.0)
-                assert len(lines) == 1, "an outage is one warning"
+        async with world as stage:
+            assert [line.level for line in lines] == ["WARNING"]
+            assert stage.now - lines[0].at < 0.1
+            assert "Cannot connect" in lines[0].text
+            assert re.search(r"next attempt is made in \d+\.\d s", lines[0].text)
+            await stage.send(speech(1.0), settle=PATIENCE + 0.5)
+            assert len(stage.fallbacks) == 1
+            assert stage.fallbacks[0].rstrip(".") in lines[0].text
+            statuses = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
+            assert [one.detail for one in statuses] == stage.fallbacks
+            await stage.settle(30.0)
+            assert len(lines) == 1, "an outage is one warning"
 
 
-@over_http
 async def test_an_outage_that_passes_is_one_warning_and_then_says_that_the_avatar_is_there() -> None:
     """Whoever reads it sees why there was no avatar, and that there is one; a second outage is warned of anew."""
+    world = World(observed=False)
+    world.emulator.fault("2*reject=429,detail=too many sessions")
     with package_logs() as lines:
-        async with HttpApi() as api:
-            api.fail(refuse(429, "too many sessions"), 2)
-            async with Stage(api.client()) as stage:
-                await stage.until(lambda: len(stage.rooms) == 1)
-                stage.room.arrive()
-                await stage.settle(1.0)
-                assert [line.level for line in lines] == ["WARNING", "INFO", "INFO"]
-                assert "too many sessions" in lines[0].text
-                api.fail(refuse(500, "no GPU"))
-                stage.room.leave()
-                await stage.settle(10.0)
-                warnings = at_level(lines, "WARNING")
-                assert len(warnings) == 2
-                assert "has left" in warnings[1]
+        async with world as stage:
+            await stage.settle(10.0)
+            assert [line.level for line in lines] == ["WARNING", "INFO", "INFO"]
+            assert "too many sessions" in lines[0].text
+            world.emulator.fault("reject=500,detail=no GPU")
+            world.rooms[0].leave()
+            await stage.settle(10.0)
+            warnings = at_level(lines, "WARNING")
+            assert len(warnings) == 2
+            assert "has left" in warnings[1]
 
 
-@virtual_time
 async def test_a_good_call_is_three_lines() -> None:
     """Its session created, with the id; ready, after how long; over, after how long and at what cost. No warning."""
     with package_logs() as lines:
         async with Stage(MemoryVendor(latency=1.0)) as stage:
             await stage.settle(3.5)
-            stage.room.arrive()
-            await stage.settle(1.0)
-            await stage.send(speech(2.0))
-            await stage.settle(6.5)
+            await stage.arrive(1.0)
+            await stage.send(speech(2.0), settle=6.5)
             await stage.end()
     assert [line.level for line in lines] == ["INFO"] * 3
     created, ready, over = (line.text for line in lines)
@@ -83,7 +74,6 @@ async def test_a_good_call_is_three_lines() -> None:
     assert "1.5 credits" in over
 
 
-@virtual_time
 async def test_a_cost_that_is_not_told_is_called_unknown() -> None:
     """It is not taken for none."""
 
@@ -109,7 +99,6 @@ def late(_stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("happen", "cause"), [(refused, "402 Payment Required"), (late, "the avatar was not ready within 8 s")]
 )
-@virtual_time
 async def test_a_pipeline_that_ends_for_want_of_an_avatar_says_why(happen, cause: str) -> None:
     """One line at ERROR, before the pipeline is ended, with the cause and the setting that makes it one."""
     with package_logs("ERROR") as lines:

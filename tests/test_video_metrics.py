@@ -7,8 +7,7 @@ from pipecat.metrics.metrics import TTFBMetricsData
 from pipecat.processors.metrics.frame_processor_metrics import FrameProcessorMetrics
 
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, speech
-from tests.support.virtual_time import virtual_time
+from tests.support.stage import Stage, avatar_here, speech
 
 
 class Noted(FrameProcessorMetrics):
@@ -32,40 +31,31 @@ def reported(stage: Stage) -> int:
     return sum(isinstance(one, TTFBMetricsData) and one.value > 0 for one in data)
 
 
-@virtual_time
 async def test_each_response_of_the_avatar_is_measured_once() -> None:
     """Three responses, three figures."""
     metrics = Noted()
-    async with Stage(metrics=metrics) as stage:
-        await stage.arrive()
+    async with avatar_here(metrics=metrics) as (stage, _):
         for context in "abc":
-            await stage.send(speech(1.0, context), TTSStoppedFrame(context))
-            await stage.settle(3.0)
+            await stage.send(speech(1.0, context), TTSStoppedFrame(context), settle=3.0)
         assert metrics.calls == ["start", "stop"] * 3
         assert reported(stage) == 3
 
 
-@virtual_time
 async def test_speech_without_the_avatar_is_not_measured() -> None:
     """Nothing is started for what the avatar does not speak, so that nothing is left to be stopped by what it does."""
     metrics, vendor = Noted(), MemoryVendor()
     vendor.refuse(401)
     async with Stage(vendor, metrics=metrics) as stage:
-        await stage.send(speech(1.0), TTSStoppedFrame("a"))
-        await stage.settle(3.0)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), settle=3.0)
         assert metrics.calls == []
 
 
-@virtual_time
 async def test_a_response_that_is_interrupted_before_it_is_heard_leaves_nothing_started() -> None:
     """Pipecat stops what is measured at an interruption; the next response has a figure of its own."""
     metrics = Noted()
-    async with Stage(room={"latency": 0.75}, metrics=metrics) as stage:
-        await stage.arrive()
-        await stage.send(speech(1.0, "a"))
-        await stage.settle(0.25)
+    async with avatar_here(room={"latency": 0.75}, metrics=metrics) as (stage, _):
+        await stage.send(speech(1.0, "a"), settle=0.25)
         await stage.send(InterruptionFrame())
         await stage.settle(4.0)
-        await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"))
-        await stage.settle(4.0)
+        await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"), settle=4.0)
         assert metrics.calls == ["start", "stop"] * 2

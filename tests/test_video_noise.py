@@ -20,7 +20,6 @@ from tests.support.noise import KINDS, noise
 from tests.support.speaker import Speaker, pipecat_in_virtual_time
 from tests.support.speech import spoken
 from tests.support.stage import RATE, Stage, tone
-from tests.support.virtual_time import virtual_time
 
 DIGITAL: dict[str, Any] = {"track": True}
 FLOORS: list[Any] = [
@@ -38,8 +37,7 @@ LEARNING = 3.0
 
 async def arrived(stage: Stage) -> MemoryRoom:
     """The avatar comes, and its track is heard for a while."""
-    stage.room.arrive()
-    await stage.settle(LEARNING)
+    await stage.arrive(LEARNING)
     return stage.room
 
 
@@ -68,7 +66,6 @@ def voice_times(stage: Stage) -> list[float]:
 
 
 @floors
-@virtual_time
 async def test_frames_of_the_avatars_voice_stop_when_it_falls_silent(floor: dict[str, Any]) -> None:
     """Within a second of its last word, and none comes before the next answer."""
     async with Stage(room=floor) as stage:
@@ -76,8 +73,7 @@ async def test_frames_of_the_avatars_voice_stop_when_it_falls_silent(floor: dict
         before = len(voice_times(stage))
         for context in "ab":
             begun = stage.now
-            await stage.send(*said(sentence("Hello there, how are you today?"), context))
-            await stage.settle(15.0)
+            await stage.send(*said(sentence("Hello there, how are you today?"), context), settle=15.0)
             times = voice_times(stage)[before:]
             before += len(times)
             ends = begun + 0.25 + seconds(sentence("Hello there, how are you today?"))
@@ -86,7 +82,6 @@ async def test_frames_of_the_avatars_voice_stop_when_it_falls_silent(floor: dict
 
 
 @floors
-@virtual_time
 async def test_no_word_of_the_avatar_is_lost(floor: dict[str, Any]) -> None:
     """What it says comes out sample for sample, whole from the first syllable to the last; soft ones too."""
     async with Stage(room=floor) as stage:
@@ -95,8 +90,7 @@ async def test_no_word_of_the_avatar_is_lost(floor: dict[str, Any]) -> None:
             for dbfs in (-20.0, -32.0):
                 room.said.clear()
                 first = len(stage.down(SpeechOutputAudioRawFrame))
-                await stage.send(*said(sentence(text, dbfs), f"{number} {dbfs}"))
-                await stage.settle(8.0)
+                await stage.send(*said(sentence(text, dbfs), f"{number} {dbfs}"), settle=8.0)
                 came = b"".join(frame.audio for frame in stage.down(SpeechOutputAudioRawFrame)[first:])
                 assert audible(room.said, sentence(text, dbfs), floor) in came
 
@@ -114,25 +108,21 @@ def audible(packets: list[bytes], clean: bytes, floor: dict[str, Any]) -> bytes:
 
 
 @floors
-@virtual_time
 async def test_a_soft_beginning_is_heard_from_its_start(floor: dict[str, Any]) -> None:
     """A voice that fades in over a third of a second loses nothing that rises above the noise."""
     async with Stage(room=floor) as stage:
         room = await arrived(stage)
         pcm = np.frombuffer(tone(1.0), "<i2") * np.minimum(1.0, np.arange(RATE) / (0.3 * RATE))
         clean = pcm.astype("<i2").tobytes()
-        await stage.send(*said(clean))
-        await stage.settle(5.0)
+        await stage.send(*said(clean), settle=5.0)
         assert audible(room.said, clean, floor) in stage.voice
 
 
-@virtual_time
 async def test_a_pause_between_words_keeps_its_noise_and_a_long_one_is_still() -> None:
     """A short pause sounds as the words do; in a long one nothing but digital silence is sent, and that ends too."""
     async with Stage(room={"noise_dbfs": -50.0}) as stage:
         room = await arrived(stage)
-        await stage.send(*said(tone(0.5) + bytes(RATE // 50 * 2 * 10) + tone(0.5)))
-        await stage.settle(5.0)
+        await stage.send(*said(tone(0.5) + bytes(RATE // 50 * 2 * 10) + tone(0.5)), settle=5.0)
         come = stage.voice
         assert b"".join(room.said) in come
         rest = come[come.index(b"".join(room.said)) + len(b"".join(room.said)) :]
@@ -144,7 +134,6 @@ async def test_a_pause_between_words_keeps_its_noise_and_a_long_one_is_still() -
 
 
 @floors
-@virtual_time
 async def test_pipecats_output_transport_says_that_the_bot_has_stopped_speaking(floor: dict[str, Any]) -> None:
     """Half a second after the last word of each answer, by Pipecat's own rule."""
     with pipecat_in_virtual_time():
@@ -153,8 +142,7 @@ async def test_pipecats_output_transport_says_that_the_bot_has_stopped_speaking(
             text = sentence("My name is Mona.")
             for number in range(2):
                 begun = stage.now
-                await stage.send(*said(text, f"{number}"))
-                await stage.settle(8.0)
+                await stage.send(*said(text, f"{number}"), settle=8.0)
                 ends = begun + 0.25 + seconds(text)
                 assert begun + 0.25 <= stage.time_of(BotStartedSpeakingFrame, number) <= begun + 0.45
                 assert ends <= stage.time_of(BotStoppedSpeakingFrame, number) <= ends + 1.1
@@ -163,14 +151,12 @@ async def test_pipecats_output_transport_says_that_the_bot_has_stopped_speaking(
 
 @floors
 @pytest.mark.parametrize("spoke", [True, False])
-@virtual_time
 async def test_an_end_in_silence_does_not_wait(floor: dict[str, Any], spoke: bool) -> None:
     """EndFrame passes within half a second, noise or none."""
     async with Stage(room=floor) as stage:
         await arrived(stage)
         if spoke:
-            await stage.send(*said(sentence("My name is Mona.")))
-            await stage.settle(6.0)
+            await stage.send(*said(sentence("My name is Mona.")), settle=6.0)
         started = stage.now
         await stage.end()
         assert stage.now - started < 0.5
@@ -179,7 +165,6 @@ async def test_an_end_in_silence_does_not_wait(floor: dict[str, Any], spoke: boo
 
 @floors
 @pytest.mark.parametrize("latency", [0.06, 0.25])
-@virtual_time
 async def test_the_end_waits_for_the_last_words_and_no_longer(floor: dict[str, Any], latency: float) -> None:
     """Of a voice that dies away in the noise too; none of it is said again, and nobody is told to stop."""
     async with Stage(room={**floor, "latency": latency}) as stage:
@@ -194,13 +179,11 @@ async def test_the_end_waits_for_the_last_words_and_no_longer(floor: dict[str, A
 
 
 @floors
-@virtual_time
 async def test_what_follows_a_barge_in_is_kept_back_no_longer_than_the_avatar_speaks(floor: dict[str, Any]) -> None:
     """It falls silent at once, and what it says half a second later is heard."""
     async with Stage(room={**floor, "obedient": True}) as stage:
         room = await arrived(stage)
-        await stage.send(*said(tone(5.0)))
-        await stage.settle(2.0)
+        await stage.send(*said(tone(5.0)), settle=2.0)
         await stage.send(InterruptionFrame())
         await stage.settle(0.5)
         room.said.clear()
@@ -210,14 +193,12 @@ async def test_what_follows_a_barge_in_is_kept_back_no_longer_than_the_avatar_sp
 
 
 @floors
-@virtual_time
 async def test_what_was_interrupted_is_not_heard(floor: dict[str, Any]) -> None:
     """An avatar that goes on for a while before it obeys is not heard saying what is not wanted any more."""
     async with Stage(room=floor) as stage:
         await arrived(stage)
         text = sentence("Seven small fish swim away.")
-        await stage.send(*said(text * 3))
-        await stage.settle(1.0)
+        await stage.send(*said(text * 3), settle=1.0)
         await stage.send(InterruptionFrame())
         await stage.settle()
         before = len(voice_times(stage))
@@ -229,7 +210,6 @@ async def test_what_was_interrupted_is_not_heard(floor: dict[str, Any]) -> None:
 
 
 @floors
-@virtual_time
 async def test_an_avatar_of_which_only_noise_is_heard_is_mute(floor: dict[str, Any]) -> None:
     """It is given up as one whose track is silent, and the words are heard as plain voice."""
     async with Stage(room={**floor, "echo": False}) as stage:
@@ -243,19 +223,16 @@ async def test_an_avatar_of_which_only_noise_is_heard_is_mute(floor: dict[str, A
 
 
 @floors
-@virtual_time
 async def test_an_avatar_that_speaks_over_noise_is_not_mute(floor: dict[str, Any]) -> None:
     """Through half a minute of talk."""
     async with Stage(room=floor) as stage:
         await arrived(stage)
-        await stage.send(*said(sentence("Seven small fish swim away.", -30.0) * 20))
-        await stage.settle(40.0)
+        await stage.send(*said(sentence("Seven small fish swim away.", -30.0) * 20), settle=40.0)
         assert "on_avatar_disconnected" not in stage.event_names()
         assert len(stage.vendor.created) == 1
 
 
 @floors
-@virtual_time
 async def test_clicks_are_no_answer(floor: dict[str, Any]) -> None:
     """Clicks on the track of a mute avatar do not hide that, and are not passed on."""
     async with Stage(room={**floor, "echo": False}) as stage:
@@ -274,13 +251,11 @@ def click() -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@virtual_time
 async def test_noise_that_the_bots_voice_sends_asks_for_no_answer(kind: str) -> None:
     """A TTS service that sends comfort noise for ten seconds makes no avatar mute that is silent meanwhile."""
     async with Stage(room={"track": True, "echo": False}) as stage:
         await arrived(stage)
-        await stage.send(*said(noise(kind, -55.0, RATE).tobytes()))
-        await stage.settle(20.0)
+        await stage.send(*said(noise(kind, -55.0, RATE).tobytes()), settle=20.0)
         assert "on_avatar_disconnected" not in stage.event_names()
 
 
@@ -288,14 +263,12 @@ async def test_noise_that_the_bots_voice_sends_asks_for_no_answer(kind: str) -> 
 
 
 @floors
-@virtual_time
 async def test_the_first_sound_of_each_answer_is_measured(floor: dict[str, Any]) -> None:
     """Once for each, and when it sounds: a quarter of a second after it was given."""
     async with Stage(room=floor) as stage:
         await arrived(stage)
         for context in "abc":
-            await stage.send(*said(sentence("My name is Mona.", -28.0), context))
-            await stage.settle(6.0)
+            await stage.send(*said(sentence("My name is Mona.", -28.0), context), settle=6.0)
         voices = [frame.data for frame in stage.down(RTVIServerMessageFrame) if frame.data.get("event") == "voice"]
         assert [voice["id"] for voice in voices] == [1, 2, 3]
         for voice in voices:
@@ -304,18 +277,15 @@ async def test_the_first_sound_of_each_answer_is_measured(floor: dict[str, Any])
 
 @floors
 @pytest.mark.parametrize("at", [0.1, 0.9, 1.7, 2.4, 3.3])
-@virtual_time
 async def test_the_handover_goes_on_where_the_avatar_was_heard_last(floor: dict[str, Any], at: float) -> None:
     """No word is lost, and at most three tenths of a second are heard twice."""
     async with Stage(room={**floor, "latency": 0.5}) as stage:
         room = await arrived(stage)
-        await stage.send(*said(tone(1.0)))
-        await stage.settle(4.0)
+        await stage.send(*said(tone(1.0)), settle=4.0)
         room.said.clear()
         before = len(stage.down(SpeechOutputAudioRawFrame))
         whole = ramp(3.0)
-        await stage.send(*said(whole, "b"))
-        await stage.settle(at)
+        await stage.send(*said(whole, "b"), settle=at)
         room.lose("gone")
         await stage.settle(6.0)
         come = b"".join(frame.audio for frame in stage.down(SpeechOutputAudioRawFrame)[before:])
@@ -333,18 +303,15 @@ def ramp(duration: float) -> bytes:
     return wave.astype("<i2").tobytes()
 
 
-@virtual_time
 async def test_a_floor_that_rises_in_the_middle_of_a_call_is_a_floor_soon() -> None:
     """Frames stop again within two seconds, and the next answer is heard and measured as ever."""
     async with Stage(room={"noise_dbfs": -80.0}) as stage:
         room = await arrived(stage)
-        await stage.send(*said(sentence("My name is Mona.")))
-        await stage.settle(6.0)
+        await stage.send(*said(sentence("My name is Mona.")), settle=6.0)
         room.noise_dbfs, risen = -55.0, stage.now
         await stage.settle(10.0)
         assert voice_times(stage)[-1] <= risen + 2.0
         begun = stage.now
-        await stage.send(*said(sentence("My name is Mona."), "b"))
-        await stage.settle(6.0)
+        await stage.send(*said(sentence("My name is Mona."), "b"), settle=6.0)
         assert begun + 0.25 <= next(at for at in voice_times(stage) if at > begun) <= begun + 0.4
         assert voice_times(stage)[-1] <= begun + 0.25 + seconds(sentence("My name is Mona.")) + 1.0

@@ -30,8 +30,7 @@ from pipecat_lemonslice import (
     AvatarUsageMetricsData,
 )
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, WorkerStage, speech
-from tests.support.virtual_time import virtual_time
+from tests.support.stage import Stage, WorkerStage, avatar_here, speech
 
 exporter = InMemorySpanExporter()
 
@@ -50,17 +49,14 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 async def turn(stage: Stage, context: str = "a") -> None:
     """The user asks; the LLM answers after 0.25 s, the TTS speaks 0.25 s later."""
-    await stage.send(UserStartedSpeakingFrame(), UserStoppedSpeakingFrame())
-    await stage.settle(0.25)
+    await stage.send(UserStartedSpeakingFrame(), UserStoppedSpeakingFrame(), settle=0.25)
     await stage.send(LLMTextFrame("Hello"))
     await stage.settle(0.25)
-    await stage.send(speech(1.0, context), TTSStoppedFrame(context))
-    await stage.settle(0.5)
+    await stage.send(speech(1.0, context), TTSStoppedFrame(context), settle=0.5)
     stage.room.show()
     await stage.settle(2.0)
 
 
-@virtual_time
 async def test_each_turn_is_measured_from_the_users_last_word_to_the_avatars_lips() -> None:
     """Once, in seconds of the pipeline clock; an interrupted turn is not, and one without the avatar has no sound."""
     observer, measured = AvatarLatencyObserver(), list[AvatarLatency]()
@@ -77,8 +73,7 @@ async def test_each_turn_is_measured_from_the_users_last_word_to_the_avatars_lip
         assert latency.first_tts_audio == pytest.approx(0.5, abs=0.02)
         assert latency.first_sound == pytest.approx(0.5 + 0.25 + 0.04, abs=0.05)
         assert latency.first_picture == pytest.approx(1.0, abs=0.05)
-        await stage.send(UserStoppedSpeakingFrame())
-        await stage.settle(0.25)
+        await stage.send(UserStoppedSpeakingFrame(), settle=0.25)
         await stage.send(speech(1.0, "b"), InterruptionFrame())
         await stage.settle(2.0)
         stage.room.leave()
@@ -96,14 +91,12 @@ def parent(spans: InMemorySpanExporter, child: ReadableSpan) -> str:
     return ids[child.parent.span_id] if child.parent else ""
 
 
-@virtual_time
 async def test_spans_join_the_trace_of_the_call(spans: InMemorySpanExporter) -> None:
     """The session below the conversation, its readiness below it; responses and control requests below their turn."""
     async with WorkerStage(worker={"enable_tracing": True, "enable_turn_tracking": True}) as stage:
         await stage.arrive()
         await turn(stage)
-        await stage.send(AvatarActionFrame("wave"))
-        await stage.settle(0.5)
+        await stage.send(AvatarActionFrame("wave"), settle=0.5)
         await stage.send(EndFrame())
         await stage.until(lambda: stage.over)
     (session,), (ready,) = named(spans, "lemonslice.session"), named(spans, "lemonslice.readiness")
@@ -122,13 +115,11 @@ async def test_spans_join_the_trace_of_the_call(spans: InMemorySpanExporter) -> 
     assert control.attributes == {"lemonslice.event": "pose-trigger"}
 
 
-@virtual_time
 async def test_the_ttfb_of_a_span_is_that_of_the_first_sound(spans: InMemorySpanExporter) -> None:
     """A pause within the response, after which the voice returns, does not change it."""
     async with WorkerStage(worker={"enable_tracing": True, "enable_turn_tracking": True}) as stage:
         await stage.arrive()
-        await stage.send(LLMFullResponseStartFrame(), speech(0.5))
-        await stage.settle(1.5)
+        await stage.send(LLMFullResponseStartFrame(), speech(0.5), settle=1.5)
         await stage.send(speech(0.5), LLMFullResponseEndFrame(), TTSStoppedFrame("a"))
         await stage.settle(3.0)
     (response,) = named(spans, "lemonslice.response")
@@ -136,7 +127,6 @@ async def test_the_ttfb_of_a_span_is_that_of_the_first_sound(spans: InMemorySpan
     assert response.attributes["metrics.ttfb"] == pytest.approx(0.3, abs=0.06)
 
 
-@virtual_time
 async def test_without_tracing_there_is_no_span(spans: InMemorySpanExporter) -> None:
     """Though its packages are there."""
     async with WorkerStage() as stage:
@@ -145,7 +135,6 @@ async def test_without_tracing_there_is_no_span(spans: InMemorySpanExporter) -> 
     assert spans.get_finished_spans() == ()
 
 
-@virtual_time
 async def test_a_session_that_fails_ends_its_spans_as_errors(spans: InMemorySpanExporter) -> None:
     """With the server's words."""
     vendor = MemoryVendor()
@@ -163,11 +152,9 @@ def usage(stage: Stage) -> list[AvatarUsageMetricsData]:
 
 
 @pytest.mark.parametrize("counted", [True, False])
-@virtual_time
 async def test_each_session_reports_what_it_has_used(counted: bool) -> None:
     """Seconds and cost, before the EndFrame, where usage is counted at all; each response its processing time."""
-    async with Stage(usage_metrics=counted) as stage:
-        await stage.arrive()
+    async with avatar_here(usage_metrics=counted) as (stage, _):
         began = stage.now
         await turn(stage)
         await stage.end()
@@ -182,7 +169,6 @@ async def test_each_session_reports_what_it_has_used(counted: bool) -> None:
         assert sum(isinstance(one, ProcessingMetricsData) for one in data) == 1
 
 
-@virtual_time
 async def test_log_lines_carry_the_session_and_the_response() -> None:
     """Those of the service, and those of the bot's own event handlers."""
     lines: list[tuple[str, dict[str, Any]]] = []

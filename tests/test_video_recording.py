@@ -12,8 +12,7 @@ from pipecat.processors.audio import audio_buffer_processor
 from pipecat.processors.audio.audio_buffer_processor import AudioBufferProcessor
 
 from tests.support.speaker import Speaker, pipecat_in_virtual_time
-from tests.support.stage import RATE, Stage, speech, tone
-from tests.support.virtual_time import virtual_time
+from tests.support.stage import RATE, Stage, avatar_here, speech, tone
 
 PACKET = 0.02
 LAG = 0.25
@@ -62,7 +61,6 @@ def sounding(pcm: bytes) -> list[tuple[float, float]]:
     return [(begin / RATE, end / RATE) for begin, end in zip(begins, ends, strict=True)]
 
 
-@virtual_time
 async def test_both_tracks_hold_what_was_heard_when_it_was_heard() -> None:
     """The avatar's voice and not the TTS's, an interrupted answer up to its interruption, and every pause."""
     recorder = AudioBufferProcessor(num_channels=2)
@@ -76,26 +74,24 @@ async def test_both_tracks_hold_what_was_heard_when_it_was_heard() -> None:
         loop = asyncio.get_running_loop()
         patch.setattr(audio_buffer_processor, "time", SimpleNamespace(monotonic=loop.time))
         room = {"track": True, "obedient": True, "latency": LAG}
-        async with Stage(room=room, pipeline=lambda service: (service, Speaker(), recorder)) as stage:
-            await stage.arrive()
-            async with microphone(stage) as user:
-                await recorder.start_recording()
-                begun = stage.now
-                user.talk(0.5)
-                await stage.settle(1.0)
-                answered = stage.now - begun
-                await stage.send(speech(3.0), TTSStoppedFrame("a"))
-                await stage.settle(1.5)
-                interrupted = stage.now - begun
-                user.talk(0.5)
-                await stage.send(InterruptionFrame())
-                await stage.settle(1.0)
-                again = stage.now - begun
-                await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"))
-                await stage.settle(3.0)
-                length = stage.now - begun
-                await recorder.stop_recording()
-                await stage.settle()
+        async with (
+            avatar_here(room=room, pipeline=lambda service: (service, Speaker(), recorder)) as (stage, _),
+            microphone(stage) as user,
+        ):
+            await recorder.start_recording()
+            begun = stage.now
+            user.talk(0.5)
+            await stage.settle(1.0)
+            answered = stage.now - begun
+            await stage.send(speech(3.0), TTSStoppedFrame("a"), settle=1.5)
+            interrupted = stage.now - begun
+            user.talk(0.5)
+            await stage.send(InterruptionFrame(), settle=1.0)
+            again = stage.now - begun
+            await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"), settle=3.0)
+            length = stage.now - begun
+            await recorder.stop_recording()
+            await stage.settle()
     ((user_pcm, bot_pcm),) = tracks
     assert len(user_pcm) == len(bot_pcm)
     assert len(user_pcm) / (2 * RATE) == pytest.approx(length, abs=0.1)

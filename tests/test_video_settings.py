@@ -10,8 +10,7 @@ from pipecat.frames.frames import ErrorFrame, InterruptionFrame, ServiceUpdateSe
 from pipecat_lemonslice import AvatarImageFrame, AvatarStatus, LemonSliceVideoService
 from pipecat_lemonslice.api import ControlEvent, UpdateAgentPrompt, UpdateIdlePrompt, UpdateImage
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, speech
-from tests.support.virtual_time import virtual_time
+from tests.support.stage import Stage, avatar_here, speech
 
 FIRST, SECOND, THIRD = (f"https://x.test/{number}.png" for number in (1, 2, 3))
 
@@ -37,53 +36,42 @@ async def next_request(stage: Stage) -> Any:
 @pytest.mark.parametrize(
     "fields", [{"agent_prompt": "new", "agent_idle_prompt": "new", "agent_image_url": SECOND}, {"agent_prompt": "new"}]
 )
-@virtual_time
 async def test_a_change_that_lemonslice_refuses_is_one_error_and_the_old_value_stays(
     fields: dict[str, Any], status: int
 ) -> None:
     """Also in the request for the next session, which it would refuse for good; and it can be asked for again."""
     settings = LemonSliceVideoService.Settings(agent_prompt="old", agent_image_url=FIRST)
-    async with Stage(agent_id=None, settings=settings) as stage:
-        await stage.arrive()
+    async with avatar_here(agent_id=None, settings=settings) as (stage, _):
         stage.vendor.refuse_controls(status)
-        await stage.send(stage.change(**fields))
-        await stage.settle(1.0)
+        await stage.send(stage.change(**fields), settle=1.0)
         [error] = stage.up(ErrorFrame)
         assert "refused by the test" in error.error
         stage.vendor.control_refusal = None
-        await stage.send(stage.change(agent_prompt="new"))
-        await stage.settle(1.0)
+        await stage.send(stage.change(agent_prompt="new"), settle=1.0)
         assert stage.vendor.controls == [UpdateAgentPrompt("new")]
         request = await next_request(stage)
         assert (request.agent_prompt, request.agent_idle_prompt) == ("new", None)
         assert request.agent_image_url == FIRST
 
 
-@virtual_time
 async def test_what_is_refused_takes_nothing_else_with_it() -> None:
     """The picture is refused and the prompts are not; a newer prompt outlives the refusal of the one before."""
     vendor = MemoryVendor(control_latency=1.0)
-    async with Stage(vendor) as stage:
-        await stage.arrive()
+    async with avatar_here(vendor) as (stage, _):
         vendor.refuse_only(UpdateImage(image_url=FIRST), UpdateAgentPrompt("bad"))
-        await stage.send(stage.change(agent_image_url=FIRST, agent_prompt="bad", agent_idle_prompt="calm"))
-        await stage.settle(0.5)
-        await stage.send(stage.change(agent_prompt="good"))
-        await stage.settle(10.0)
+        await stage.send(stage.change(agent_image_url=FIRST, agent_prompt="bad", agent_idle_prompt="calm"), settle=0.5)
+        await stage.send(stage.change(agent_prompt="good"), settle=10.0)
         assert vendor.controls == [UpdateIdlePrompt("calm"), UpdateAgentPrompt("good")]
         assert len(stage.up(ErrorFrame)) == 1
         request = await next_request(stage)
         assert (request.agent_prompt, request.agent_idle_prompt, request.agent_id) == ("good", "calm", "agent")
 
 
-@virtual_time
 async def test_a_picture_that_lemonslice_takes_and_cannot_show_is_an_error_and_the_old_one_stays() -> None:
     """Its 200 is no more than an acknowledgement: the avatar may report the failure later."""
-    async with Stage() as stage:
-        room = await stage.arrive()
+    async with avatar_here() as (stage, room):
         for url in (FIRST, SECOND):
-            await stage.send(stage.change(agent_image_url=url))
-            await stage.settle(1.0)
+            await stage.send(stage.change(agent_image_url=url), settle=1.0)
             assert stage.vendor.controls[-1] == UpdateImage(image_url=url)
         room.say({"type": "image_change_error", "error": "no face in it"})
         await stage.settle(1.0)
@@ -92,15 +80,12 @@ async def test_a_picture_that_lemonslice_takes_and_cannot_show_is_an_error_and_t
         assert (await next_request(stage)).agent_image_url == FIRST
 
 
-@virtual_time
 async def test_a_change_that_the_end_of_its_session_overtakes_is_part_of_the_next_request() -> None:
     """It is no error of its own."""
     vendor = MemoryVendor(control_latency=1.0)
-    async with Stage(vendor) as stage:
-        await stage.arrive()
+    async with avatar_here(vendor) as (stage, _):
         vendor.refuse_controls(404)
-        await stage.send(stage.change(agent_prompt="happy", agent_idle_prompt="calm"))
-        await stage.settle(0.25)
+        await stage.send(stage.change(agent_prompt="happy", agent_idle_prompt="calm"), settle=0.25)
         request = await next_request(stage)
         await stage.settle(5.0)
         assert (request.agent_prompt, request.agent_idle_prompt) == ("happy", "calm")
@@ -111,14 +96,11 @@ async def test_a_change_that_the_end_of_its_session_overtakes_is_part_of_the_nex
 # What we refuse.
 
 
-@virtual_time
 async def test_a_mapping_with_a_name_that_no_setting_has_is_one_error() -> None:
     """It lists the settings that there are."""
-    async with Stage() as stage:
-        await stage.arrive()
+    async with avatar_here() as (stage, _):
         frame = ServiceUpdateSettingsFrame(settings={"agent_promt": "x", "ready_timeout": 1.0}, service=stage.service)
-        await stage.send(frame)
-        await stage.settle(1.0)
+        await stage.send(frame, settle=1.0)
         [error] = stage.up(ErrorFrame)
         assert "agent_promt: no such setting" in error.error
         assert stage.service.settings.given_fields()["ready_timeout"] == 8.0
@@ -132,17 +114,14 @@ def images(controls: list[ControlEvent]) -> list[str | None]:
 
 
 @pytest.mark.parametrize("by_frame", [True, False])
-@virtual_time
 async def test_pictures_wait_for_the_end_of_the_response_and_the_last_one_is_sent(by_frame: bool) -> None:
     """A new picture would cut the voice, so it waits until the avatar has said its last word; prompts do not wait."""
-    async with Stage(room={"latency": 0.75}) as stage:
-        room = await stage.arrive()
+    async with avatar_here(room={"latency": 0.75}) as (stage, room):
         for url in (FIRST, SECOND, THIRD):
             await stage.send(speech(1.0))
             await stage.send(AvatarImageFrame(image_url=url) if by_frame else stage.change(agent_image_url=url))
             await stage.settle(0.5)
-        await stage.send(stage.change(agent_prompt="happy"), TTSStoppedFrame("a"))
-        await stage.settle(0.1)
+        await stage.send(stage.change(agent_prompt="happy"), TTSStoppedFrame("a"), settle=0.1)
         assert stage.vendor.controls == [UpdateAgentPrompt("happy")]
         await stage.until(lambda: len(stage.vendor.controls) == 2)
         heard_until = room.played_until + 0.75
@@ -153,31 +132,23 @@ async def test_pictures_wait_for_the_end_of_the_response_and_the_last_one_is_sen
         assert (await next_request(stage)).agent_image_url == THIRD
 
 
-@virtual_time
 async def test_a_picture_waits_for_the_response_that_follows_before_the_voice_has_ended() -> None:
     """One that begins while the last words of the one before are still heard; an interruption ends the waiting."""
-    async with Stage(room={"latency": 0.75, "obedient": True}) as stage:
-        await stage.arrive()
-        await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"), stage.change(agent_image_url=FIRST))
-        await stage.settle(1.25)
+    async with avatar_here(room={"latency": 0.75, "obedient": True}) as (stage, _):
+        await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"), stage.change(agent_image_url=FIRST), settle=1.25)
         assert stage.reasons == ["stopped"]
-        await stage.send(speech(5.0, "b"))
-        await stage.settle(3.0)
+        await stage.send(speech(5.0, "b"), settle=3.0)
         assert stage.vendor.controls == []
-        await stage.send(InterruptionFrame())
-        await stage.settle(1.0)
+        await stage.send(InterruptionFrame(), settle=1.0)
         assert images(stage.vendor.controls) == [FIRST]
 
 
-@virtual_time
 async def test_changes_that_overlap_collapse_to_the_last() -> None:
     """While LemonSlice has not answered the first, of all others the newest is sent."""
-    async with Stage(MemoryVendor(control_latency=1.0)) as stage:
-        await stage.arrive()
+    async with avatar_here(MemoryVendor(control_latency=1.0)) as (stage, _):
         for number in range(10):
             await stage.send(stage.change(agent_prompt=f"mood {number}"))
-            await stage.send(AvatarImageFrame(image_url=f"https://x.test/{number}.png"))
-            await stage.settle(0.05)
+            await stage.send(AvatarImageFrame(image_url=f"https://x.test/{number}.png"), settle=0.05)
         await stage.settle(10.0)
         prompts = [event.agent_prompt for event in stage.vendor.controls if isinstance(event, UpdateAgentPrompt)]
         assert prompts == ["mood 0", "mood 9"]
@@ -185,7 +156,6 @@ async def test_changes_that_overlap_collapse_to_the_last() -> None:
         assert len(images(stage.vendor.controls)) <= 2
 
 
-@virtual_time
 async def test_the_old_picture_stays_until_the_new_one_is_seen() -> None:
     """LemonSlice may send no picture while it resets the model: no fallback image, no new session, no other status."""
     async with Stage(agent_id=None, agent_image=png("red")) as stage:
@@ -194,8 +164,7 @@ async def test_the_old_picture_stays_until_the_new_one_is_seen() -> None:
         await stage.send(stage.change(agent_image=png("blue")))
         room.freeze_video()
         await stage.settle(12.0)
-        await stage.send(speech(1.0))
-        await stage.settle(2.0)
+        await stage.send(speech(1.0), settle=2.0)
         room.keep_showing()
         await stage.settle(10.0)
         assert {frame.size for frame in stage.sink.hoard} == {(2, 3)}
@@ -203,17 +172,13 @@ async def test_the_old_picture_stays_until_the_new_one_is_seen() -> None:
         assert len(stage.vendor.requests) == 1
 
 
-@virtual_time
 async def test_back_to_the_avatars_own_picture() -> None:
     """A picture that was given at construction is sent again; an agent's own is that of the next session."""
     owns: list[dict[str, Any]] = [{"agent_id": None, "agent_image_url": THIRD}, {"agent_id": "agent"}]
     for own in owns:
-        async with Stage(**own) as stage:
-            await stage.arrive()
-            await stage.send(stage.change(agent_image_url=FIRST))
-            await stage.settle(0.5)
-            await stage.send(stage.change(agent_image_url=None, agent_image=None))
-            await stage.settle(0.5)
+        async with avatar_here(**own) as (stage, _):
+            await stage.send(stage.change(agent_image_url=FIRST), settle=0.5)
+            await stage.send(stage.change(agent_image_url=None, agent_image=None), settle=0.5)
             assert images(stage.vendor.controls) == [FIRST, *([THIRD] if "agent_image_url" in own else [])]
             request = await next_request(stage)
             assert (request.agent_id, request.agent_image_url) == (own["agent_id"], own.get("agent_image_url"))
@@ -223,18 +188,31 @@ async def test_back_to_the_avatars_own_picture() -> None:
 # Timeouts.
 
 
-@virtual_time
 async def test_the_checks_of_a_running_session_follow_the_settings() -> None:
     """Its pictures stop for 20 s, which nobody minds; then for as long as is newly allowed."""
-    async with Stage() as stage:
-        room = await stage.arrive()
+    async with avatar_here() as (stage, room):
         await stage.send(stage.change(frozen_timeout=None, mute_timeout=None))
         room.freeze_video()
         await stage.settle(20.0)
         assert AvatarStatus.LOST not in stage.statuses
         room.show()
-        await stage.send(stage.change(frozen_timeout=2.0))
-        await stage.settle(1.75)
+        await stage.send(stage.change(frozen_timeout=2.0), settle=1.75)
         assert AvatarStatus.LOST not in stage.statuses
         await stage.settle(0.5)
         assert AvatarStatus.LOST in stage.statuses
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "most"),
+    [
+        ({"settings": LemonSliceVideoService.Settings(response_hold_timeout=4.0)}, 4.0),
+        ({"settings": LemonSliceVideoService.Settings(response_done_timeout=9.0)}, 9.0),
+        ({"session_response_done_timeout": 1.0}, 1.0),
+    ],
+)
+async def test_lemonslice_is_told_the_longest_that_our_own_detection_may_take(
+    kwargs: dict[str, Any], most: float
+) -> None:
+    """Its detection is the net below ours; unless told otherwise."""
+    async with Stage(**kwargs) as stage:
+        assert stage.vendor.requests[0].response_done_timeout == most

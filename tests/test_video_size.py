@@ -14,7 +14,6 @@ from pipecat.transports.base_transport import TransportParams
 
 from pipecat_lemonslice.rooms import Picture
 from tests.support.stage import Stage, speech
-from tests.support.virtual_time import virtual_time
 
 RED, GREEN, BLACK = (255, 0, 0), (0, 128, 0), (0, 0, 0)
 
@@ -75,7 +74,6 @@ def warnings() -> Iterator[list[str]]:
     ],
     ids=["wider", "taller", "smaller"],
 )
-@virtual_time
 async def test_the_picture_keeps_its_shape(
     size: tuple[int, int],
     bars: list[tuple[float, float]],
@@ -101,7 +99,6 @@ async def test_the_picture_keeps_its_shape(
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["same size", "no video"])
-@virtual_time
 async def test_a_picture_that_fits_goes_as_it_is(enabled: bool, warnings: list[str]) -> None:
     """Without a copy and without a word; also where the transport has no video."""
     screen = Screen(*((368, 560) if enabled else (1280, 720)), enabled=enabled)
@@ -117,20 +114,17 @@ async def test_a_picture_that_fits_goes_as_it_is(enabled: bool, warnings: list[s
         assert warnings == []
 
 
-@virtual_time
 async def test_a_still_keeps_its_shape_too() -> None:
     """The agent's picture, while there is no avatar."""
     file = BytesIO()
     flag().save(file, "PNG")
     screen = Screen(1280, 720)
     async with Stage(agent_id=None, agent_image=file.getvalue(), output=screen) as stage:
-        await stage.send(speech(1.0))
-        await stage.settle(9.0)
+        await stage.send(speech(1.0), settle=9.0)
         assert screen.shown is not None
         assert (screen.pixel(0.1, 0.5), screen.pixel(0.5, 0.1), screen.pixel(0.5, 0.9)) == (BLACK, RED, GREEN)
 
 
-@virtual_time
 async def test_pictures_are_scaled_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a thread, and once each: Pipecat finds nothing left to do, however often it shows one."""
     scaled_by: list[threading.Thread] = []
@@ -151,7 +145,6 @@ async def test_pictures_are_scaled_beside_the_loop(monkeypatch: pytest.MonkeyPat
         assert threading.main_thread() not in scaled_by
 
 
-@virtual_time
 async def test_a_session_with_another_picture_size_is_shown_in_its_own_shape(warnings: list[str]) -> None:
     """Sizes may change in mid-call; the warning comes once all the same."""
     screen = Screen(1280, 720)

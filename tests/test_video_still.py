@@ -12,7 +12,6 @@ from pipecat.frames.frames import ServiceUpdateSettingsFrame
 from pipecat_lemonslice import LemonSliceVideoService
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech, tone
-from tests.support.virtual_time import virtual_time
 
 Settings = LemonSliceVideoService.Settings
 
@@ -38,13 +37,11 @@ def staged(vendor: MemoryVendor | None = None, **kwargs: Any) -> Stage:
     return stage
 
 
-@virtual_time
 async def test_the_agents_picture_is_shown_once_per_fallback() -> None:
     """With the plain voice, and not before; the avatar's own pictures take over when it is back."""
     async with staged() as stage:
         await stage.arrive()
-        await stage.send(speech(1.0))
-        await stage.settle(0.5)
+        await stage.send(speech(1.0), settle=0.5)
         assert stills(stage) == []
         stage.room.lose("gone")
         await stage.settle(0.2)
@@ -57,25 +54,21 @@ async def test_the_agents_picture_is_shown_once_per_fallback() -> None:
         await stage.arrive()
         assert stage.sink.hoard is not None
         assert stage.sink.hoard[-1].size == (2, 3)
-        await stage.send(speech(1.0, "c"))
-        await stage.settle(0.5)
+        await stage.send(speech(1.0, "c"), settle=0.5)
         stage.room.leave()
         await stage.settle(0.1)
         assert len(stills(stage)) == 2
 
 
-@virtual_time
 async def test_the_agents_picture_is_shown_when_no_avatar_comes() -> None:
     """Refused for good, it is seen with the first word."""
     vendor = MemoryVendor()
     vendor.refuse(401)
     async with staged(vendor) as stage:
-        await stage.send(speech(1.0))
-        await stage.settle(0.5)
+        await stage.send(speech(1.0), settle=0.5)
         assert len(stills(stage)) == 1
 
 
-@virtual_time
 async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
     """The still is the picture that the next session is asked for; an address is not fetched."""
     async with staged() as stage:
@@ -84,11 +77,9 @@ async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
             ([], Settings(agent_image_url="https://x.test/a.png")),
         ):
             await stage.arrive()
-            await stage.send(ServiceUpdateSettingsFrame(delta=change, service=stage.service))
-            await stage.settle(0.1)
+            await stage.send(ServiceUpdateSettingsFrame(delta=change, service=stage.service), settle=0.1)
             stage.sink.hoard = []
-            await stage.send(speech(0.5))
-            await stage.settle(0.3)
+            await stage.send(speech(0.5), settle=0.3)
             stage.room.lose("gone")
             await stage.settle(3.0)
             assert stills(stage) == colours
@@ -97,19 +88,16 @@ async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
 @pytest.mark.parametrize(
     "kwargs", [{"fallback": "silent"}, {"agent_image": None, "agent_id": "agent"}], ids=["silent", "no picture"]
 )
-@virtual_time
 async def test_nothing_is_shown_without_a_picture_or_a_voice(kwargs: dict[str, Any]) -> None:
     """There is nothing to go with."""
     async with staged(**kwargs) as stage:
-        await stage.send(speech(1.0))
-        await stage.settle(10.0)
+        await stage.send(speech(1.0), settle=10.0)
         assert stills(stage) == []
 
 
 @pytest.mark.parametrize(
     ("ratio", "size"), [(None, (368, 560)), ("2x3", (368, 560)), ("9x16", (360, 640)), ("1x1", (512, 512))]
 )
-@virtual_time
 async def test_the_still_has_the_shape_of_the_avatar(ratio: str | None, size: tuple[int, int]) -> None:
     """Of a broad picture the middle; what can be seen through is black."""
     clear = BytesIO()
@@ -118,15 +106,13 @@ async def test_the_still_has_the_shape_of_the_avatar(ratio: str | None, size: tu
         vendor = MemoryVendor()
         vendor.refuse(401)
         async with staged(vendor, agent_image=image, aspect_ratio=ratio) as stage:
-            await stage.send(speech(1.0))
-            await stage.settle(0.5)
+            await stage.send(speech(1.0), settle=0.5)
             [shown] = stage.sink.hoard or []
             assert shown.size == size
             pixels = np.frombuffer(shown.image, np.uint8).reshape(-1, 3).astype(int)
             assert np.abs(pixels - colour).max() < 8
 
 
-@virtual_time
 async def test_a_picture_that_has_gone_is_not_shown(tmp_path: Path) -> None:
     """The file of it was there at construction; the voice is heard all the same."""
     file = tmp_path / "face.png"
@@ -136,7 +122,6 @@ async def test_a_picture_that_has_gone_is_not_shown(tmp_path: Path) -> None:
     stage = staged(vendor, agent_image=file)
     file.unlink()
     async with stage:
-        await stage.send(speech(1.0))
-        await stage.settle(0.5)
+        await stage.send(speech(1.0), settle=0.5)
         assert stills(stage) == []
         assert stage.plain == tone(1.0)

@@ -7,7 +7,6 @@ from pipecat.frames.frames import ErrorFrame
 
 from pipecat_lemonslice import LemonSliceVideoService
 from tests.support.stage import Stage, speech, tone
-from tests.support.virtual_time import virtual_time
 
 
 def settings(**given: Any) -> dict[str, Any]:
@@ -22,20 +21,16 @@ async def appear(stage: Stage, check: str) -> None:
         stage.room.join()
         stage.room.show()
     elif check == "mute_timeout":
-        stage.room.arrive()
-        await stage.settle(0.1)
+        await stage.arrive(0.1)
         await stage.send(speech(2.0))
     await stage.settle(0.1)
 
 
-@virtual_time
 async def test_a_shorter_patience_counts_at_once() -> None:
     """Also for speech that waits already."""
     async with Stage() as stage:
-        await stage.send(speech(1.0))
-        await stage.settle(1.0)
-        await stage.send(stage.change(ready_timeout=1.25))
-        await stage.settle(0.3)
+        await stage.send(speech(1.0), settle=1.0)
+        await stage.send(stage.change(ready_timeout=1.25), settle=0.3)
         assert stage.plain == tone(1.0)
 
 
@@ -43,7 +38,6 @@ CHECKS = ("join_timeout", "first_frame_timeout", "frozen_timeout", "mute_timeout
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@virtual_time
 async def test_an_avatar_that_is_not_in_time_is_replaced(check: str) -> None:
     """After the seconds that the setting says, and not before."""
     async with Stage(room={"echo": False}, **settings(**{check: 7.0})) as stage:
@@ -56,7 +50,6 @@ async def test_an_avatar_that_is_not_in_time_is_replaced(check: str) -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@virtual_time
 async def test_a_check_can_be_switched_off(check: str) -> None:
     """None waits for ever."""
     off: dict[str, Any] = {"join_timeout": 3600.0, check: None}
@@ -72,13 +65,11 @@ async def test_a_check_can_be_switched_off(check: str) -> None:
         assert len(stage.vendor.created) == 1
 
 
-@virtual_time
 async def test_a_changed_timeout_is_followed_at_once() -> None:
     """By the session that exists and by all further ones."""
     async with Stage(**settings(join_timeout=50.0)) as stage:
         await stage.settle(10.0)
-        await stage.send(stage.change(join_timeout=15.0))
-        await stage.settle(4.75)
+        await stage.send(stage.change(join_timeout=15.0), settle=4.75)
         assert len(stage.vendor.created) == 1
         await stage.until(lambda: len(stage.vendor.created) == 2, limit=2.0)
         await stage.until(lambda: len(stage.vendor.created) == 3, limit=20.0)

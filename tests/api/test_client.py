@@ -17,8 +17,7 @@ from pipecat_lemonslice.api import (
 )
 from pipecat_lemonslice.errors import ApiResponseError, ApiStatusError, ApiTimeoutError, ConfigurationError
 from tests.support.no_secret import check_no_secret
-from tests.support.rest_api import KEY, over_http, served
-from tests.support.rest_server import RawServer, RestServer
+from tests.support.rest_server import KEY, RawServer, RestServer, served
 
 PLAIN = CreateSessionRequest(agent_id="a")
 
@@ -101,7 +100,6 @@ def test_timeouts_that_are_refused(timeout: float) -> None:
 
 
 @pytest.mark.parametrize("odd", [None, "", 5, {}, "/relative", "ftp://x/y", "javascript:alert(1)", "http://[", "a\nb"])
-@over_http
 async def test_a_poor_response_loses_no_session(odd: object) -> None:
     """Room and control URL are optional: there is the room that was sent, and the reference's URL."""
     room = DailyProperties(daily_room_url="https://acme.daily.co/r")
@@ -114,7 +112,6 @@ async def test_a_poor_response_loses_no_session(odd: object) -> None:
         assert (await api.create_session(PLAIN)).room_url is None
 
 
-@over_http
 async def test_a_session_whose_response_breaks_off_is_terminated() -> None:
     """It may be running: if its id can be recovered, it is terminated, and the failure raised."""
     async with served() as (server, api):
@@ -126,7 +123,6 @@ async def test_a_session_whose_response_breaks_off_is_terminated() -> None:
     assert server.seen[1].json == {"event": "terminate"}
 
 
-@over_http
 async def test_images_are_sent_small_and_made_beside_the_event_loop() -> None:
     """Many megabytes go out as one at most, and the loop goes on meanwhile, at a creation and at an update."""
     image = Image.effect_noise((1500, 1800), 90).convert("RGB")
@@ -168,7 +164,6 @@ async def test_images_are_sent_small_and_made_beside_the_event_loop() -> None:
         *((odd, None) for odd in ("", ".", "..")),
     ],
 )
-@over_http
 async def test_an_id_stays_below_the_sessions(session_id: str, path: str | None) -> None:
     """No id leads to another place of the API; one that cannot be written into a path is refused."""
     async with served() as (server, api):
@@ -186,7 +181,6 @@ def page(*ids: str, more: bool) -> dict[str, Any]:
     return {"sessions": [{"session_id": each} for each in ids], "pagination": pagination}
 
 
-@over_http
 async def test_all_sessions_each_once() -> None:
     """Pages are read to the end, without what slipped to the next one; a list that repeats itself ends, too."""
     async with served() as (server, api):
@@ -207,7 +201,6 @@ async def test_pages_that_do_not_exist(number: int, limit: int) -> None:
 # Control.
 
 
-@over_http
 async def test_a_pose_is_not_struck_twice() -> None:
     """What does more when it is repeated is not repeated after a doubtful failure, other events are."""
     async with served() as (server, api):
@@ -220,7 +213,6 @@ async def test_a_pose_is_not_struck_twice() -> None:
         assert len(server.seen) == 3
 
 
-@over_http
 async def test_an_event_that_is_sent_once_is_not_repeated() -> None:
     """Not even where anything else would be; and its response is awaited for 5 s only."""
 
@@ -239,7 +231,6 @@ async def test_an_event_that_is_sent_once_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("body", [None, "", "OK", "<html></html>", b"{", {"success": True}, {"success": None}, {}, []])
-@over_http
 async def test_any_success_of_an_event_will_do(body: object) -> None:
     """The body of a 2xx response is not needed."""
     async with served() as (server, api):
@@ -248,7 +239,6 @@ async def test_any_success_of_an_event_will_do(body: object) -> None:
         await api.terminate("s1")
 
 
-@over_http
 async def test_a_control_url_on_another_origin_gets_no_key() -> None:
     """It is used, but not trusted; on the API's own origin it gets the key."""
     async with served() as (server, api), RestServer() as foreign:
@@ -267,7 +257,6 @@ async def test_a_control_url_on_another_origin_gets_no_key() -> None:
 
 
 @pytest.mark.parametrize("status", [404, 409])
-@over_http
 async def test_a_session_that_has_ended_already(status: int) -> None:
     """Its idle timeout may have been faster: that is success."""
     async with served() as (server, api):
@@ -279,7 +268,6 @@ async def test_a_session_that_has_ended_already(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 500, 503])
-@over_http
 async def test_terminate_says_so_when_it_has_failed(status: int) -> None:
     """At the end, and only then, the failure is raised."""
     async with served() as (server, api):
@@ -291,7 +279,6 @@ async def test_terminate_says_so_when_it_has_failed(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 301, 401, 404, 503])
-@over_http
 async def test_terminate_falls_back_on_the_apis_own_url(status: int) -> None:
     """A foreign URL that does not do it leaves the session running, so the API itself is asked."""
     async with served() as (server, api), RestServer() as foreign:
@@ -303,7 +290,6 @@ async def test_terminate_falls_back_on_the_apis_own_url(status: int) -> None:
     assert [seen.headers["X-API-Key"] for seen in server.seen] == ([] if status == 200 else [KEY])
 
 
-@over_http
 async def test_terminate_never_hangs() -> None:
     """Whatever the servers do, the end comes in bounded time."""
 

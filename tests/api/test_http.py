@@ -24,9 +24,7 @@ from pipecat_lemonslice.errors import (
     ApiStatusError,
     ApiTimeoutError,
 )
-from tests.support.rest_api import KEY, over_http
-from tests.support.rest_server import RawServer, RestServer
-from tests.support.virtual_time import virtual_time
+from tests.support.rest_server import KEY, RawServer, RestServer
 
 
 @asynccontextmanager
@@ -55,7 +53,6 @@ async def failure(url: str, *, idempotent: bool = False, timeout: float = 5.0) -
 # What is sent.
 
 
-@over_http
 async def test_a_form_is_made_afresh_for_each_attempt() -> None:
     """An image is sent whole again after a 429."""
     image = PreparedPicture(b"\x89PNG\r\n\x1a\n", "image/png", "png")
@@ -93,7 +90,6 @@ def test_an_origin_is_scheme_host_and_port(url: str, own: bool) -> None:
         assert (http.headers(address) == {"X-API-Key": KEY}) is own
 
 
-@over_http
 async def test_each_request_has_a_connection_of_its_own_and_no_cookies() -> None:
     """A kept connection that broke unnoticed would leave it unknown whether a session was created."""
     ports: list[int] = []
@@ -113,7 +109,6 @@ async def test_each_request_has_a_connection_of_its_own_and_no_cookies() -> None
     assert "Cookie" not in server.seen[1].headers
 
 
-@over_http
 async def test_a_borrowed_session_brings_no_limits_of_its_own() -> None:
     """Timeout, redirects and status are this client's, whatever the session was made for; it stays open."""
 
@@ -135,7 +130,6 @@ async def test_a_borrowed_session_brings_no_limits_of_its_own() -> None:
         assert not session.closed
 
 
-@over_http
 async def test_a_borrowed_session_that_was_closed_is_replaced() -> None:
     """An application that closes its session first leaves no avatar running."""
     async with aiohttp.ClientSession() as session:
@@ -145,7 +139,6 @@ async def test_a_borrowed_session_that_was_closed_is_replaced() -> None:
         assert (await http.send(request(server.url))).status == 200
 
 
-@over_http
 async def test_every_answer_is_told() -> None:
     """With its request, in order, also one that is followed by another attempt; and how long it took."""
     told: list[tuple[str, int, float]] = []
@@ -166,7 +159,6 @@ async def test_every_answer_is_told() -> None:
     assert told[1][2] == pytest.approx(0.5, abs=0.25)
 
 
-@over_http
 async def test_a_closed_client_sends_nothing() -> None:
     """Closing twice is fine; sending afterwards is a mistake of the program."""
     async with client("http://127.0.0.1:1/api") as http:
@@ -180,7 +172,6 @@ async def test_a_closed_client_sends_nothing() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("where", ["elsewhere", "here"])
-@over_http
 async def test_redirects_are_not_followed(where: str, status: int) -> None:
     """No redirect leads a request, let alone the key, to another place."""
     async with RestServer() as server, RestServer() as other:
@@ -195,7 +186,6 @@ async def test_redirects_are_not_followed(where: str, status: int) -> None:
     assert (len(server.seen), len(other.seen)) == (1, 0)
 
 
-@over_http
 async def test_a_refusal_that_breaks_off_is_still_a_refusal() -> None:
     """The status says enough."""
 
@@ -209,7 +199,6 @@ async def test_a_refusal_that_breaks_off_is_still_a_refusal() -> None:
     assert (error.status, error.detail, server.requests) == (503, "busy", 5)
 
 
-@over_http
 async def test_no_more_than_the_limit_is_read() -> None:
     """A response that never ends is not waited for."""
 
@@ -225,7 +214,6 @@ async def test_no_more_than_the_limit_is_read() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400])
-@over_http
 async def test_large_responses_are_cut_off(status: int) -> None:
     """Also those that are small on the wire."""
     async with RestServer() as server:
@@ -243,7 +231,6 @@ async def test_large_responses_are_cut_off(status: int) -> None:
 # Broken connections.
 
 
-@over_http
 async def test_no_connection_in_time() -> None:
     """A connection that does not come about was not used, either."""
 
@@ -279,7 +266,6 @@ BROKEN = {
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("reset", [True, False])
 @pytest.mark.parametrize(("idempotent", "times"), [(True, 5), (False, 1)])
-@over_http
 async def test_a_connection_that_breaks_after_sending(data: bytes, reset: bool, idempotent: bool, times: int) -> None:
     """The server may have acted, so the request is repeated only if that does no harm."""
     async with RawServer(sends(data), reset=reset) as server:
@@ -292,7 +278,6 @@ async def test_a_connection_that_breaks_after_sending(data: bytes, reset: bool, 
 @pytest.mark.parametrize(
     "data", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"]
 )
-@over_http
 async def test_a_response_that_does_not_come_in_time(data: bytes) -> None:
     """Head and body have to be there within the timeout, the request's own where it has one."""
     async with RawServer(sends(data, then_hang=True)) as server:
@@ -306,7 +291,6 @@ async def test_a_response_that_does_not_come_in_time(data: bytes) -> None:
     assert server.requests == 2
 
 
-@over_http
 async def test_a_cancelled_request_ends_at_once() -> None:
     """It does not wait for its response, and is not sent again."""
     async with RawServer(sends(b"", then_hang=True)) as server, client(server.url) as http:
@@ -416,7 +400,6 @@ class Scripted(HttpClient):
 IDEMPOTENT = request("https://api.test/api", idempotent=True)
 
 
-@virtual_time
 async def test_the_loop_waits_as_decided_and_tells_of_it() -> None:
     """Each delay is the decided one plus at most a quarter of it, told before it begins with its cause."""
     told: list[tuple[ApiError, float, float]] = []
@@ -432,7 +415,6 @@ async def test_the_loop_waits_as_decided_and_tells_of_it() -> None:
     assert [at for *_, at in told] == http.times[:2]
 
 
-@virtual_time
 async def test_the_loop_gives_up_with_the_last_failure() -> None:
     """After five attempts; of the last one nobody is told beforehand."""
     told: list[ApiError] = []
@@ -446,7 +428,6 @@ async def test_the_loop_gives_up_with_the_last_failure() -> None:
     assert caught.value.__context__ is None
 
 
-@virtual_time
 async def test_no_attempt_begins_after_the_budget() -> None:
     """A delay that would end too late is not begun."""
     http = Scripted(*(ApiStatusError(429, "", 25.0) for _ in range(4)))
@@ -456,7 +437,6 @@ async def test_no_attempt_begins_after_the_budget() -> None:
     assert http.times[1] - http.times[0] <= 45
 
 
-@virtual_time
 @pytest.mark.parametrize("error", [ValueError("bug"), asyncio.CancelledError(), ApiStatusError(401, "")])
 async def test_what_is_not_to_be_repeated_comes_out_at_once(error: BaseException) -> None:
     """Bugs, cancellation and refusals end the loop with the first attempt."""
@@ -466,7 +446,6 @@ async def test_what_is_not_to_be_repeated_comes_out_at_once(error: BaseException
     assert len(http.times) == 1
 
 
-@virtual_time
 async def test_cancelled_while_it_waits() -> None:
     """Cancelling during a delay ends it, and nothing is sent any more."""
     http = Scripted(ApiStatusError(503, ""))

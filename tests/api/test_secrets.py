@@ -10,8 +10,7 @@ from loguru import logger
 
 from pipecat_lemonslice.errors import ApiError
 from tests.support.no_secret import KEY, REQUEST, SECRETS, SIGNED, TOKEN, check_no_secret
-from tests.support.rest_api import over_http, served
-from tests.support.rest_server import RestServer
+from tests.support.rest_server import RestServer, served
 
 
 async def echo(request: web.Request) -> web.StreamResponse:
@@ -56,7 +55,6 @@ def check(lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize("arrange", FAILURES)
-@over_http
 async def test_no_failure_shows_a_secret(
     arrange: Callable[[RestServer], None], caplog: pytest.LogCaptureFixture
 ) -> None:

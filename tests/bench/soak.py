@@ -4,18 +4,22 @@ In virtual time, over a LemonSlice in memory, with a fault in every second call.
 `tests/faults/test_bounds.py`.
 """
 
+import asyncio
 import gc
 import os
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from loguru import logger
+from pipecat.frames.frames import ErrorFrame, InterruptionFrame, TTSStoppedFrame
 
-from tests.faults.schedules import MISFORTUNES, Expected, Happen, Interrupt, Order, Say, Wait, obey
-from tests.faults.world import World
+from pipecat_lemonslice.errors import ApiConnectionError
+from tests.support.memory import MemoryVendor
+from tests.support.stage import Stage, speech
 from tests.support.virtual_time import run_virtual
 
 SESSIONS = 500
@@ -76,28 +80,42 @@ def soak(calls: int, seed: int = 1) -> Figures:
     return figures
 
 
+FAULTS: dict[str, Callable[[Stage], object]] = {
+    "leaves": lambda stage: stage.room.leave(),
+    "returns": lambda stage: (stage.room.leave(), stage.room.arrive()),
+    "room lost": lambda stage: stage.room.lose("gone"),
+    "fatal error": lambda stage: stage.room.say({"type": "daily_error", "fatal": True}),
+    "writes refused": lambda stage: setattr(stage.room, "write_error", ValueError("released")),
+    "writes stuck": lambda stage: setattr(stage.room, "frozen", True),
+    "creation refused": lambda stage: stage.vendor.refuse(409, times=2),
+    "creation in doubt": lambda stage: stage.vendor.refuse(ApiConnectionError("reset", True)),
+    "join refused": lambda stage: stage.join_refusals.append(RuntimeError("unforeseen")),
+}
+
+
 async def _call(chance: random.Random, figures: Figures) -> None:
-    world = World(observed=False)
-    world.lemonslice.latency = 0.25
-    async with world:
-        for order in _orders(chance):
-            if isinstance(order, Happen):
-                figures.faults[order.what] += 1
-            await obey(world, order, Expected(set(), []))
-        await world.end()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, _context: setattr(figures, "unhandled", figures.unhandled + 1))
+    happenings = ["speech"] * 3 + ["interruption"] + [chance.choice(list(FAULTS))] * chance.randint(0, 1)
+    chance.shuffle(happenings)
+    async with Stage(MemoryVendor(latency=0.25)) as stage:
+        for number, what in enumerate(happenings):
+            if stage.rooms and not stage.room.watched:
+                stage.room.arrive()
+            if what == "speech":
+                context = f"context-{number}"
+                await stage.send(speech(chance.uniform(0.02, 0.4), context), TTSStoppedFrame(context))
+            elif what == "interruption":
+                await stage.send(InterruptionFrame())
+            elif stage.rooms:
+                figures.faults[what] += 1
+                FAULTS[what](stage)
+            await stage.settle(chance.choice((0.5, 2.0, 8.0)))
+        await stage.end()
+        figures.errors += len(stage.up(ErrorFrame))
     figures.calls += 1
-    figures.sessions += len(world.lemonslice.created)
-    figures.terminated += len(world.lemonslice.terminated)
-    figures.unhandled += len(world.journal.strays)
-    figures.errors += len(world.errors)
-
-
-def _orders(chance: random.Random) -> list[Order]:
-    speech: list[Order] = [Say(chance.randint(1, 20), 5, chance.random() < 0.5, True, False) for _ in range(3)]
-    fault: list[Order] = [Happen(chance.choice(MISFORTUNES))] if chance.random() < 0.5 else []
-    others: list[Order] = [*speech, *fault, Interrupt()]
-    chance.shuffle(others)
-    return [each for other in others for each in (other, Wait(chance.choice((0.02, 0.5, 2.0, 8.0))))]
+    figures.sessions += len(stage.vendor.created)
+    figures.terminated += len(stage.vendor.terminated)
 
 
 def run() -> None:

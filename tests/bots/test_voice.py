@@ -7,16 +7,13 @@ import pytest
 from pipecat.frames.frames import (
     EndFrame,
     Frame,
-    InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
     TTSAudioRawFrame,
-    TTSSpeakFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
     TTSTextFrame,
-    TTSUpdateSettingsFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -114,14 +111,6 @@ async def test_words_come_one_by_one_and_in_step_with_the_sound(stop_events: Sto
     assert any(isinstance(frame, TTSAudioRawFrame) for frame in frames[after:])
 
 
-async def test_a_single_speak_frame_is_spoken() -> None:
-    """Speech that no LLM asked for has a start, sound and a stop too."""
-    frames = await spoken([TTSSpeakFrame("Just this.")])
-    kinds = (TTSStartedFrame, TTSAudioRawFrame, TTSStoppedFrame)
-    present = [kind for kind in kinds if only(kind, frames)]
-    assert present == list(kinds)
-
-
 async def test_a_pause_separates_sentences_in_what_is_heard() -> None:
     """The next sentence comes so long after the one before has been heard; the first waits for nothing."""
     sink, pause = Sink(), 0.25
@@ -136,31 +125,3 @@ async def test_a_pause_separates_sentences_in_what_is_heard() -> None:
     heard = sum(len(frame.audio) for _, frame in audio[: index + 1]) / 48000
     assert gap > heard + pause - 0.1
     assert len(only(TTSStoppedFrame, [frame for _, frame in sink.frames])) == 1
-
-
-async def test_an_interruption_ends_the_speech_at_once() -> None:
-    """Nothing of the interrupted turn comes after the interruption, and the next turn is spoken."""
-    sink, service = Sink(), EspeakTTSService()
-    worker = PipelineWorker(Pipeline([service, sink]), enable_rtvi=False)
-    runner = WorkerRunner(handle_sigint=False)
-    await runner.add_workers(worker)
-    running = asyncio.create_task(runner.run())
-    await worker.queue_frames([LLMFullResponseStartFrame(), LLMTextFrame(f"{'many words and ' * 400}. More")])
-    await asyncio.wait_for(sink.sounding.wait(), 20)
-    await worker.queue_frames([InterruptionFrame(), *response("Short."), EndFrame()])
-    await asyncio.wait_for(running, 20)
-    frames = [frame for _, frame in sink.frames]
-    cut = next(i for i, frame in enumerate(frames) if isinstance(frame, InterruptionFrame))
-    before, after = only(TTSAudioRawFrame, frames[:cut]), only(TTSAudioRawFrame, frames[cut:])
-    assert before
-    assert {frame.context_id for frame in after}.isdisjoint({frame.context_id for frame in before})
-    assert [word.text for word in only(TTSTextFrame, frames[cut:])] == ["Short."]
-
-
-async def test_settings_change_while_it_runs() -> None:
-    """A faster rate is in force from the next sentence on."""
-    change = TTSUpdateSettingsFrame(delta=EspeakTTSSettings(rate=320))
-    frames = await spoken([*response("The same sentence."), change, *response("The same sentence.")])
-    middle = next(i for i, frame in enumerate(frames) if isinstance(frame, LLMFullResponseEndFrame))
-    slow, fast = only(TTSAudioRawFrame, frames[:middle]), only(TTSAudioRawFrame, frames[middle:])
-    assert len(fast) < 0.75 * len(slow)

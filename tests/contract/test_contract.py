@@ -16,8 +16,7 @@ from pipecat_lemonslice.api import (
     RecordingsBucket,
 )
 from pipecat_lemonslice.errors import ApiStatusError
-from tests.support.rest_api import over_http, served
-from tests.support.rest_server import RestServer, Seen
+from tests.support.rest_server import RestServer, Seen, served
 
 KEY = "key-of-the-contract"
 HERE = Path(__file__).parent
@@ -94,7 +93,6 @@ async def test_requests_and_answers(name: str) -> None:
 
 
 @pytest.mark.parametrize("fact", FACTS["errors"]["answers"], ids=lambda fact: str(fact["status"]))
-@over_http
 async def test_errors(fact: dict[str, Any]):
     """Each recorded refusal keeps its status and the server's own words."""
     async with served() as (server, api):

@@ -2,13 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 from pipecat.frames.frames import InterruptionFrame
 
 from tests.faults.hearing import SLICE
-from tests.faults.vendor import Break, Refuse
-from tests.faults.world import World
+from tests.faults.world import Site, World
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,13 @@ class Interrupt:
 
 
 Order = Say | Wait | Happen | Interrupt
-OF_WRITES = ("stall", "writes", "messages")
-LOSSES = ("leave", "return", "socket", "fatal", *OF_WRITES)
+LOSSES = ("leave", "return", "socket", "fatal", "stall", "messages")
 MISFORTUNES = (*LOSSES, "refused", "reset", "late", "join")
+IN_RELAY = tuple(what for what in MISFORTUNES if what not in ("stall", "messages"))
+"""There a socket takes whatever is written."""
+
+IN_SHARED_ROOM = tuple(what for what in MISFORTUNES if what not in ("socket", "join"))
+"""There the bot's own transport has the connection, and joins."""
 
 
 @dataclass
@@ -98,35 +100,33 @@ async def interrupt(world: World, expected: Expected) -> None:
 
 
 def happen(world: World, what: str, expected: Expected) -> None:
-    room = world.rooms[-1] if world.rooms and not world.rooms[-1].closed else None
+    site = world.rooms[-1] if world.rooms and not world.rooms[-1].closed else None
     expected.losses += what in LOSSES
     match what:
         case "refused":
-            world.lemonslice.arm("create", *[Refuse(409)] * 2)
+            world.emulator.fault("2*reject=409")
         case "reset":
-            world.lemonslice.arm("create", Break("before"))
+            world.emulator.fault("reset=before")
         case "late":
             world.keep_away(12.0)
         case "join":
             world.join_refusals.append(RuntimeError("unforeseen"))
-        case _ if room is not None:
-            strike(room, what)
+        case _ if site is not None:
+            strike(site, what)
 
 
-def strike(room: Any, what: str) -> None:
+def strike(site: Site, what: str) -> None:
     match what:
         case "leave":
-            room.leave()
+            site.leave()
         case "return":
-            room.leave()
-            room.arrive()
+            site.leave()
+            site.arrive()
         case "socket":
-            room.lose("gone")
+            site.session.room.drop_connections()
         case "fatal":
-            room.say({"type": "daily_error", "fatal": True})
+            site.say({"type": "daily_error", "fatal": True})
         case "stall":
-            room.frozen = True
-        case "writes":
-            room.write_error = ValueError("released")
+            site.frozen = True
         case _:
-            room.message_error = ValueError("released")
+            site.refuses_messages = True

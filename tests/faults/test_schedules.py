@@ -15,23 +15,18 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarResponseStartedFrame
-from tests.faults.emulated import EmulatedRoom, EmulatedWorld
 from tests.faults.hearing import SLICE, SLICE_SAMPLES
-from tests.faults.schedules import MISFORTUNES, OF_WRITES, Expected, Happen, Interrupt, Order, Say, Wait, obey
+from tests.faults.schedules import IN_RELAY, IN_SHARED_ROOM, Expected, Happen, Interrupt, Order, Say, Wait, obey
 from tests.faults.shared import SharedWorld
 from tests.faults.world import World
+from tests.support.network import NetworkLoop
 from tests.support.stage import RATE
 from tests.support.virtual_time import run_virtual
 
 LONG_RUN = int(os.environ.get("FAULT_SCHEDULES") or 0)
-SCHEDULES = LONG_RUN or 1000
-SHARED = LONG_RUN // 2 or 300
-EMULATED = LONG_RUN // 5 or 100
+SCHEDULES = LONG_RUN or 300
 ENDS_WITHIN = 30.0
 """Seconds from the last order until everything is over, at the most: what is unsaid, ready_timeout, and margins."""
-
-NOT_SHARED = ("socket", "join")
-"""There the bot's own transport has the connection, and joins."""
 
 IN_FLIGHT = 3
 """Slices that cannot be taken back."""
@@ -49,7 +44,6 @@ def orders(misfortunes: Iterable[str]) -> st.SearchStrategy[Order]:
 
 
 async def play(world: World, schedule: list[Order], ending: str) -> None:
-    world.lemonslice.latency = 0.0
     expected = Expected(set(), [])
     async with world:
         for order in schedule:
@@ -60,8 +54,8 @@ async def play(world: World, schedule: list[Order], ending: str) -> None:
     check_responses(world)
     check_heard(world, expected, whole=ending == "end")
     check_unheard(world, expected)
-    assert world.lemonslice.running == []
-    assert world.journal.strays == []
+    assert world.leaked == []
+    assert world.strays == []
     assert all(room.closed for room in world.rooms)
 
 
@@ -77,7 +71,7 @@ def check_responses(world: World) -> None:
         events = [event for event in room.events if event != "interrupt"]
         assert all(len(list(same)) == 1 for _, same in groupby(events)), room.events
         assert not events or events[0] == "response_started"
-        assert not isinstance(room, EmulatedRoom) or room.astray == []
+        assert room.astray == []
 
 
 def check_heard(world: World, expected: Expected, *, whole: bool) -> None:
@@ -132,25 +126,19 @@ def run(world: World, schedule: list[Order], ending: str) -> None:
     for name in ("pipecat", "pipecat_lemonslice"):
         logger.disable(name)
     try:
-        run_virtual(lambda: play(world, schedule, ending), loop=world.loop)
+        run_virtual(play(world, schedule, ending), loop=NetworkLoop)
     finally:
         for name in ("pipecat", "pipecat_lemonslice"):
             logger.enable(name)
 
 
-@schedules(SCHEDULES, orders(MISFORTUNES))
+@schedules(SCHEDULES, orders(IN_RELAY))
 def test_any_schedule_is_survived(schedule: list[Order], ending: str) -> None:
     """Starts and ends alternate, what should be heard is heard once and nothing else, and nothing is left over."""
-    run(World(observed=False), schedule, ending)
+    run(World(observed=False, join_delay=0.0, latency=0.0), schedule, ending)
 
 
-@schedules(SHARED, orders(what for what in MISFORTUNES if what not in NOT_SHARED))
+@schedules(SCHEDULES, orders(IN_SHARED_ROOM))
 def test_any_schedule_is_survived_in_a_shared_room(schedule: list[Order], ending: str) -> None:
     """The same, but for words within the avatar's lag when it goes, as the bot does not hear it there."""
-    run(SharedWorld(observed=False), schedule, ending)
-
-
-@schedules(EMULATED, orders(what for what in MISFORTUNES if what not in OF_WRITES))
-def test_any_schedule_is_survived_over_the_emulator(schedule: list[Order], ending: str) -> None:
-    """The same, with HTTP and WebSockets in between, and an avatar that moves its lips."""
-    run(EmulatedWorld(observed=False, join_delay=0.0), schedule, ending)
+    run(SharedWorld(observed=False, latency=0.0), schedule, ending)

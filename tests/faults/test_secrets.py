@@ -9,62 +9,61 @@ from loguru import logger
 from pipecat.frames.frames import LLMFullResponseStartFrame
 
 from pipecat_lemonslice import AvatarActionFrame, AvatarImageFrame
+from pipecat_lemonslice.emulator.room import AppMessage, Member, RoomEvent
 from pipecat_lemonslice.errors import LemonSliceError, RoomError
-from tests.faults.catalogue import FATAL
-from tests.faults.vendor import CONTROL, FOREIGN, IMAGE, KEY, ROOM
-from tests.faults.visible import secrets_seen
-from tests.faults.world import World
-from tests.support.stage import speech
-from tests.support.virtual_time import run_virtual
+from tests.faults.world import AVATAR_TOKEN, KEY, LOBBY, World
+from tests.support.stage import Stage, speech
 
-STRANGER = "55555555-5555-4555-8555-555555555555"
-WORDS = f"{KEY} and {ROOM} and {IMAGE} and {CONTROL} and {FOREIGN}"
+IMAGE = "https://cdn.test/face.png?sig=S3CR3T-picture"
 
 
-def breaks(world: World) -> None:
-    """The room says what nobody should say, and raises it, too."""
+class Chatty(Exception):
+    """Says what nobody should say."""
 
-    class Chatty(Exception):
-        def __str__(self) -> str:
-            return WORDS
+    def __str__(self) -> str:
+        return f"{KEY} and {LOBBY} and {IMAGE} and {AVATAR_TOKEN}"
 
-    world.join_refusals.extend([RoomError(f"no way into {ROOM}"), Chatty(WORDS)])
+
+def refuses(world: World) -> None:
+    """The room says where it is, and raises it, too."""
+    world.join_refusals.extend([RoomError(f"no way into {LOBBY}"), Chatty()])
 
 
 def talks(world: World) -> None:
-    """The avatar says what it should not."""
-    world.on_room.append(lambda room: room.put_later({**FATAL, "error": f"cannot reach {ROOM}"}))
+    """So does the avatar."""
+    world.emulator.fault(f"fatal=cannot reach {LOBBY}")
 
 
-def closes(world: World) -> None:
-    """The room is lost, and says where it was."""
-    world.on_room.append(lambda room: room.lose(f"cannot reach {ROOM}"))
-
-
-@pytest.mark.parametrize("inject", [breaks, talks, closes])
-def test_no_room_and_no_avatar_shows_a_secret(inject: Callable[[World], None]) -> None:
+@pytest.mark.parametrize("inject", [refuses, talks])
+async def test_no_room_and_no_avatar_shows_a_secret(inject: Callable[[World], None]) -> None:
     """Not in logs at TRACE with the values of variables, nor in frames, events, errors, their causes or tracebacks."""
-    run_virtual(lambda: _call(inject))
-
-
-async def _call(inject: Callable[[World], None]) -> None:
-    world = World()
+    world = World(lobby=True)
     inject(world)
     async with world:
         await world.say(0.2)
         await asyncio.sleep(50.0)
         await world.send(AvatarActionFrame("wave"), AvatarImageFrame(image_url=IMAGE))
         await world.end()
-        as_an_application_would(world)
-    assert len(world.journal.logs) > 20
-    assert secrets_seen(world) == []
+        for frame in world.errors:  # as an application would
+            assert frame.exception is None or isinstance(frame.exception, LemonSliceError)
+            logger.opt(exception=frame.exception).error(f"the avatar failed: {frame}")
+    assert len(world.logs) > 20
+    assert world.errors
+    assert world.secrets_seen() == []
 
 
-def as_an_application_would(world: World) -> None:
-    """Log what an ErrorFrame brings, with everything that loguru can show of it."""
-    for frame in world.errors:
-        assert frame.exception is None or isinstance(frame.exception, LemonSliceError)
-        logger.opt(exception=frame.exception).error(f"the avatar failed: {frame}")
+async def test_a_room_that_is_lost_and_says_where_it_was_shows_no_secret() -> None:
+    """Neither in the logs nor to the bot and its user."""
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level="TRACE", diagnose=True, filter="pipecat_lemonslice")
+    async with Stage() as stage:
+        await stage.arrive()
+        stage.room.lose(f"cannot reach {LOBBY}")
+        await stage.settle(1.0)
+    logger.remove(sink)
+    seen = [*lines, *(str(event) for event in stage.events), *(str(frame) for _, frame in stage.sink.frames)]
+    assert any("cannot reach" in text for text in seen)
+    assert [text for text in seen if "S3CR3T" in text] == []
 
 
 MESSAGES: list[Any] = [
@@ -86,40 +85,63 @@ NONSENSE: list[Any] = [
 ]
 
 
-def test_strangers_cannot_steer_the_service() -> None:
+class Namesake(Member):
+    """Somebody of the avatar's name, who keeps what the bot tells them."""
+
+    def __init__(self) -> None:
+        super().__init__("LemonSlice")
+        self.told: list[object] = []
+
+    def on_event(self, sender: Member, event: RoomEvent) -> None:
+        if sender.user_name == "Pipecat" and isinstance(event, AppMessage):
+            self.told.append(event.message)
+
+
+async def test_who_was_in_a_given_room_before_the_session_is_not_the_avatar() -> None:
+    """Somebody of its name waits in the room of `daily_room_url`: the avatar is who came after the creation."""
+    world, somebody = World(lobby=True), Namesake()
+    lobby = world.emulator.open_room("lobby")
+    lobby.enter(somebody)
+    somebody.entered_at -= 60.0
+    async with world:
+        said = await world.say(0.5)
+        await asyncio.sleep(5.0)
+        assert world.heard_by(said) == {"avatar"}
+        assert somebody.told == []
+
+
+async def test_strangers_cannot_steer_the_service() -> None:
     """What others than the avatar say, also under its name and also while it speaks, changes nothing."""
-
-    async def scenario() -> None:
-        async with World() as world:
-            await asyncio.sleep(3.0)
-            room = world.room
-            room.join("LemonSlice", STRANGER)
-            await world.send(LLMFullResponseStartFrame())
-            said = await world.say(2.0)
-            for message in (*MESSAGES, *NONSENSE):
-                await asyncio.sleep(0.1)
-                room.say(message, STRANGER)
-            room.put_left(STRANGER)  # type: ignore[attr-defined]
-            await asyncio.sleep(3.0)
-            assert {one.code for one in world.heard() if one.by == "avatar"} == set(said.codes)
-            assert world.errors == []
-            assert world.lemonslice.terminated == []
-            assert room.events == ["response_started", "response_finished"]
-
-    run_virtual(scenario)
+    async with World() as world:
+        await asyncio.sleep(3.0)
+        room, stranger = world.rooms[0].session.room, Namesake()
+        room.enter(stranger)
+        await world.send(LLMFullResponseStartFrame())
+        said = await world.say(2.0)
+        for message in (*MESSAGES, *NONSENSE):
+            await asyncio.sleep(0.1)
+            tell_bot(world, stranger, message)
+        room.leave(stranger)
+        await asyncio.sleep(3.0)
+        assert {one.code for one in world.heard() if one.by == "avatar"} == set(said.codes)
+        assert world.errors == []
+        assert len(world.emulator.running) == 1
+        assert world.rooms[0].events == ["response_started", "response_finished"]
 
 
-def test_no_message_of_the_avatar_breaks_the_call() -> None:
+async def test_no_message_of_the_avatar_breaks_the_call() -> None:
     """Whatever it says that is not understood is passed over."""
+    async with World() as world:
+        await asyncio.sleep(3.0)
+        for message in (*NONSENSE, {"type": "x" * 10_000}):
+            tell_bot(world, world.rooms[0].session.avatar, message)
+        await world.send(speech(0.5))
+        await asyncio.sleep(3.0)
+        assert world.errors == []
+        assert world.rooms[0].events == ["response_started", "response_finished"]
 
-    async def scenario() -> None:
-        async with World() as world:
-            await asyncio.sleep(3.0)
-            for message in (*NONSENSE, {"type": "x" * 10_000}):
-                world.room.say(message)
-            await world.send(speech(0.5))
-            await asyncio.sleep(3.0)
-            assert world.errors == []
-            assert world.room.events == ["response_started", "response_finished"]
 
-    run_virtual(scenario)
+def tell_bot(world: World, sender: Member, message: Any) -> None:
+    room = world.rooms[0].session.room
+    [bot] = [member for member in room.participants if member.user_name == "Pipecat"]
+    room.send(sender, AppMessage(message), str(bot.id))

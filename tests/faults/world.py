@@ -1,46 +1,36 @@
-"""A whole call in virtual time: the service with its real API client, over a LemonSlice and rooms in memory."""
+"""A whole call in virtual time, with the emulator in the place of LemonSlice.
+
+Nothing is replaced but the network: the service's REST client and its room speak HTTP and WebSockets to the emulator's
+server, byte for byte, on a `NetworkLoop`. Faults are asked of the emulator, of its avatars, and of the network. The
+face is a picture of six pixels, as nobody looks at it.
+"""
 
 import asyncio
 import itertools
+import math
+import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from loguru import logger
-from pipecat.frames.frames import EndFrame, ErrorFrame
+from pipecat.frames.frames import EndFrame, ErrorFrame, StartFrame
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
+from yarl import URL
 
-from pipecat_lemonslice.api.http import HttpClient
-from pipecat_lemonslice.rooms import Participant, ParticipantLeft, Room, RoomOptions
-from tests.faults.hearing import (
-    FIRST_CODE,
-    LAST_CODE,
-    SLICE,
-    SLICE_SAMPLES,
-    Sounding,
-    Utterance,
-    coded_in,
-    played,
-    spoken,
-)
-from tests.faults.vendor import (
-    AVATAR_TOKEN,
-    BOT_TOKEN,
-    IMAGE,
-    ROOM,
-    MemoryApi,
-    MemoryLemonSlice,
-    MemoryRest,
-    Vendor,
-)
-from tests.support.memory import AVATAR_ID, MemoryRoom
-from tests.support.stage import RATE, Stage
-from tests.support.virtual_time import VirtualTimeLoop
+from pipecat_lemonslice import AvatarImageFrame
+from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, Kind, Session, Status
+from pipecat_lemonslice.emulator.face import Face, HeadPosition
+from pipecat_lemonslice.emulator.room import AppMessage
+from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
+from tests.faults.hearing import FIRST_CODE, LAST_CODE, SLICE, Sounding, Utterance, coded_in, played, spoken
+from tests.support.network import Network, NetworkLoop
+from tests.support.stage import Stage
 
 LAG = 0.25
 """By how much the avatar's voice follows its speech, in seconds."""
 
-REFUSALS = 3
-"""Refused messages in a row that end a room, as in Daily."""
+JOIN_SECONDS = 0.5
+"""Seconds that joining a room takes."""
 
 LOOK = 0.1
 """Seconds between two looks whether the end has come."""
@@ -48,162 +38,136 @@ LOOK = 0.1
 TURNS = 15
 """Turns of the loop in which a frame has gone through the pipeline."""
 
+SECRET = "S3CR3T"
+"""In everything that must not be seen."""
 
-# Rooms that misbehave.
+KEY = "lsk-S3CR3T-key-0123456789abcdef"
+BOT_TOKEN = "S3CR3T-token-of-the-bot"
+AVATAR_TOKEN = "S3CR3T-token-of-the-avatar"
+PORT = 9
+"""Where the emulator listens; outside of the virtual network, nobody does."""
+
+LOBBY = f"ws://127.0.0.1:{PORT}/rooms/lobby?t=S3CR3T-room"
+ELSEWHERE = "elsewhere.test"
+"""A host on which a session may be controlled without the key; the emulator answers for it, too."""
+
+TOLD = (Kind.RESPONSE_STARTED, Kind.RESPONSE_FINISHED, Kind.INTERRUPT)
+ASTRAY = (Kind.IGNORED, Kind.RESPONSE_DONE_TIMEOUT)
 
 
-class Site(Protocol):
-    """A room of any world as a test of faults strikes it; those that can have more faults have more methods."""
+class Site:
+    """One session's avatar and its room, as a test of faults strikes them."""
 
-    left: bool
-    """Whether the avatar has ever left it."""
+    def __init__(self, world: "World", session: Session) -> None:
+        self.session = session
+        self.left = False
+        """Whether the avatar has ever left."""
+        self.frozen = False
+        """Whether writes to the avatar's track never complete; in a shared room only."""
+        self.refuses_messages = False
+        """Likewise whether messages are refused."""
+        self._world = world
 
     @property
     def closed(self) -> bool:
-        """Whether the bot has left it."""
-        ...
+        """Whether the bot has let go of the room."""
+        return self._world.has_left(self.session)
 
     @property
-    def watched(self) -> object:
-        """Who is watched in it; false if nobody is."""
-        ...
+    def avatar_is_there(self) -> bool:
+        return self.session.avatar.present
 
     @property
     def events(self) -> list[str]:
-        """The app messages that reached the avatar."""
-        ...
+        """The app messages that the avatar obeyed."""
+        return [str(event.kind) for event in self.session.avatar.events if event.kind in TOLD]
 
-    def arrive(self) -> None:
-        """The avatar comes (back), and shows itself."""
-        ...
+    @property
+    def astray(self) -> list[str]:
+        """Messages to another session, and responses of whose end the avatar was not told."""
+        return [str(event.kind) for event in self.session.avatar.events if event.kind in ASTRAY]
 
     def leave(self) -> None:
-        """The avatar leaves."""
-        ...
+        self.left = True
+        self.session.avatar.leave()
+
+    def arrive(self) -> None:
+        """The avatar comes (back), with a new participant id as in Daily's rooms, unless the session is over."""
+        if not self.session.ended:
+            self.session.avatar.rejoin()
 
     def say(self, message: Any) -> None:
         """The avatar sends an app message."""
-        ...
-
-
-class WorldRoom(MemoryRoom):
-    """A room whose avatar falls silent when it has gone, and whose parts can fail one by one."""
-
-    def __init__(self, options: RoomOptions, **given: Any) -> None:
-        super().__init__(RATE, options, **{"obedient": True, **given})
-        self.message_error: Exception | None = None
-        self._refused = 0
-        self.left = False
-        self._muted = False
-
-    def send(self, message: Any) -> None:
-        if not self.message_error:
-            self._refused = 0
-            super().send(message)
-            return
-        self._refused += 1
-        if self._refused == REFUSALS:
-            self.lose("the room takes no more messages")
-
-    def leave(self, name: str = "LemonSlice", participant_id: str = AVATAR_ID) -> None:
-        self.left = True
-        self.fall_silent()
-        super().leave(name, participant_id)
-
-    def _sound(self, pcm: bytes) -> None:
-        """As a track that never ends: what was said is followed by silence."""
-        if self._muted:
-            self._voices.popleft()
-            return
-        super()._sound(pcm)
-        if not self._voices:
-            self._voices.append(self._loop.call_later(SLICE, self._sound_nothing))
-
-    def _sound_nothing(self) -> None:
-        self._voices.popleft()
-        self.hear(bytes(4 * SLICE_SAMPLES))
-
-    def mute(self) -> None:
-        """No sound of the avatar's from now on, though it can be seen."""
-        self._muted = True
-        self.fall_silent()
-
-    def go_silent(self) -> None:
-        """Nothing comes from the room any more, which takes what it is given all the same."""
-        self.mute()
-        self.freeze_video()
-
-    def fall_silent(self) -> None:
-        while self._voices:
-            self._voices.pop().cancel()
-
-    def put_left(self, participant_id: str) -> None:
-        """Somebody else under the avatar's name goes."""
-        self.put(ParticipantLeft(Participant(participant_id, "LemonSlice"), "leftCall"))
-
-    def put_later(self, message: object) -> None:
-        """The avatar says something once it is there."""
-        self._loop.call_later(2.0, self.say, message)
-
-    async def close(self) -> None:
-        self.fall_silent()
-        await super().close()
-
-
-@dataclass
-class Journal:
-    """What went by that nobody asked for: logs, and what the loop could not place."""
-
-    logs: list[str] = field(default_factory=list)
-    tracebacks: list[str] = field(default_factory=list)
-    strays: list[str] = field(default_factory=list)
-
-
-JOIN_SECONDS = 0.5
-"""Seconds that joining a room takes."""
+        self.session.room.send(self.session.avatar, AppMessage(message))
 
 
 class World(Stage):
-    """A call that can be driven through faults; see the module. Logs are kept of one that is ``observed``."""
+    """A call that can be driven through faults; see the module.
 
-    loop = VirtualTimeLoop
-    """What it runs on."""
+    Args:
+        observed: Whether logs are kept.
+        join_delay: Seconds from the creation of a session until its avatar comes, unless it is kept away.
+        latency: Seconds until the API answers.
+        lobby: Whether all sessions meet in one room that exists before; else each has its own.
+        **kwargs: Arguments of the service.
+    """
 
     unknown_lag = 0.0
     """Seconds of words of which the bot cannot know whether the avatar has been heard saying them."""
 
-    lemonslice_class: type[MemoryLemonSlice] = MemoryLemonSlice
-    lemonslice: Vendor
     rooms: list[Any]
 
-    def __init__(self, *, observed: bool = True, **kwargs: Any) -> None:
-        self.lemonslice, rest = self._vendor()
-        self.journal = Journal()
+    def __init__(
+        self,
+        *,
+        observed: bool = True,
+        join_delay: float = 1.5,
+        latency: float = 1.0,
+        lobby: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        face = Face(2, 3, {0: HeadPosition(bytes(2 * 3 * 3), {})})
+        self.emulator = Emulator(
+            EmulatorOptions(
+                port=PORT,
+                latency=LAG,
+                join_delay=join_delay,
+                pictures_per_second=2.0,  # enough to be seen, as the service counts none of them
+                api_keys=frozenset({KEY}),
+                face=face,
+            )
+        )
+        self._latency, self._expired = latency, set[str]()
+        self.logs: list[str] = []
+        self.tracebacks: list[str] = []
+        self.strays: list[str] = []
+        """What the loop could not place."""
         self.said: list[Utterance] = []
-        self.coming: float | None = 1.0
-        self.on_room: list[Callable[[Any], None]] = []
+        self.on_site: list[Callable[[Site], None]] = []
+        """What is to happen as soon as the next room has been joined."""
+        self.most_running = 0
+        """How many sessions have run at the same time, at most."""
+        self._late: float | None = None
         self._codes = itertools.count(FIRST_CODE)
         self._heard: tuple[int, list[Sounding]] | None = None
-        super().__init__(cast("Any", MemoryApi(self.lemonslice, rest)), **{**self._order(), **kwargs})
+        order = {"api_key": KEY, "api_url": f"http://127.0.0.1:{PORT}/api", "bot_token": BOT_TOKEN}
+        if lobby:
+            self.emulator.open_room("lobby", (BOT_TOKEN, AVATAR_TOKEN))
+            order |= {"daily_token": AVATAR_TOKEN, "daily_room_url": LOBBY}
+        super().__init__(**{**order, **kwargs})
         self._sinks = [self._listen_in()] if observed else []
+        self.service.add_event_handler("on_session_created", self._on_session_created)
 
-    def _vendor(self) -> tuple[Vendor, HttpClient]:
-        """Who is asked for sessions, and over what."""
-        lemonslice = self.lemonslice_class()
-        return lemonslice, MemoryRest(lemonslice)
-
-    def _order(self) -> dict[str, Any]:
-        """What the service is told; as much of it as possible is secret."""
-        return {
-            "agent_id": None,
-            "agent_image_url": IMAGE,
-            "bot_token": BOT_TOKEN,
-            "daily_token": AVATAR_TOKEN,
-            "daily_room_url": ROOM,
-        }
+    def seams(self) -> dict[str, Any]:
+        """Only joining a room takes its time, and may fail as it likes."""
+        return {"_open_room": self._open}
 
     async def __aenter__(self) -> "World":
         asyncio.get_running_loop().set_exception_handler(self._note_stray)
+        self.network.names[ELSEWHERE] = ("127.0.0.1", PORT)
+        await self.emulator.start()
+        if self._latency:
+            self.emulator.delay(self._latency, times=math.inf, path="any")
         await super().__aenter__()
         return self
 
@@ -211,25 +175,67 @@ class World(Stage):
         try:
             await super().__aexit__(*details)
             await self.settle()
+            await self.emulator.close()
         finally:
             for sink in self._sinks:
                 logger.remove(sink)
 
+    # The vendor.
+
     @property
-    def errors(self) -> list[ErrorFrame]:
-        return self.up(ErrorFrame)
+    def created(self) -> list[str]:
+        """The sessions."""
+        return [session.id for session in self.emulator.sessions]
 
-    async def settle(self, seconds: float = 0.0) -> None:
-        """Let time pass, and everything happen that is due; in fewer turns than the stage takes, as there are many."""
-        await asyncio.sleep(seconds)
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+    @property
+    def leaked(self) -> list[str]:
+        """Those that nobody terminated, also if their idle timeout has passed, unless that was the test's wish."""
+        done = (session.id for session in self.emulator.sessions if session.status is Status.COMPLETED)
+        return sorted({*self.created} - {*done} - self._expired)
 
-    async def end(self) -> None:
-        """End the call and wait until the EndFrame has come through."""
-        await self.send(EndFrame())
-        while not any(isinstance(frame, EndFrame) for _, frame in self.sink.frames[-20:]):  # noqa: ASYNC110
-            await asyncio.sleep(LOOK)
+    def expire(self) -> None:
+        """Let the sessions that run end by themselves."""
+        for session in self.emulator.running:
+            self._expired.add(session.id)
+            session.end(Status.TIMED_OUT)
+
+    def keep_away(self, seconds: float | None = None) -> None:
+        """Let avatars come only so long after the bot, or never."""
+        self.emulator.fault("never_join")
+        self._late = seconds
+
+    @property
+    def network(self) -> Network:
+        return cast("NetworkLoop", asyncio.get_running_loop()).network
+
+    # The rooms.
+
+    def has_left(self, session: Session) -> bool:
+        """Whether the bot is out of a session's room."""
+        return all(member.user_name != "Pipecat" for member in session.room.participants)
+
+    async def _open(self, url: str, options: RoomOptions) -> Room:
+        await asyncio.sleep(JOIN_SECONDS)
+        if self.join_refusals:
+            raise self.join_refusals.popleft()
+        room = await open_room(url, options)
+        self._enter(next(one for one in reversed(self.emulator.sessions) if one.room.name == URL(url).name))
+        return room
+
+    def _enter(self, session: Session) -> None:
+        """The bot is in a room; what is to happen there, does."""
+        site = Site(self, session)
+        self.rooms.append(site)
+        if self._late is not None:
+            asyncio.get_running_loop().call_later(self._late, site.arrive)
+        for change in self.on_site:
+            change(site)
+        self.on_site.clear()
+
+    async def _on_session_created(self, _service: object, _session_id: str) -> None:
+        self.most_running = max(self.most_running, len(self.emulator.running))
+
+    # What is said, and what is heard.
 
     async def say(
         self, seconds: float, *, chunk: float = 0.2, stop: bool = True, llm: bool = True, interruptible: bool = True
@@ -251,6 +257,10 @@ class World(Stage):
     def _play(self) -> Iterator[Sounding]:
         return played(self.sink.frames)
 
+    def heard_by(self, utterance: Utterance) -> set[str]:
+        """By whom the user hears something: the avatar, or the plain voice."""
+        return {sounding.by for sounding in self.heard() if sounding.code in utterance.codes}
+
     def emitted(self) -> list[tuple[float, int, int]]:
         """When which code was sent on to the user, and how many samples of it."""
         return list(coded_in(self.sink.frames))
@@ -262,30 +272,44 @@ class World(Stage):
         self._codes = itertools.count(first + count)
         return range(first, first + count)
 
-    def keep_away(self, seconds: float | None = None) -> None:
-        """Let avatars come only so long after the bot, or never."""
-        self.coming = seconds
+    # The call.
 
-    async def _open(self, url: str, options: RoomOptions) -> Room:
-        await asyncio.sleep(JOIN_SECONDS)
-        if self.join_refusals:
-            raise self.join_refusals.popleft()
-        room = WorldRoom(options, **self._room_options)
-        self._enter(room)
-        return cast("Room", room)
+    @property
+    def errors(self) -> list[ErrorFrame]:
+        return self.up(ErrorFrame)
 
-    def _enter(self, room: Site) -> None:
-        """The bot is in a room; what is to happen there, does."""
-        self.rooms.append(room)
-        if self.coming is not None:
-            asyncio.get_running_loop().call_later(self.coming, self._arrive, room)
-        for change in self.on_room:
-            change(room)
-        self.on_room.clear()
+    async def settle(self, seconds: float = 0.0) -> None:
+        """Let time pass, and everything happen that is due; in fewer turns than the stage takes, as there are many."""
+        await asyncio.sleep(seconds)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
-    def _arrive(self, room: Site) -> None:
-        if not room.closed:
-            room.arrive()
+    async def end(self) -> None:
+        """End the call and wait until the EndFrame has come through."""
+        await self.send(EndFrame())
+        while not any(isinstance(frame, EndFrame) for _, frame in self.sink.frames[-20:]):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)
+
+    def secrets_seen(self) -> list[str]:
+        """Texts with a secret in them: logs, frames, events, errors, their causes, tracebacks with local variables."""
+        return [text for text in self._seen() if SECRET in text]
+
+    def _seen(self) -> Iterator[str]:
+        yield from self.logs
+        for end in (self.source, self.sink):
+            for _, frame in end.frames:
+                # The frame that a bot makes of a signed address is its own.
+                if not isinstance(frame, StartFrame | AvatarImageFrame) and not hasattr(frame, "audio"):
+                    yield from (repr(frame), str(frame))
+        yield from (str(frame.data) for frame in self.down(RTVIServerMessageFrame))
+        yield from (repr(event) for event in self.events)
+        for frame in self.errors:
+            error: BaseException | None = frame.exception
+            while error is not None:
+                yield from (repr(error), str(error), repr(error.args), repr(vars(error)))
+                yield "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+                error = error.__cause__ or error.__context__
+        yield repr(self.service)
 
     def _listen_in(self) -> int:
         return logger.add(self._note_log, level="TRACE", diagnose=True, backtrace=True, format="{name} {message}")
@@ -293,9 +317,9 @@ class World(Stage):
     def _note_log(self, message: Any) -> None:
         if message.record["name"].startswith("pipecat_lemonslice.emulator"):
             return  # the vendor's own, who knows the keys and is told what to do wrong
-        self.journal.logs.append(str(message))
+        self.logs.append(str(message))
         if message.record["exception"] is not None:
-            self.journal.tracebacks.append(str(message))
+            self.tracebacks.append(str(message))
 
     def _note_stray(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self.journal.strays.append(f"{context.get('message')}: {context.get('exception')!r}")
+        self.strays.append(f"{context.get('message')}: {context.get('exception')!r}")

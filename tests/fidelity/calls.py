@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from types import TracebackType
 from typing import Self, TypeVar
 
 from pipecat.frames.frames import EndFrame, Frame, StartFrame
@@ -56,9 +55,7 @@ class Running:
         await until(lambda: bool(self.last.of(StartFrame)), 10.0)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._task and not self._task.done():
             await self.worker.cancel()
             await asyncio.wait_for(self._task, 15.0)

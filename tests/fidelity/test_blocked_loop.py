@@ -2,12 +2,9 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
 
-from tests.fidelity.installed import Native
 from tests.fidelity.rooms import Slice
 from tests.fidelity.shared_bots import Stage
-from tests.fidelity.test_own_room import start
 from tests.support.stage import tone
 from tests.support.waiting import until
 
@@ -25,19 +22,6 @@ def silences(heard: list[Slice], since: float = 0.0) -> list[float]:
     begin, end = written.index(True), len(written) - written[::-1].index(True)
     runs = "".join("x" if one else "." for one in written[begin:end]).split("x")
     return [len(run) / 100 for run in runs if run]
-
-
-async def test_the_native_thread_paces_in_a_room_of_the_avatars_own(native: Native) -> None:
-    """Four seconds of speech arrive whole and without a pause."""
-    async with AsyncExitStack() as stack:
-        bot = await start(native, stack)
-        await asyncio.wait_for(bot.ready.wait(), 5)
-        blocking = asyncio.create_task(block_the_loop())
-        await bot.speak(4.0)
-        await until(lambda: bot.vendor.avatar.events == ["response_started", "response_finished"], 15.0)
-        blocking.cancel()
-        assert bot.vendor.avatar.speech == tone(4.0)
-        assert sum(silences(bot.vendor.avatar.heard)) <= 0.05
 
 
 async def test_a_shared_room_gets_as_much_ahead_as_the_loop_is_late(stage: Stage) -> None:

@@ -168,7 +168,7 @@ async def errors_told(browser: Browser) -> str:
 async def test_a_bot_that_fails_at_a_call_says_so_to_the_page(
     script: str, keys: dict[str, str], said: str, tmp_path: Path
 ) -> None:
-    """A call of a kind that the bot does not take, or a key that LemonSlice refuses; no key is in what is said."""
+    """A call of a kind that the bot does not take, which it hangs up, or a key that is refused; it shows no key."""
     log = tmp_path / "bot.log"
     async with Emulator(EmulatorOptions()) as emulator, process(emulator, log, script, **keys) as (url, _):
         emulator.fault("always*reject=401")
@@ -176,23 +176,9 @@ async def test_a_bot_that_fails_at_a_call_says_so_to_the_page(
         try:
             await browser.call(url)
             told = await errors_told(browser)
+            if script == "shared_room.py":
+                await until(lambda: "peerLeft" in str(browser.messages), "the bot hangs up")
         finally:
             await browser.hang_up()
     assert said in told
     assert not any(key in told or key in log.read_text() for key in keys.values())
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-async def test_a_call_that_failed_is_hung_up(tmp_path: Path) -> None:
-    """The page learns that the bot has left, so that it does not wait for it."""
-    async with (
-        Emulator(EmulatorOptions()) as emulator,
-        process(emulator, tmp_path / "bot.log", "shared_room.py", DAILY_API_KEY="key-of-daily") as (url, _),
-    ):
-        browser = Browser()
-        try:
-            await browser.call(url)
-            await errors_told(browser)
-            await until(lambda: "peerLeft" in str(browser.messages), "the bot says goodbye")
-        finally:
-            await browser.hang_up()

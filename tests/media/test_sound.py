@@ -10,14 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipecat_lemonslice.media.sound import SoundDetector
-from tests.support.noise import KINDS, mixed, noise
+from tests.support.noise import mixed, noise
 from tests.support.stage import tone
 
 RATE = 24000
 PACKET = 0.02
-LEARNING = 1.0
-"""Seconds after which a steady floor is known."""
-
 Samples = npt.NDArray[Any]
 
 
@@ -49,25 +46,6 @@ def behind(first: bytes, second: bytes, beneath: bytes) -> bytes:
     return mixed(first + second, np.frombuffer(beneath, "<i2")[: (len(first) + len(second)) // 2])
 
 
-@pytest.mark.parametrize("rate", [16000, 22050, 24000, 44100, 48000])
-@pytest.mark.parametrize("dbfs", [-90.0, -70.0, -61.0, -50.0])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_noise_floor_is_silence(kind: str, dbfs: float, rate: int) -> None:
-    """Once it has been heard for a second, whatever its kind, level and rate."""
-    assert not any(hear(floor(kind, dbfs, rate), rate)[round((LEARNING + 0.1) / PACKET) :])
-
-
-@pytest.mark.parametrize("dbfs", [-90.0, -61.0, -50.0])
-@pytest.mark.parametrize("kind", KINDS)
-def test_speech_rises_above_it(kind: str, dbfs: float) -> None:
-    """Within a twentieth of a second, and it ends as soon; a quiet voice too."""
-    for level in (-20.0, -32.0):
-        speech = vowel(1.0, level) + bytes(2 * RATE)
-        heard = hear(behind(bytes(2 * RATE * 2), speech, floor(kind, dbfs)))[100:]
-        assert heard.index(True) <= 3
-        assert 46 <= max(number for number, sounds in enumerate(heard) if sounds) <= 51
-
-
 def test_digital_silence_is_silence_and_what_follows_is_sound_at_once() -> None:
     """In the very packet in which it begins."""
     heard = hear(bytes(RATE) + tone(0.5) + bytes(RATE))
@@ -91,44 +69,11 @@ def test_an_offset_of_a_silent_track_is_silence(value: int) -> None:
     assert not any(hear(np.full(RATE, value, "<i2").tobytes()))
 
 
-@pytest.mark.parametrize("at", range(0, 480, 40))
-@pytest.mark.parametrize("dbfs", [-90.0, -61.0, -50.0])
-def test_a_click_is_no_sound(dbfs: float, at: int) -> None:
-    """Five milliseconds at full volume, wherever they fall."""
-    beneath = np.frombuffer(floor("white", dbfs), "<i2").copy()
-    beneath[2 * RATE + at : 2 * RATE + at + RATE // 200] = 30_000 * (-1) ** np.arange(RATE // 200)
-    assert not any(hear(beneath.tobytes())[round((LEARNING + 0.1) / PACKET) :])
-
-
-def test_a_soft_beginning_is_noticed_before_it_is_sound() -> None:
-    """What may belong to the sound that follows is told from the floor."""
-    detector = SoundDetector()
-    fade = np.frombuffer(tone(1.0), "<i2") * np.linspace(0, 1, RATE) ** 2
-    pcm = behind(bytes(2 * 2 * RATE), fade.astype("<i2").tobytes(), floor("white", -55.0))
-    told: list[tuple[bool, bool]] = []
-    for start in range(0, len(pcm), RATE // 50 * 2):
-        sounds = detector.feed(pcm[start : start + RATE // 50 * 2], RATE)
-        told.append((sounds, detector.faint))
-    first_sound = [sounds for sounds, _ in told].index(True, 60)
-    first_faint = [faint for _, faint in told].index(True, 60)
-    assert 100 <= first_faint < first_sound <= 112
-
-
 def test_speech_under_way_when_the_track_begins_is_sound() -> None:
     """Though nothing is known of the floor, and it is loud."""
     heard = hear(behind(vowel(3.0, -22.0), bytes(2 * RATE), floor("white", -55.0)))
     assert sum(heard[:150]) >= 140
     assert not any(heard[155:])
-
-
-@pytest.mark.parametrize(("before", "after"), [(-80.0, -55.0), (-55.0, -80.0), (-60.0, -50.0)])
-def test_a_floor_may_change(before: float, after: float) -> None:
-    """After a second it is the floor; speech is heard over it then."""
-    first, second = floor("white", before)[: 4 * RATE], floor("white", after)
-    pcm = first + behind(bytes(2 * RATE * 2), vowel(1.0, -25.0), second)
-    heard = hear(pcm)
-    assert not any(heard[100 + round((LEARNING + 0.3) / PACKET) : 200])
-    assert sum(heard[200:]) >= 40
 
 
 def test_gaps_in_a_track_do_not_make_its_noise_sound() -> None:

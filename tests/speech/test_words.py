@@ -25,13 +25,6 @@ def texts(frames: list) -> list[str]:
 # The gate.
 
 
-def test_what_was_never_interrupted_is_admitted() -> None:
-    """Any context, and none at all, may be heard."""
-    gate = InterruptedContexts()
-    assert gate.admits("a")
-    assert gate.admits(None)
-
-
 def test_an_interruption_closes_the_gate_for_what_was_alive() -> None:
     """Contexts seen or announced before are dead; new ones live; the spared live on."""
     gate = InterruptedContexts()
@@ -89,28 +82,6 @@ def clock_with_audio(now: float = 100.0) -> WordTimer:
     return clock
 
 
-def test_words_are_due_when_their_audio_has_been_written() -> None:
-    """A word at half a second is due once half a second of its context has been written, not with time."""
-    clock = clock_with_audio()
-    assert clock.hold(word("x", 100.5))
-    clock.played("a", 0.49)
-    assert clock.due() == []
-    clock.played("b", 5.0)
-    assert clock.due() == []
-    clock.played("a", 0.02)
-    assert texts(clock.due()) == ["x"]
-    assert clock.due() == []
-
-
-def test_the_first_word_is_due_with_the_first_audio() -> None:
-    """A word at the very start does not run ahead of its audio."""
-    clock = clock_with_audio()
-    clock.hold(word("x", 100.0))
-    assert clock.due() == []
-    clock.played("a", 0.02)
-    assert texts(clock.due()) == ["x"]
-
-
 @pytest.mark.parametrize(
     "frame", [word("x", 0.0), word("x", 100.0, None), word("x", 100.0, "unknown"), TTSStoppedFrame("a")]
 )
@@ -118,31 +89,6 @@ def test_what_cannot_be_timed_is_not_held(frame: TTSTextFrame) -> None:
     """Texts without time or context, contexts never heard of, and other frames keep their place in the queue."""
     frame.pts = frame.pts or (0 if isinstance(frame, TTSTextFrame) else SECOND)
     assert not clock_with_audio().hold(frame)
-
-
-def test_words_that_come_before_their_audio_are_counted_from_then() -> None:
-    """The TTS may push words that it had kept before the first audio; they belong to the same beginning."""
-    clock = WordTimer()
-    for frame in (word("x", 100.0), word("y", 100.5)):
-        clock.arrived(frame, 100 * SECOND)
-        assert clock.hold(frame)
-    clock.arrived(audio(), 100 * SECOND)
-    clock.played("a", 0.02)
-    assert texts(clock.due()) == ["x"]
-    clock.played("a", 0.5)
-    assert texts(clock.due()) == ["y"]
-
-
-def test_the_next_context_counts_from_the_last_word() -> None:
-    """As the TTS does: while it is ahead, the next context's words are stamped from its last word on."""
-    clock = clock_with_audio()
-    clock.arrived(word("x", 104.0), 100 * SECOND)
-    clock.arrived(audio("b"), 101 * SECOND)
-    late = word("y", 104.5, "b")
-    clock.arrived(late, 101 * SECOND)
-    clock.hold(late)
-    clock.played("b", 0.5)
-    assert texts(clock.due()) == ["y"]
 
 
 def test_after_an_interruption_words_are_counted_from_now_on() -> None:
@@ -186,22 +132,6 @@ def test_overdue_is_what_waits_of_contexts_that_were_begun() -> None:
     clock.hold(word("y", 109.0, "b"))
     clock.played("a", 1.0)
     assert texts(clock.overdue()) == ["x"]
-
-
-def test_words_of_the_plain_voice_are_stamped_by_how_late_it_is() -> None:
-    """Audio heard eight seconds late takes its words along, also the later ones, and also in mid-context."""
-    clock = clock_with_audio()
-    clock.hold(word("x", 100.5))
-    frames = clock.voiced("a", 1.0, 108 * SECOND)
-    assert [frame.pts for frame in frames] == [round(108.5 * SECOND)]
-    assert clock.voiced("a", 1.0, 120 * SECOND) == []
-    assert clock.late_ns("a") == 8 * SECOND
-    assert not clock.hold(word("y", 101.0))
-    clock.played("a", 1.0)
-    assert clock.late_ns("a") == 0
-    clock.hold(word("z", 103.5))
-    frames = clock.voiced("a", 1.0, 110 * SECOND)
-    assert [frame.pts for frame in frames] == [round(110.5 * SECOND)]
 
 
 def test_words_of_speech_that_is_heard_once_more_come_with_it() -> None:

@@ -3,11 +3,9 @@
 `NetworkLoop` is a `VirtualTimeLoop` on which servers listen and clients connect, as on any other loop: asyncio streams,
 aiohttp's server and its client run on it unchanged, down to the last byte of HTTP and WebSockets.
 
-    async def scenario():
+    async def test_it():
         async with Emulator() as emulator, aiohttp.ClientSession() as http:
             ...
-
-    run_virtual(scenario, loop=NetworkLoop)
 
 It takes no time, and holds no more than `WIRE_BYTES` one way: whoever writes on is told to pause. A transport that is
 aborted resets the connection. TLS is left out: nobody listens in. Of addresses only the port counts, names lead where
@@ -174,11 +172,14 @@ class Network:
     def __init__(self) -> None:
         self.names: dict[str, Address] = {}
         """Where names lead."""
-        self.refusals = 0
-        """How many of the next connections do not come about."""
+        self._refusing_until = 0.0
         self._listening: dict[int, Factory] = {}
         self._ports = itertools.count(49152)
         self._wires: weakref.WeakSet[Wire] = weakref.WeakSet()
+
+    def refuse(self, seconds: float) -> None:
+        """Let no further connection come about for a while."""
+        self._refusing_until = asyncio.get_running_loop().time() + seconds
 
     def stall(self) -> None:
         """Let nothing come through any connection that there is; new ones are sound."""
@@ -199,8 +200,7 @@ class Network:
 
     def dial(self, address: Address) -> None:
         """Find out whether somebody listens."""
-        refused, self.refusals = self.refusals > 0, max(0, self.refusals - 1)
-        if refused or address[1] not in self._listening:
+        if asyncio.get_running_loop().time() < self._refusing_until or address[1] not in self._listening:
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed {address}")
 
     def connect(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, address: Address) -> Wire:

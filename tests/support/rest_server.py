@@ -10,14 +10,16 @@ async with RestServer() as server:
 import asyncio
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import BodyPartReader, web
 
-__all__ = ["Part", "RawServer", "RestServer", "Seen"]
+from pipecat_lemonslice.api import LemonSliceApi
+
+KEY = "key-S3CR3T-0123456789"
 
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -106,11 +108,16 @@ class RestServer:
         self.root = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._runner is not None
         await self._runner.cleanup()
+
+
+@asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[tuple[RestServer, LemonSliceApi]]:
+    """A server that answers as it is told, and a client of it."""
+    async with RestServer() as server, LemonSliceApi(**{"api_key": KEY, "api_url": server.url, **options}) as api:
+        yield server, api
 
 
 class RawServer:
@@ -152,9 +159,7 @@ class RawServer:
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/api"
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
         for task in list(self._tasks):

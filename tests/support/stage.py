@@ -1,17 +1,15 @@
 """A pipeline in virtual time: source, the service, what a test puts behind it, sink; with a LemonSlice in memory.
 
-async with Stage() as stage:
-    stage.room.arrive()
-    await stage.send(speech(1.0))
-    await stage.settle(2.0)
-    assert stage.room.events == ["response_started", "response_finished"]
+async with avatar_here() as (stage, room):
+    await stage.send(speech(1.0), settle=2.0)
+    assert room.events == ["response_started", "response_finished"]
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import pairwise
-from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -151,21 +149,21 @@ class Stage:
         await self.settle()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for processor in self.processors:
             await processor.cleanup()
 
-    async def send(self, *frames: Frame) -> None:
-        """Push frames into the pipeline."""
+    async def send(self, *frames: Frame, settle: float | None = None) -> None:
+        """Push frames into the pipeline, and let so much time pass, if any."""
         for frame in frames:
             await self.source.push_frame(frame)
+        if settle is not None:
+            await self.settle(settle)
 
-    async def arrive(self) -> MemoryRoom:
-        """Have the avatar come; returns its room."""
+    async def arrive(self, seconds: float = 0.0) -> MemoryRoom:
+        """Have the avatar come, and let time pass; returns its room."""
         self.room.arrive()
-        await self.settle()
+        await self.settle(seconds)
         return self.room
 
     def change(self, **fields: Any) -> ServiceUpdateSettingsFrame:
@@ -192,7 +190,7 @@ class Stage:
         give_up_at = self.now + limit
         while not condition():
             assert self.now < give_up_at, "the condition never came true"
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.005)
 
     @property
     def now(self) -> float:
@@ -269,6 +267,13 @@ class Stage:
             self.service.add_event_handler(name, handler(name))
 
 
+@asynccontextmanager
+async def avatar_here(vendor: MemoryVendor | None = None, **kwargs: Any) -> AsyncIterator[tuple[Stage, MemoryRoom]]:
+    """A stage whose avatar is there, and its room."""
+    async with Stage(vendor, **kwargs) as stage:
+        yield stage, await stage.arrive()
+
+
 class WorkerStage(Stage):
     """The same pipeline, run by Pipecat's own worker with a policy for services that can do no more."""
 
@@ -301,16 +306,16 @@ class WorkerStage(Stage):
         await self.settle()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if not self._running.done():
             await self._worker.cancel()
         await self._running
 
-    async def send(self, *frames: Frame) -> None:
-        """Queue frames for the pipeline."""
+    async def send(self, *frames: Frame, settle: float | None = None) -> None:
+        """Queue frames for the pipeline, and let so much time pass, if any."""
         await self._worker.queue_frames(frames)
+        if settle is not None:
+            await self.settle(settle)
 
     @property
     def over(self) -> bool:

@@ -4,18 +4,8 @@ While a callback is ready it runs and no time passes. When nothing is ready, the
 timer, exactly. So ``asyncio.sleep``, ``wait_for``, ``asyncio.timeout`` and ``loop.call_later`` work as ever,
 a test may assert exact times (use binary-exact ones such as 0.25), and nothing depends on the machine.
 
-    def test_waits_a_minute():
-        async def scenario() -> float:
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            await asyncio.sleep(60)
-            return loop.time() - started
-
-        assert run_virtual(scenario) == 60
-
-    @virtual_time
-    async def test_the_same():
-        await asyncio.sleep(60)
+Tests in the folders that `conftest.py` names run on such a loop; ``run_virtual`` is for the others, and for many loops
+in one test.
 
 The limits of it:
 
@@ -29,7 +19,6 @@ The limits of it:
 """
 
 import asyncio
-import functools
 import os
 import threading
 from asyncio import base_events
@@ -37,7 +26,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
-__all__ = ["START", "StuckError", "VirtualTimeLoop", "run_virtual", "virtual_time"]
+__all__ = ["START", "StuckError", "VirtualTimeLoop", "run_virtual"]
 
 T = TypeVar("T")
 
@@ -54,7 +43,7 @@ class StuckError(AssertionError):
 
 
 class VirtualTimeLoop(base_events.BaseEventLoop):
-    """The loop. `run_virtual` and `virtual_time` are the ways to use it.
+    """The loop. See the module.
 
     Args:
         limit: Virtual seconds after which a loop that still runs is taken to run for ever.
@@ -187,13 +176,3 @@ def run_virtual(
         raise RuntimeError("run_virtual() cannot be called from a running event loop")
     with asyncio.Runner(loop_factory=lambda: loop(limit=limit)) as runner:
         return runner.run(coroutine)
-
-
-def virtual_time(test: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
-    """Make an async test run in virtual time; its fixtures are set up outside the loop, so use plain ones."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> T:
-        return run_virtual(functools.partial(test, *args, **kwargs))
-
-    return run
