@@ -96,6 +96,16 @@ async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, 
         assert room.events[2:] == (["interrupt"] if how in ("fatal", "idle") else [])
 
 
+async def test_a_word_that_was_not_heard_at_all_is_said_by_one_voice() -> None:
+    """An avatar that is given up before it has said it, though it is still there, is told not to."""
+    async with avatar_here(room={"latency": 0.5}) as (stage, room):
+        await stage.send(speech(0.2), TTSStoppedFrame("a"), settle=0.3)
+        lose(room, "fatal")
+        await stage.settle(3.0)
+        assert stage.plain == tone(0.2)
+        assert room.events[2:] == ["interrupt"]
+
+
 @pytest.mark.parametrize("after", [0.3, 2.0, 30.0])
 async def test_what_was_heard_to_its_end_is_not_repeated(after: float) -> None:
     """An avatar that goes in a pause leaves no syllable behind, neither soon nor late."""

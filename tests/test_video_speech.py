@@ -86,7 +86,18 @@ async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bo
         for part in (slice(480, -480), slice(-1440, -240)):
             assert np.corrcoef(heard[part], wanted[part])[0, 1] > 0.99
             assert np.std(heard[part]) == pytest.approx(np.std(wanted[part]), rel=0.05)
-        assert len(stage.down(AvatarResponseDoneFrame)) == 1
+        assert stage.reasons == ["stopped" if stop else "response_done_timeout"]
+
+
+async def test_a_resampled_answer_that_was_interrupted_leaves_nothing_behind() -> None:
+    """What the resampler held back of it is not heard at the beginning of the next answer."""
+    async with avatar_here() as (stage, room):
+        await stage.send(audio(tone(2.0, 16000), "a", 16000), settle=1.0)
+        await stage.send(InterruptionFrame(), settle=0.0)
+        before = len(room.speech)
+        await stage.send(audio(bytes(16000 * 2), "b", 16000), settle=3.0)
+        assert np.abs(np.frombuffer(room.speech[before:], "<i2")).max() <= 2  # the resampler dithers
+        assert len(room.speech) - before == pytest.approx(RATE * 2, abs=960)
 
 
 async def test_a_resampled_voice_that_paces_itself_ends_without_a_hole() -> None:
@@ -156,6 +167,13 @@ async def test_a_stop_before_the_last_audio_loses_nothing() -> None:
         await stage.send(speech(0.5), TTSStoppedFrame("a"), speech(0.5), TTSStoppedFrame("a"), settle=3.0)
         assert room.speech == tone(0.5) * 2
         assert room.events == ["response_started", "response_finished"]
+
+
+async def test_a_stop_with_more_audio_behind_it_ends_nothing() -> None:
+    """It is that of a sentence; the last sentence has none, and its response waits for more as usual."""
+    async with avatar_here() as (stage, _):
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), speech(1.0, "b"), settle=3.0)
+        assert stage.reasons == ["response_done_timeout"]
 
 
 async def test_a_stop_that_is_too_early_makes_two_responses() -> None:
@@ -377,6 +395,15 @@ async def test_words_that_no_audio_follows_are_told_once_the_response_is_over() 
         assert words(stage) == []
         await stage.settle(0.2)
         assert words(stage) == ["late"]
+
+
+async def test_words_behind_other_speech_are_as_late_as_their_own() -> None:
+    """Without an avatar, speech that comes at once is heard one after the other, and so are its words."""
+    async with Stage() as stage:
+        await stage.send(speech(0.5), settle=10.0)
+        begun = stage.now
+        await stage.send(speech(3.0, "x"), speech(1.0, "y"), word(stage, "y", 0.5, begun, "y"), settle=0.0)
+        assert [frame.pts for frame in stage.down(TTSTextFrame)] == [round((begun + 3.5) * 1e9)]
 
 
 async def test_words_of_the_plain_voice_keep_their_times() -> None:
