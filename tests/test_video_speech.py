@@ -89,17 +89,6 @@ async def test_resampled_speech_arrives_whole(rate: int, channels: int, stop: bo
         assert stage.reasons == ["stopped" if stop else "response_done_timeout"]
 
 
-async def test_a_resampled_answer_that_was_interrupted_leaves_nothing_behind() -> None:
-    """What the resampler held back of it is not heard at the beginning of the next answer."""
-    async with avatar_here() as (stage, room):
-        await stage.send(audio(tone(2.0, 16000), "a", 16000), settle=1.0)
-        await stage.send(InterruptionFrame(), settle=0.0)
-        before = len(room.speech)
-        await stage.send(audio(bytes(16000 * 2), "b", 16000), settle=3.0)
-        assert np.abs(np.frombuffer(room.speech[before:], "<i2")).max() <= 2  # the resampler dithers
-        assert len(room.speech) - before == pytest.approx(RATE * 2, abs=960)
-
-
 async def test_a_resampled_voice_that_paces_itself_ends_without_a_hole() -> None:
     """Its frames come a few hundredths of a second before they are played, and no stop behind the last."""
     async with avatar_here() as (stage, room):
