@@ -15,7 +15,7 @@ from typing import NoReturn
 from loguru import logger
 
 from pipecat_lemonslice.emulator.faults import NOTATION, SECONDS, FaultError, help_text, parse
-from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
+from pipecat_lemonslice.emulator.models import MEBIBYTE, EmulatorOptions
 from pipecat_lemonslice.emulator.replay import Replay, ReplayError, read_report
 from pipecat_lemonslice.emulator.server import Emulator
 

@@ -14,10 +14,9 @@ from loguru import logger
 
 from pipecat_lemonslice.emulator import face
 from pipecat_lemonslice.emulator.events import AvatarRecord, Kind
-from pipecat_lemonslice.emulator.expression import Expression
+from pipecat_lemonslice.emulator.face import Expression
 from pipecat_lemonslice.emulator.faults import Fault
-from pipecat_lemonslice.emulator.options import EmulatorOptions
-from pipecat_lemonslice.emulator.requests import CreateRequest, picture_bytes
+from pipecat_lemonslice.emulator.models import ControlRequest, CreateRequest, EmulatorOptions
 from pipecat_lemonslice.emulator.room import (
     AppMessage,
     Member,
@@ -57,19 +56,18 @@ class Avatar(Member, AvatarRecord):
     def __init__(
         self, session_id: str, request: CreateRequest, room: Room, options: EmulatorOptions, faults: Iterable[Fault]
     ) -> None:
-        body = request.body
         Member.__init__(self, options.avatar_name)
-        self._line = DelayLine(body.get("audio_sample_rate", 24000), options.latency)
+        self._line = DelayLine(request.audio_sample_rate, options.latency)
         AvatarRecord.__init__(self, int(options.record_seconds * 2 * self.sample_rate))
         self._clock = self._loop.time
         self._session_id, self._room, self._options = session_id, room, options
-        self._aspect_ratio: str = body.get("aspect_ratio", "2x3")
-        self._response_done_timeout: float | None = body.get("response_done_timeout")
+        self._aspect_ratio = request.aspect_ratio
+        self._response_done_timeout = request.response_done_timeout
         self._responding = False
         self.last_audio_time: float | None = None
         self.last_sounded_time: float | None = None
         self.active_until = self._clock()
-        prompts = body.get("agent_prompt") or "", body.get("agent_idle_prompt") or ""
+        prompts = request.agent_prompt or "", request.agent_idle_prompt or ""
         self._expression = Expression(*prompts, now=self._clock())
         self._sends_pictures = self._sends_sound = True
         self._noise: NoiseFloor | None = None
@@ -86,7 +84,7 @@ class Avatar(Member, AvatarRecord):
         self._has_face = asyncio.Event()
         self._images: asyncio.Queue[bytes | str] = asyncio.Queue()
         self._presence: asyncio.Task[None] | None = None
-        self._drawing = start_task(self._draw(request.image or body.get("agent_image_url")))
+        self._drawing = start_task(self._draw(request.image or request.agent_image_url))
         for fault in faults:
             self._add_fault(fault)
 
@@ -178,20 +176,20 @@ class Avatar(Member, AvatarRecord):
         """Whether it shows the demeanour of speaking."""
         return self._expression.speaking
 
-    def obey(self, control: Mapping[str, Any]) -> None:
-        """Do what a correct control request wants of it."""
-        match control["event"]:
+    def obey(self, control: ControlRequest) -> None:
+        """Do what a control request wants of it."""
+        match control.event:
             case "update-image":
-                self._images.put_nowait(control.get("image_url") or picture_bytes(control["image_base64"]))
+                self._images.put_nowait(control.image_url or f"data:;base64,{control.image_base64}")
             case "update-agent-prompt":
-                self._expression.prompt(control["agent_prompt"], speaking=True)
-                self.note(Kind.PROMPT, control["agent_prompt"])
+                self._expression.prompt(control.agent_prompt, speaking=True)
+                self.note(Kind.PROMPT, control.agent_prompt)
             case "update-idle-prompt":
-                self._expression.prompt(control["idle_prompt"], speaking=False)
-                self.note(Kind.IDLE_PROMPT, control["idle_prompt"])
-            case "pose-trigger":
-                self._expression.pose(control["pose_trigger"]["name"], self._clock())
-                self.note(Kind.POSE, control["pose_trigger"]["name"])
+                self._expression.prompt(control.idle_prompt, speaking=False)
+                self.note(Kind.IDLE_PROMPT, control.idle_prompt)
+            case "pose-trigger" if control.pose_trigger:
+                self._expression.pose(control.pose_trigger.name, self._clock())
+                self.note(Kind.POSE, control.pose_trigger.name)
             case "reset-idle-timeout":
                 self.active_until = max(self.active_until, self._clock())
                 self.note(Kind.IDLE_RESET)

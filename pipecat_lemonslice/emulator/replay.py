@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from pipecat_lemonslice.emulator.faults import Fault
-from pipecat_lemonslice.emulator.options import EmulatorOptions
+from pipecat_lemonslice.emulator.models import EmulatorOptions
 
 _Seconds = Annotated[float, Field(ge=0, le=999_999)]
 
