@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pipecat_lemonslice.emulator import face
 from pipecat_lemonslice.emulator.faults import Fault, Handler, Scope, answer, parse, take
 from pipecat_lemonslice.emulator.models import MEBIBYTE, ControlRequest, CreateRequest, EmulatorOptions, Page
-from pipecat_lemonslice.emulator.room import BAD_TOKEN, NO_ROOM, Refused, Room, join, send_away
+from pipecat_lemonslice.emulator.room import BAD_TOKEN, NO_ROOM, Refused, Room, join
 from pipecat_lemonslice.emulator.session import Session, Status
 
 _SESSIONS = "/api/liveai/sessions"
@@ -260,17 +260,16 @@ class Emulator:
 
         async def authorised(request: web.Request) -> web.StreamResponse:
             # Control requests are carried out without a key, as the API reference says.
-            if not (path == "other" or (path == "control" and key is None) or self._accepts(key or "")):
+            accepted = key in self.options.api_keys if self.options.api_keys else bool((key or "").strip())
+            if not (accepted or (path == "control" and key is None)):
                 raise RequestError(401, "invalid API key")
             return await handler(request)
 
-        faults = [] if path == "other" else take(self._faults, Scope.REQUESTS, *paths)
-        response = await answer(request, faults, authorised, self._closing)
+        if path == "other":
+            return await handler(request)
+        response = await answer(request, take(self._faults, Scope.REQUESTS, *paths), authorised, self._closing)
         logger.debug(f"Emulator: {request.method} {request.path} answered {response.status}")
         return response
-
-    def _accepts(self, key: str) -> bool:
-        return key in self.options.api_keys if self.options.api_keys else bool(key.strip())
 
     # The requests.
 
@@ -306,9 +305,8 @@ class Emulator:
         return web.json_response({"session_id": session.id, "session_status": session.status, "cost": session.cost})
 
     async def _list(self, request: web.Request) -> web.Response:
-        query = Page.model_validate(dict(request.query))
-        page, limit, total = query.page, query.limit, self.created
-        first = (page - 1) * limit
+        asked, total = Page.model_validate(dict(request.query)), self.created
+        first = (asked.page - 1) * asked.limit
         rows: list[dict[str, Any]] = [
             {
                 "session_id": session.id,
@@ -317,10 +315,10 @@ class Emulator:
                 "credits_used": session.cost,
                 "provider": "daily",
             }
-            for session in self.sessions[::-1][first : first + limit]
+            for session in self.sessions[::-1][first : first + asked.limit]
         ]
-        pages = {"total": total, "total_pages": -(-total // limit), "has_more": page * limit < total}
-        return web.json_response({"sessions": rows, "pagination": {"page": page, "limit": limit, **pages}})
+        pages = {"total": total, "total_pages": -(-total // asked.limit), "has_more": first + asked.limit < total}
+        return web.json_response({"sessions": rows, "pagination": {**asked.model_dump(), **pages}})
 
     async def _control(self, request: web.Request) -> web.Response:
         session, asked = self._find(request), ControlRequest.model_validate_json(await request.read())
@@ -334,10 +332,10 @@ class Emulator:
 
     def _find(self, request: web.Request) -> Session:
         session_id = request.match_info["session_id"]
-        for session in self.sessions:
-            if session.id == session_id:
-                return session
-        raise RequestError(404, f"session {session_id} not found"[:100])
+        found = next((session for session in self.sessions if session.id == session_id), None)
+        if found is None:
+            raise RequestError(404, f"session {session_id} not found"[:100])
+        return found
 
     async def _join_room(self, request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(timeout=1.0, heartbeat=20.0, compress=False, max_msg_size=MEBIBYTE)
@@ -347,10 +345,9 @@ class Emulator:
         self._sockets.add(ws)
         try:
             member, token = await join(ws, request.transport)
-            for fault in take(self._faults, Scope.JOINS):
-                raise Refused(BAD_TOKEN, fault.value)
-            room = self._rooms.get(request.match_info["name"])
-            if room is None:
+            if refusals := take(self._faults, Scope.JOINS):
+                raise Refused(BAD_TOKEN, refusals[0].value)
+            if (room := self._rooms.get(request.match_info["name"])) is None:
                 raise Refused(NO_ROOM, "no such room")
             if not room.admits(token):
                 raise Refused(BAD_TOKEN, "the token does not let you into this room")
@@ -358,7 +355,9 @@ class Emulator:
             await ws.close()
         except Refused as refused:
             logger.debug(f"Emulator: a participant was sent away: {refused}")
-            await send_away(ws, refused)
+            with contextlib.suppress(ConnectionError):
+                await ws.send_json({"type": "error", "error": str(refused)})
+            await ws.close(code=refused.code, message=str(refused).encode()[:120])
         finally:
             self._sockets.discard(ws)
         return ws
