@@ -11,8 +11,7 @@ It is written from the service's description alone and shares no code with the c
 from pipecat_lemonslice.emulator.avatar import Avatar
 from pipecat_lemonslice.emulator.events import AvatarEvent, Kind
 from pipecat_lemonslice.emulator.faults import FaultError
-from pipecat_lemonslice.emulator.options import EmulatorOptions
-from pipecat_lemonslice.emulator.requests import CreateRequest
+from pipecat_lemonslice.emulator.models import CreateRequest, EmulatorOptions
 from pipecat_lemonslice.emulator.room import Room
 from pipecat_lemonslice.emulator.server import Emulator
 from pipecat_lemonslice.emulator.session import Session, Status

@@ -3,20 +3,17 @@
 import argparse
 import asyncio
 import contextlib
-import errno
 import re
 import signal
-import socket
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from loguru import logger
 
-from pipecat_lemonslice.emulator.faults import NOTATION, SECONDS, FaultError, help_text, parse
-from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
-from pipecat_lemonslice.emulator.replay import Replay, ReplayError, read_report
+from pipecat_lemonslice.emulator.faults import NOTATION, SECONDS, help_text, parse, within
+from pipecat_lemonslice.emulator.models import MEBIBYTE, EmulatorOptions
+from pipecat_lemonslice.emulator.replay import read_report
 from pipecat_lemonslice.emulator.server import Emulator
 
 _ABOUT = "LemonSlice on this machine: its REST API, rooms on WebSockets, and an avatar with a drawn face."
@@ -64,46 +61,7 @@ async def _run(given: argparse.Namespace) -> int:
         # Where loops take no signals, Ctrl+C interrupts the run instead.
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    options: EmulatorOptions = _options(given)
-    emulator = Emulator(given.replay.options(options) if given.replay else options)
-    for fault in (*(given.replay.faults() if given.replay else ()), *map(parse, given.fault)):
-        emulator.add_fault(fault)
-    try:
-        await emulator.start()
-    except ImportError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except (OSError, UnicodeError) as error:
-        sys.stderr.write(f"The emulator cannot listen on {given.host}:{given.port}: {_advice(error)}\n")
-        return 2
-    try:
-        for name in given.room:
-            emulator.open_room(name, given.room_token)
-        sys.stdout.write(f"LemonSlice emulator ready: LEMONSLICE_API_URL={emulator.api_url}\n")
-        sys.stdout.flush()
-        await stop.wait()
-    finally:
-        await emulator.close()
-    return 0
-
-
-def _advice(error: OSError | UnicodeError) -> str:
-    """Return why it cannot listen, and what to do."""
-    if isinstance(error, UnicodeError | socket.gaierror):
-        return "the host name is not known; write an address of this machine, such as --host 127.0.0.1"
-    match error.errno:
-        case errno.EADDRINUSE:
-            return "the port is in use; end what uses it (another emulator?) or choose another port with --port"
-        case errno.EACCES:
-            return "this user may not open that port; choose one above 1023 with --port"
-        case errno.EADDRNOTAVAIL | None:  # newer Pythons give no number when none of the host's addresses can be had
-            return "this machine has no such address; write one that it has, such as --host 127.0.0.1"
-        case _:
-            return error.strerror or str(error)
-
-
-def _options(given: argparse.Namespace) -> EmulatorOptions:
-    return EmulatorOptions(
+    options = EmulatorOptions(
         host=given.host,
         port=given.port,
         latency=given.latency,
@@ -117,6 +75,28 @@ def _options(given: argparse.Namespace) -> EmulatorOptions:
         record_seconds=0.0,
         marks=given.marks,
     )
+    emulator = Emulator(given.replay.options(options) if given.replay else options)
+    for fault in (*(given.replay.faults() if given.replay else ()), *given.fault):
+        emulator.add_fault(fault)
+    try:
+        await emulator.start()
+    except ImportError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except (OSError, UnicodeError) as error:
+        why = "the host name is not known" if isinstance(error, UnicodeError) else error.strerror or error
+        place = f"{given.host}:{given.port}"
+        sys.stderr.write(f"The emulator cannot listen on {place}: {why} (--host and --port choose another place)\n")
+        return 2
+    try:
+        for name in given.room:
+            emulator.open_room(name, given.room_token)
+        sys.stdout.write(f"LemonSlice emulator ready: LEMONSLICE_API_URL={emulator.api_url}\n")
+        sys.stdout.flush()
+        await stop.wait()
+    finally:
+        await emulator.close()
+    return 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -127,6 +107,29 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help explains the options)\n")
 
 
+def _one(read: Callable[[str], Any], says: str = "") -> Callable[[str], Any]:
+    """Return what argparse reads a value with: its errors say what is wrong; argparse puts the option before them."""
+
+    def convert(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"must be {says}, not {text!r}" if says else str(error)) from error
+
+    return convert
+
+
+def _like(pattern: str) -> Callable[[str], str]:
+    """Return what reads a text of this pattern."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return read
+
+
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=prog,
@@ -134,91 +137,46 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         epilog=_USE + help_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    seconds = _one(SECONDS.read, SECONDS.says)
+    port = _one(lambda text: int(within(0, 65535)(text)), "a port from 0 to 65535 (0 takes a free one)")
+    size = _one(lambda text: int(within(1, 1e18)(text)), f"a number of bytes from 1, such as {4 * MEBIBYTE}")
+    text = _one(_like(r"(?s).*\S.*"), "a text; leave the option out for its default")
+    room = _one(_like("[A-Za-z0-9_-]+"), "letters, digits, '-' and '_', such as lobby")
     add = parser.add_argument_group("server").add_argument
-    add("--host", type=_text, default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=_port, default=8900, help="port; 0 takes a free one (%(default)s)")
-    add("--key", action="append", type=_text, default=[], help="accepted API key, repeatable (any)")
-    add("--agent", action="append", type=_text, default=[], help="known agent id, repeatable (any)")
-    add("--room", action="append", type=_room, default=[], metavar="NAME", help="open the room /rooms/NAME, repeatable")
+    add("--host", type=text, default="127.0.0.1", help="address to listen on (%(default)s)")
+    add("--port", type=port, default=8900, help="port; 0 takes a free one (%(default)s)")
+    add("--key", action="append", type=text, default=[], help="accepted API key, repeatable (any)")
+    add("--agent", action="append", type=text, default=[], help="known agent id, repeatable (any)")
+    add("--room", action="append", type=room, default=[], metavar="NAME", help="open the room /rooms/NAME, repeatable")
     add(
         "--room-token",
         action="append",
-        type=_text,
+        type=text,
         default=[],
         metavar="TOKEN",
         help="token for --room and for rooms of sessions that carry a daily_token, repeatable (none needed)",
     )
-    add("--max-body", type=_size, default=4 * MEBIBYTE, metavar="BYTES", help="larger requests answer 413 (4 MiB)")
+    add("--max-body", type=size, default=4 * MEBIBYTE, metavar="BYTES", help="larger requests answer 413 (4 MiB)")
     add("--allow-private-images", action="store_true", help="without effect: links are fetched from any address")
-    add("--fault", action="append", type=_fault, default=[], metavar="SPEC", help="what goes wrong, repeatable (below)")
+    fault = _one(parse)
+    add("--fault", action="append", type=fault, default=[], metavar="SPEC", help="what goes wrong, repeatable (below)")
     add("--verbose", action="store_true", help="log requests")
     add = parser.add_argument_group("avatar").add_argument
-    add("--latency", type=_seconds, default=0.25, metavar="S", help="from hearing to speaking (%(default)s)")
-    add("--cold-start", type=_seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
-    add("--join-delay", type=_seconds, default=0.0, metavar="S", help="then until it joins (0)")
+    add("--latency", type=seconds, default=0.25, metavar="S", help="from hearing to speaking (%(default)s)")
+    add("--cold-start", type=seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
+    add("--join-delay", type=seconds, default=0.0, metavar="S", help="then until it joins (0)")
     add(
         "--replay",
-        type=_replay,
+        type=_one(read_report),
         metavar="FILE",
         help="do as in a report of 'pipecat-lemonslice try', whose delays, messages, lag and noise replace those above",
     )
-    add("--avatar-name", type=_text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
+    add("--avatar-name", type=text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
     marks = (
         "while it speaks, every so often a white picture and a loud click at one instant, to measure lip sync (0: none)"
     )
-    add("--marks", type=_seconds, default=0.0, metavar="S", help=marks)
+    add("--marks", type=seconds, default=0.0, metavar="S", help=marks)
     return parser
-
-
-# Values; argparse puts the name of the option before what is wrong with one.
-
-
-def _seconds(text: str) -> float:
-    try:
-        return SECONDS.read(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be {SECONDS.says}, not {text!r}") from error
-
-
-def _port(text: str) -> int:
-    return _number(text, 0, 65535, "a port from 0 to 65535 (0 takes a free one)")
-
-
-def _size(text: str) -> int:
-    return _number(text, 1, sys.maxsize, f"a number of bytes from 1, such as {4 * MEBIBYTE}")
-
-
-def _number(text: str, least: int, most: int, what: str) -> int:
-    if not re.fullmatch("[0-9]{1,18}", text) or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
-    return int(text)
-
-
-def _text(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty; leave it out for the default")
-    return text
-
-
-def _room(text: str) -> str:
-    if not re.fullmatch("[A-Za-z0-9_-]+", text):
-        raise argparse.ArgumentTypeError(f"must be letters, digits, '-' and '_', such as lobby, not {text!r}")
-    return text
-
-
-def _replay(text: str) -> Replay:
-    try:
-        return read_report(Path(text))
-    except ReplayError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _fault(text: str) -> str:
-    try:
-        parse(text)
-    except FaultError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
 
 
 if __name__ == "__main__":

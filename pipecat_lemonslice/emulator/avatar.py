@@ -14,10 +14,9 @@ from loguru import logger
 
 from pipecat_lemonslice.emulator import face
 from pipecat_lemonslice.emulator.events import AvatarRecord, Kind
-from pipecat_lemonslice.emulator.expression import Expression
+from pipecat_lemonslice.emulator.face import Expression
 from pipecat_lemonslice.emulator.faults import Fault
-from pipecat_lemonslice.emulator.options import EmulatorOptions
-from pipecat_lemonslice.emulator.requests import CreateRequest, picture_bytes
+from pipecat_lemonslice.emulator.models import ControlRequest, CreateRequest, EmulatorOptions
 from pipecat_lemonslice.emulator.room import (
     AppMessage,
     Member,
@@ -27,7 +26,7 @@ from pipecat_lemonslice.emulator.room import (
     Sound,
     picture_header,
 )
-from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, DelayLine, NoiseFloor, click, mono, mouth_opening
+from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, DelayLine, NoiseFloor, click, mouth_opening
 
 SPEECH_TRACK = "stream"
 """Name of the track on which a bot publishes the speech for the avatar."""
@@ -57,24 +56,23 @@ class Avatar(Member, AvatarRecord):
     def __init__(
         self, session_id: str, request: CreateRequest, room: Room, options: EmulatorOptions, faults: Iterable[Fault]
     ) -> None:
-        body = request.body
         Member.__init__(self, options.avatar_name)
-        self._line = DelayLine(body.get("audio_sample_rate", 24000), options.latency)
+        self._line = DelayLine(request.audio_sample_rate, options.latency)
         AvatarRecord.__init__(self, int(options.record_seconds * 2 * self.sample_rate))
         self._clock = self._loop.time
         self._session_id, self._room, self._options = session_id, room, options
-        self._aspect_ratio: str = body.get("aspect_ratio", "2x3")
-        self._response_done_timeout: float | None = body.get("response_done_timeout")
+        self._aspect_ratio = request.aspect_ratio
+        self._response_done_timeout = request.response_done_timeout
         self._responding = False
         self.last_audio_time: float | None = None
         self.last_sounded_time: float | None = None
         self.active_until = self._clock()
-        prompts = body.get("agent_prompt") or "", body.get("agent_idle_prompt") or ""
+        prompts = request.agent_prompt or "", request.agent_idle_prompt or ""
         self._expression = Expression(*prompts, now=self._clock())
         self._sends_pictures = self._sends_sound = True
         self._noise: NoiseFloor | None = None
         self.return_after: float | None = None
-        self._reports: list[tuple[str, dict[str, Any]]] = []
+        self._messages = list(options.messages)
         self._joined_at = 0.0
         self._unsaid: list[tuple[float, Mapping[str, Any]]] = []
         self._speech_seconds = 0.0
@@ -86,7 +84,7 @@ class Avatar(Member, AvatarRecord):
         self._has_face = asyncio.Event()
         self._images: asyncio.Queue[bytes | str] = asyncio.Queue()
         self._presence: asyncio.Task[None] | None = None
-        self._drawing = start_task(self._draw(request.image or body.get("agent_image_url")))
+        self._drawing = start_task(self._draw(request.image or request.agent_image_url))
         for fault in faults:
             self._add_fault(fault)
 
@@ -137,27 +135,25 @@ class Avatar(Member, AvatarRecord):
         self._presence = start_task(self._be_present(after))
 
     def _add_fault(self, fault: Fault) -> None:
+        said = {"session_id": "", "error": fault.value}
         match fault.name:
             case "return_after":
                 self.return_after = fault.value
             case "noise":
                 self.set_noise(fault.value)
             case "fatal":
-                self._reports.append(("daily_error", {"fatal": True, "error": fault.value}))
+                self._messages.append((0.0, {"type": "daily_error", **said, "fatal": True}))
             case "trouble":
-                self._reports.append(("video_generation_error", {"error": fault.value}))
+                self._messages.append((0.0, {"type": "video_generation_error", **said}))
             case "leave_after":
                 self.leave_after(fault.value)
             case "cut_after":
                 self._after_speech.append((fault.value, self._room.drop_connections))
-            case "freeze_video" if fault.value == 0:
-                self.freeze_video()
-            case "freeze_video":
-                self._after_speech.append((fault.value, self.freeze_video))
-            case "mute" if fault.value == 0:
-                self.mute()
-            case "mute":
-                self._after_speech.append((fault.value, self.mute))
+            case "freeze_video" | "mute":
+                action = self.mute if fault.name == "mute" else self.freeze_video
+                self._after_speech.append((fault.value, action))
+                if fault.value == 0:
+                    action()
             case _:
                 pass  # its session never tells it to come
 
@@ -178,20 +174,20 @@ class Avatar(Member, AvatarRecord):
         """Whether it shows the demeanour of speaking."""
         return self._expression.speaking
 
-    def obey(self, control: Mapping[str, Any]) -> None:
-        """Do what a correct control request wants of it."""
-        match control["event"]:
+    def obey(self, control: ControlRequest) -> None:
+        """Do what a control request wants of it."""
+        match control.event:
             case "update-image":
-                self._images.put_nowait(control.get("image_url") or picture_bytes(control["image_base64"]))
+                self._images.put_nowait(control.image_url or f"data:;base64,{control.image_base64}")
             case "update-agent-prompt":
-                self._expression.prompt(control["agent_prompt"], speaking=True)
-                self.note(Kind.PROMPT, control["agent_prompt"])
+                self._expression.prompt(control.agent_prompt, speaking=True)
+                self.note(Kind.PROMPT, control.agent_prompt)
             case "update-idle-prompt":
-                self._expression.prompt(control["idle_prompt"], speaking=False)
-                self.note(Kind.IDLE_PROMPT, control["idle_prompt"])
-            case "pose-trigger":
-                self._expression.pose(control["pose_trigger"]["name"], self._clock())
-                self.note(Kind.POSE, control["pose_trigger"]["name"])
+                self._expression.prompt(control.idle_prompt, speaking=False)
+                self.note(Kind.IDLE_PROMPT, control.idle_prompt)
+            case "pose-trigger" if control.pose_trigger:
+                self._expression.pose(control.pose_trigger.name, self._clock())
+                self.note(Kind.POSE, control.pose_trigger.name)
             case "reset-idle-timeout":
                 self.active_until = max(self.active_until, self._clock())
                 self.note(Kind.IDLE_RESET)
@@ -227,7 +223,7 @@ class Avatar(Member, AvatarRecord):
         if self.last_audio_time is None and self.sample_rate != sender.tracks[SPEECH_TRACK]:
             self._line = DelayLine(sender.tracks[SPEECH_TRACK], self._options.latency)
         begins = self._clock() if sound.begins is None else sound.begins
-        pcm = self._line.push(mono(sound.pcm, sound.channels), sound.sample_rate, begins)
+        pcm = self._line.push(sound.pcm, sound.sample_rate, begins)
         if not pcm:
             return
         seconds = len(pcm) / (2 * self.sample_rate)
@@ -235,7 +231,7 @@ class Avatar(Member, AvatarRecord):
         self.active_until = max(self.active_until, self.last_audio_time)
         if not self._responding:
             self._responding = True
-            self.note(Kind.FIRST_BYTE, self._heard_bytes)
+            self.note(Kind.FIRST_BYTE, len(self._heard))
         self._note_heard(pcm)
         self._speech_seconds += seconds
         due = [(at, action) for at, action in self._after_speech if at <= self._speech_seconds + 1e-6]
@@ -247,20 +243,15 @@ class Avatar(Member, AvatarRecord):
         if message.get("session_id") != self._session_id:
             self.note(Kind.IGNORED, message)
             return
-        match message.get("event"):
-            case "response_started":
-                self.note(Kind.RESPONSE_STARTED, message)
-            case "response_finished":
-                self.note(Kind.RESPONSE_FINISHED, message)
-                self._responding = False
-            case "interrupt":
-                self.note(Kind.INTERRUPT, message)
-                self._responding = False
-                if self.last_audio_time is not None:
-                    self.last_audio_time = min(self.last_audio_time, self._clock())
-                self._drop()
-            case _:
-                self.note(Kind.APP_MESSAGE, message)
+        known = (Kind.RESPONSE_STARTED, Kind.RESPONSE_FINISHED, Kind.INTERRUPT)
+        kind = next((kind for kind in known if kind == message.get("event")), Kind.APP_MESSAGE)
+        self.note(kind, message)
+        if kind in (Kind.RESPONSE_FINISHED, Kind.INTERRUPT):
+            self._responding = False
+        if kind is Kind.INTERRUPT:
+            if self.last_audio_time is not None:
+                self.last_audio_time = min(self.last_audio_time, self._clock())
+            self._drop()
 
     # What it does in the room: 20 ms at a time.
 
@@ -272,10 +263,7 @@ class Avatar(Member, AvatarRecord):
         self.active_until = max(self.active_until, self._clock())
         self.note(Kind.JOINED, str(self.id))
         due = self._joined_at = self._clock()
-        self._unsaid = sorted(self._options.messages, key=lambda message: message[0])
-        self._say_due(due)
-        for kind, fields in self._reports:
-            self.send(kind, **fields)
+        self._unsaid = sorted(self._messages, key=lambda message: message[0])
         while True:
             now = self._clock()
             if now > due + _MAX_BEHIND:
@@ -286,11 +274,16 @@ class Avatar(Member, AvatarRecord):
             await asyncio.sleep(due - now)
 
     def _beat(self, at: float) -> None:
-        """Send 20 ms of sound, and with every second of them, or fewer, a picture."""
-        self._say_due(at)
+        """Send the messages that are due, 20 ms of sound, and with every second of them, or fewer, a picture."""
+        while self._unsaid and self._joined_at + self._unsaid[0][0] <= at:
+            _, message = self._unsaid.pop(0)
+            session = {"session_id": self._session_id} if "session_id" in message else {}
+            self._room.send(self, AppMessage({**message, **session}))
         marked, shown = False, self._sends_pictures and at >= self._joined_at + self._options.first_picture_delay
         if shown and self._beats % self._beats_per_picture == 0:
-            marked = self._is_marked(at)
+            speaks = self.speaking and bool(self._line.peek(self._packet_bytes, at))
+            if marked := bool(self._options.marks) and speaks and at >= self._next_mark:
+                self._next_mark = at + self._options.marks - 1e-6
             self._room.send(self, Picture(self._picture_at(at, white=marked)))
         self._beats += 1
         speech = self._speech_at(at)
@@ -298,21 +291,6 @@ class Avatar(Member, AvatarRecord):
             self._note_sounded(speech)
             packet = click(self.sample_rate) if marked else speech.ljust(self._packet_bytes, b"\0")
             self._room.send(self, Sound(self._noise.add_to(packet) if self._noise else packet, self.sample_rate))
-
-    def _say_due(self, now: float) -> None:
-        """Send the app messages that are due."""
-        while self._unsaid and self._joined_at + self._unsaid[0][0] <= now:
-            _, message = self._unsaid.pop(0)
-            session = {"session_id": self._session_id} if "session_id" in message else {}
-            self._room.send(self, AppMessage({**message, **session}))
-
-    def _is_marked(self, at: float) -> bool:
-        """Whether the picture that is shown now is white, and the sound that begins now a click."""
-        speaks = self.speaking and bool(self._line.peek(self._packet_bytes, at))
-        if not self._options.marks or not speaks or at < self._next_mark:
-            return False
-        self._next_mark = at + self._options.marks - 1e-6
-        return True
 
     @property
     def _packet_bytes(self) -> int:
@@ -329,10 +307,10 @@ class Avatar(Member, AvatarRecord):
         if speech:
             self.last_sounded_time = now + len(speech) / (2 * self.sample_rate)
         if speech and not self.speaking:
-            self.note(Kind.VOICE, self._sounded_bytes)
+            self.note(Kind.VOICE, len(self._sounded))
             self._expression.speaking = True
         elif self.speaking and not speech and not self._responding and not self._line.waiting:
-            self.note(Kind.IDLE, self._sounded_bytes)
+            self.note(Kind.IDLE, len(self._sounded))
             self._expression.speaking = False
         return speech
 
@@ -360,26 +338,29 @@ class Avatar(Member, AvatarRecord):
             await self._show_image(first)
         self._has_face.set()
         while True:
-            if not await self._show_image(await self._images.get()):
-                self.send("image_change_error", error=self.events_of(Kind.IMAGE_FAILED)[-1].value)
+            if reason := await self._show_image(await self._images.get()):
+                self.send("image_change_error", error=reason)
                 continue
             if self._options.image_cuts_voice:
                 self._drop()
             self.note(Kind.IMAGE_CHANGED)
             self.send("image_change_complete")
 
-    async def _show_image(self, source: bytes | str) -> bool:
+    async def _show_image(self, source: bytes | str) -> str:
+        """Take a picture for its face; returns why that cannot be done, or nothing."""
         try:
             data = source if isinstance(source, bytes) else await face.fetch(source)
             self._face = await asyncio.to_thread(face.photo, data, self._aspect_ratio)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            # The text of the others may contain a signed URL.
-            fetched = not isinstance(error, aiohttp.ClientError | OSError)
-            reason = str(error) if fetched else f"it could not be fetched: {type(error).__name__}"
-            logger.warning(f"Emulator: the avatar keeps its face, the new picture is not shown: {reason}")
-            self.note(Kind.IMAGE_FAILED, reason)
-            return False
-        return True
+        except (aiohttp.ClientError, OSError) as error:
+            # Its text may contain a signed URL.
+            reason = f"it could not be fetched: {type(error).__name__}"
+        except ValueError as error:
+            reason = str(error) or type(error).__name__
+        else:
+            return ""
+        logger.warning(f"Emulator: the avatar keeps its face, the new picture is not shown: {reason}")
+        self.note(Kind.IMAGE_FAILED, reason)
+        return reason
 
 
 def start_task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

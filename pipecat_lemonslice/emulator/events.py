@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
 class Kind(StrEnum):
@@ -65,7 +63,6 @@ class AvatarRecord:
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
         self._heard, self._sounded = bytearray(), bytearray()
-        self._heard_bytes = self._sounded_bytes = 0
         self._changed = asyncio.Event()
 
     @property
@@ -88,41 +85,38 @@ class AvatarRecord:
         Raises:
             TimeoutError: It did not happen within ``timeout`` seconds.
         """
-        return await self._wait(lambda: next(iter(self.events_of(kind)[n - 1 :]), None), kind, timeout)
+        await self.wait_until(lambda: len(self.events_of(kind)) >= n, timeout, kind)
+        return self.events_of(kind)[n - 1]
 
-    async def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    async def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0, what: str = "such state") -> None:
         """Wait until a condition holds, looking again whenever something happened.
 
         Raises:
             TimeoutError: It did not hold within ``timeout`` seconds.
         """
-        await self._wait(lambda: condition() or None, "such state", timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    await self._changed.wait()
+        except TimeoutError as error:
+            seen = ", ".join(dict.fromkeys(event.kind for event in self.events)) or "nothing"
+            raise TimeoutError(f"no {what} within {timeout} s; the avatar's events: {seen}") from error
 
     def note(self, kind: Kind, value: Any = None) -> None:
         """Record that something happened now."""
         self.events.append(AvatarEvent(self._loop.time(), kind, value))
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._wake()
 
     def _note_heard(self, pcm: bytes) -> None:
-        if self._heard_bytes < self._max_bytes:
+        if (begin := len(self._heard)) < self._max_bytes:
             self._heard += pcm
-            self.note(Kind.AUDIO, range(self._heard_bytes, self._heard_bytes + len(pcm)))
-        self._heard_bytes += len(pcm)
+            self.note(Kind.AUDIO, range(begin, len(self._heard)))
 
     def _note_sounded(self, pcm: bytes) -> None:
-        if self._sounded_bytes < self._max_bytes:
+        if len(self._sounded) < self._max_bytes:
             self._sounded += pcm
-        self._sounded_bytes += len(pcm)
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-    async def _wait(self, find: Callable[[], T | None], what: str, timeout: float) -> T:
-        try:
-            async with asyncio.timeout(timeout):
-                while (found := find()) is None:
-                    await self._changed.wait()
-                return found
-        except TimeoutError as error:
-            seen = ", ".join(dict.fromkeys(event.kind for event in self.events)) or "nothing"
-            raise TimeoutError(f"no {what} within {timeout} s; the avatar's events: {seen}") from error

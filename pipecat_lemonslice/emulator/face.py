@@ -1,13 +1,15 @@
-"""The avatar's pictures: the drawing ``face.svg``, or a photo, made into RGB bytes at 25 pictures a second.
+"""The avatar's face: what it does at each moment, and the pictures of that.
 
-``resvg-py`` renders the named groups of the drawing once into sprites, for each place of the swaying head. A picture is
-then one copy of a prepared scene with two or three patches (eyes, mouth, hand) over it. A photo takes the place of the
-drawing and keeps the drawn mouths. ``drawn`` and ``photo`` take tenths of a second: call them in threads.
+``Expression`` is pure: time comes in, a ``Look`` comes out. ``resvg-py`` renders the named groups of ``face.svg`` once
+into sprites, for each place of the swaying head. A picture is then one copy of a prepared scene with two or three
+patches (eyes, mouth, hand) over it. A photo takes the place of the drawing and keeps the drawn mouths. ``drawn`` and
+``photo`` take tenths of a second: call them in threads.
 """
 
 import base64
 import io
 import math
+import random
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipecat_lemonslice.emulator.expression import REACH, Look
-
 _FETCH_SECONDS = 10.0
-
-Box = tuple[int, int, int, int]
 
 SIZES: Mapping[str, tuple[int, int]] = {"2x3": (368, 560), "1x1": (512, 512), "9x16": (360, 640)}
 """Picture width and height for each aspect ratio."""
@@ -50,7 +48,112 @@ _PIVOT = (184, 372)
 _PHOTO_ZOOM = 1.08
 """How much larger than the picture a photo is kept, so that no edge shows when it sways."""
 
+Box = tuple[int, int, int, int]
+
+_SVG = files("pipecat_lemonslice.emulator").joinpath("face.svg").read_text(encoding="utf-8")
+_GROUPS = re.findall(r'id="((?:eyes|mouth|hand)-[a-z]+)"', _SVG)
 _drawing = threading.Lock()
+
+REACH = 8
+"""Places of the head on either side of the middle one."""
+
+_PICTURE_SECONDS = 0.04
+_POSE_SECONDS = 1.5
+_MOUTHS = ("mouth-parted", "mouth-small", "mouth-mid", "mouth-wide", "mouth-full")
+_BLINK = ("eyes-half", "eyes-closed", "eyes-closed", "eyes-half")
+_WAVE = ("hand-left", "hand-up", "hand-right", "hand-up")
+_WAVING = ("wave", "hello", "greet", "bye")
+"""Words in the name of a pose for which the avatar waves."""
+
+_MOODS = {
+    "happy": ("happ", "smil", "cheer", "joy", "laugh", "excit", "delight", "grin"),
+    "asleep": ("sleep", "dozing", "closed eyes"),
+    "serious": ("serious", "stern", "sad", "angry", "strict", "grave", "worr"),
+}
+_POSES = {
+    "happy": ("eyes-happy", "mouth-smile"),
+    "asleep": ("eyes-closed", "mouth-rest"),
+    "serious": ("eyes-serious", "mouth-serious"),
+    "": ("eyes-lively", "mouth-parted"),
+}
+"""Eyes and mouth of a pose, by its mood. A name that is not known raises the brows, so that something is seen."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one picture shows: the place of the head, and groups of ``face.svg``.
+
+    Attributes:
+        sway: Where the head is: 0 is the middle, ``-REACH`` the far left and ``REACH`` the far right.
+        eyes: Eyes with brows.
+        mouth: The mouth.
+        hand: The hand; empty for none.
+    """
+
+    sway: int
+    eyes: str
+    mouth: str
+    hand: str
+
+
+class Expression:
+    """The behaviour of one face: it blinks and sways, has a mood and makes gestures.
+
+    Args:
+        prompt: Demeanour while speaking; its first word that names a mood decides.
+        idle_prompt: Likewise, while idle.
+        now: Seconds; the first blink comes a moment later.
+
+    Attributes:
+        speaking: Whether the prompt for speaking counts.
+    """
+
+    def __init__(self, prompt: str, idle_prompt: str, now: float) -> None:
+        self.speaking = False
+        self._moods = {True: _mood(prompt), False: _mood(idle_prompt)}
+        self._start = now
+        self._blink = now + 1.2
+        self._pose = ""
+        self._posed = -math.inf
+
+    def prompt(self, text: str, *, speaking: bool) -> None:
+        """Take a new prompt for speaking, or for being idle."""
+        self._moods[speaking] = _mood(text)
+
+    def pose(self, name: str, now: float) -> None:
+        """Start a gesture."""
+        self._pose, self._posed = name.lower(), now
+
+    def look(self, now: float, opening: int) -> Look:
+        """Return the look of the picture shown now, with the mouth opened from 0 to 5."""
+        t, mood, hand = now - self._start, self._moods[self.speaking], ""
+        sway = round(REACH * (0.62 * math.sin(0.86 * t) + 0.38 * math.sin(1.53 * t)))
+        if mood == "serious":
+            eyes, mouth = "eyes-serious", "mouth-serious"
+        elif mood == "asleep":
+            eyes, mouth = "eyes-half" if self.speaking else "eyes-closed", "mouth-rest"
+        else:
+            eyes = "eyes-lively" if self.speaking and math.sin(1.9 * t) > 0.55 else "eyes-open"
+            # While it speaks, a smile between two words would open the mouth in every pause.
+            mouth = "mouth-smile" if mood == "happy" and not self.speaking else "mouth-rest"
+        if now < self._posed + _POSE_SECONDS:
+            if any(word in self._pose for word in _WAVING):
+                mouth, hand = "mouth-smile", _WAVE[int((now - self._posed) / 0.12) % len(_WAVE)]
+            else:
+                eyes, mouth = _POSES[_mood(self._pose)]
+        step = math.floor((now - self._blink) / _PICTURE_SECONDS + 1e-6)
+        if step >= len(_BLINK):
+            self._blink = now + 2.2 + 2.8 * random.random()
+        elif step >= 0 and eyes != "eyes-closed":
+            eyes = _BLINK[step]
+        return Look(sway, eyes, _MOUTHS[opening - 1] if opening else mouth, hand)
+
+
+def _mood(text: str) -> str:
+    """Return the mood of the first word that names one; empty if no word does."""
+    text = text.lower()
+    found = {text.find(word): mood for mood, words in _MOODS.items() for word in words if word in text}
+    return found[min(found)] if found else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +224,7 @@ def _drawn(aspect_ratio: str) -> Face:
         picture.paste(person, box, person)
         return picture
 
-    return _face(aspect_ratio, scene, _groups())
+    return _face(aspect_ratio, scene, _GROUPS)
 
 
 def photo(data: bytes, aspect_ratio: str) -> Face:
@@ -130,12 +233,12 @@ def photo(data: bytes, aspect_ratio: str) -> Face:
     Raises:
         ValueError: It is not a picture.
     """
-    picture = open_picture(data)
     left, top, scale = _WINDOWS[aspect_ratio]
     width, height = SIZES[aspect_ratio]
     edge = math.ceil(max(width, height) * (_PHOTO_ZOOM - 1) / 2)
+    picture, size = open_picture(data), (width + 2 * edge, height + 2 * edge)
     try:
-        fitted = ImageOps.fit(picture.convert("RGB"), (width + 2 * edge, height + 2 * edge), Image.Resampling.BICUBIC)
+        fitted = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.BICUBIC)
     except (OSError, SyntaxError) as error:
         raise ValueError("the picture is damaged") from error
     pivot = ((_PIVOT[0] - left) * scale + edge, (_PIVOT[1] - top) * scale + edge)
@@ -146,7 +249,7 @@ def photo(data: bytes, aspect_ratio: str) -> Face:
         turned = fitted.rotate(-angle, Image.Resampling.BICUBIC, center=pivot, translate=moved)
         return turned.crop((edge, edge, edge + width, edge + height))
 
-    groups = [group for group in _groups() if not group.startswith("eyes-") and group != "mouth-rest"]
+    groups = [group for group in _GROUPS if not group.startswith("eyes-") and group != "mouth-rest"]
     return _face(aspect_ratio, scene, groups)
 
 
@@ -217,19 +320,8 @@ def _render(aspect_ratio: str, box: Box, groups: Sequence[str], sway: int = 0) -
         f"{', '.join(f'#{group}' for group in groups)} {{ display: inline }}"
         f".sways {{ transform: translate({x} {y}) rotate({angle} {_PIVOT[0]} {_PIVOT[1]}) }}"
     )
-    svg = _svg().replace(_VIEW_BOX, f'width="{width}" height="{height}" {view_box}', 1)
+    svg = _SVG.replace(_VIEW_BOX, f'width="{width}" height="{height}" {view_box}', 1)
     return Image.open(io.BytesIO(svg_to_bytes(svg, style_sheet=style, skip_system_fonts=True))).convert("RGBA")
-
-
-@cache
-def _svg() -> str:
-    return files("pipecat_lemonslice.emulator").joinpath("face.svg").read_text(encoding="utf-8")
-
-
-@cache
-def _groups() -> list[str]:
-    """Return the eyes, mouths and hands of the drawing."""
-    return re.findall(r'id="((?:eyes|mouth|hand)-[a-z]+)"', _svg())
 
 
 async def fetch(url: str) -> bytes:

@@ -1,25 +1,36 @@
-"""Everything that can go wrong: one table, its notation, and the list of faults that are still to happen.
+"""Everything that can go wrong: one table, its notation, and what faults do to the answers of the REST API.
 
 A fault is written ``[TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]``. ``TIMES`` is a whole number or ``always``; ``PATH``
 names the requests it is for, and is needed after a value that itself ends in ``@word``. Only ``reject`` has keys.
-``request_faults``, ``avatar``, ``session`` and ``server`` make the faults happen.
+``avatar``, ``session`` and ``server`` make the faults of sessions and joins happen.
 """
 
+import asyncio
+import contextlib
 import difflib
+import itertools
+import json
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
-PATHS = (
-    *("create", "list", "get", "control", "any"),
-    *("terminate", "reset-idle-timeout", "update-image", "update-agent-prompt", "update-idle-prompt", "pose-trigger"),
-)
+from aiohttp import web
+
+from pipecat_lemonslice.emulator.models import Event
+from pipecat_lemonslice.emulator.room import reset
+
+PATHS = ("create", "list", "get", "control", "any", *get_args(Event))
 """Requests of one kind, all, or control requests with one event."""
 
 NOTATION = "[TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_DRIP_PIECES = 50
+_HANG_CHECK_SECONDS = 1.0
 
 
 class FaultError(ValueError):
@@ -51,7 +62,9 @@ class Value:
     says: str = ""
 
 
-def _within(least: float, most: float) -> Callable[[str], float]:
+def within(least: float, most: float) -> Callable[[str], float]:
+    """Return what reads a number of this range."""
+
     def read(text: str) -> float:
         value = float(text)
         if not least <= value <= most:
@@ -71,9 +84,9 @@ def _when(text: str) -> str:
     return ("before", "after")[("before", "after").index(text)]
 
 
-SECONDS = Value("SECONDS", "2", _within(0, 999_999), "a number of seconds from 0")
-DBFS = Value("DBFS", "-61", _within(-90, 0), "a level from -90 to 0 dBFS")
-STATUS = Value("STATUS", "503", lambda text: int(_within(200, 599)(text)), "a number from 200 to 599")
+SECONDS = Value("SECONDS", "2", within(0, 999_999), "a number of seconds from 0")
+DBFS = Value("DBFS", "-61", within(-90, 0), "a level from -90 to 0 dBFS")
+STATUS = Value("STATUS", "503", lambda text: int(within(200, 599)(text)), "a number from 200 to 599")
 WHEN = Value("before|after", "after", _when, "before or after")
 KEY = Value("KEY", "room_url", _line, "one line of text")
 URL = Value("URL", "https://elsewhere.test/", _line, "one line of text")
@@ -170,35 +183,26 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.path not in PATHS:
-            raise _unknown("path", self.path, PATHS, f"{KINDS[self.name].example}@control")
+            raise _unknown("path", self.path, PATHS, "hang@control")
 
 
-class FaultList:
-    """The faults that are still to happen, in the order in which they were added."""
+def take(faults: list[Fault], scope: Scope, *paths: str) -> list[Fault]:
+    """Return what happens to a request with one of these paths, to a new session or to a join; it counts once.
 
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-
-    def add(self, fault: Fault) -> None:
-        """Let a fault happen."""
-        if fault.times > 0:
-            self._faults.append(fault)
-
-    def clear(self) -> None:
-        """Let everything go well from now on."""
-        self._faults.clear()
-
-    def take(self, scope: Scope, *paths: str) -> list[Fault]:
-        """Return what happens to a request with one of these paths, to a new session or to a join; it counts once."""
-        taken: list[Fault] = []
-        for fault in self._faults:
-            if KINDS[fault.name].scope is not scope or (paths and fault.path not in paths):
-                continue
-            if not KINDS[fault.name].alone or not any(KINDS[other.name].alone for other in taken):
-                taken.append(fault)
-                fault.times -= 1
-        self._faults = [fault for fault in self._faults if fault.times > 0]
-        return taken
+    Args:
+        faults: Those that are still to happen, in the order in which they were added; those that are done are removed.
+        scope: What they happen to.
+        paths: Those of the request.
+    """
+    taken: list[Fault] = []
+    for fault in faults:
+        kind = KINDS[fault.name]
+        concerned = kind.scope is scope and (not paths or fault.path in paths)
+        if concerned and not (kind.alone and any(KINDS[other.name].alone for other in taken)):
+            taken.append(fault)
+            fault.times -= 1
+    faults[:] = [fault for fault in faults if fault.times > 0]
+    return taken
 
 
 def parse(text: str) -> Fault:
@@ -212,43 +216,34 @@ def parse(text: str) -> Fault:
     times, name, rest = head.groups()
     kind = KINDS.get(name)
     if kind is None:
-        guess = _guess(name, KINDS) or "reject"
-        raise _unknown("fault", name, KINDS, f"{KINDS[guess].example}, written {NOTATION}")
+        raise _unknown("fault", name, KINDS, f"2*reject=503, written {NOTATION}")
     path = "create"
-    if kind.scope is Scope.REQUESTS:
-        if found := re.fullmatch(r"(.*)@([\w-]*)", rest, re.DOTALL):
-            rest, path = found.groups()
-    elif "@" in rest and (kind.value is not TEXT or rest[0] != "="):
-        where = rest[rest.index("@") :]
-        raise _wrong(kind, f"{_short(where)} does not belong there, as only faults of requests take a @PATH")
-    value, keys = _values(kind, rest)
-    return Fault(name, value, keys, _times(kind, times), path)
-
-
-def _times(kind: FaultKind, text: str | None) -> float:
-    if text is None:
-        return kind.scope.value[1]
-    if text in ("always", "inf"):
-        return math.inf
-    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
-        says = f"TIMES must be a whole number from 1, always or inf, not {_short(text)}"
+    # A text may end in anything.
+    if kind.value is not TEXT and (found := re.fullmatch(r"(.*)@([\w-]*)", rest, re.DOTALL)):
+        rest, path = found.groups()
+        if kind.scope is not Scope.REQUESTS:
+            raise _wrong(kind, f"'@{path}' does not belong there, as only faults of requests take a @PATH")
+    if times is not None and not re.fullmatch("0*[1-9][0-9]{0,8}|always|inf", times):
+        says = f"TIMES must be a whole number from 1, always or inf, not {times!r}"
         raise _wrong(kind, says, f"2*{kind.example}")
-    return int(text)
+    number = kind.scope.value[1] if times is None else math.inf if times == "always" else float(times)
+    return Fault(name, *_values(kind, rest), number, path)
 
 
-def _values(kind: FaultKind, rest: str) -> tuple[Any, dict[str, Any]]:
-    text, *pairs = re.split(",(?=[A-Za-z_]+=)", rest) if kind.keys else [rest]
-    if text and (kind.value is None or not text.startswith("=")):
-        says = "it takes no value, so " if kind.value is None else ""
-        raise _wrong(kind, f"{says}{_short(text)} does not belong there")
-    if kind.value and kind.default is None and not text:
+def _values(kind: FaultKind, text: str) -> tuple[Any, dict[str, Any]]:
+    """Return the value of a fault, and its further ones."""
+    first, *pairs = re.split(",(?=[A-Za-z_]+=)", text) if kind.keys else [text]
+    value = kind.default
+    if first and kind.value and first.startswith("="):
+        value = _read(kind, kind.value.name, kind.value, first[1:])
+    elif first:
+        raise _wrong(kind, f"{'' if kind.value else 'it takes no value, so '}{first!r} does not belong there")
+    elif kind.value and kind.default is None:
         raise _wrong(kind, "it needs a value")
-    value = _read(kind, kind.value.name, kind.value, text[1:]) if text and kind.value else kind.default
     keys: dict[str, Any] = {}
     for key, given in (pair.split("=", 1) for pair in pairs):
         if key not in kind.keys:
-            guess = _guess(key, kind.keys) or "detail"
-            raise _unknown(f"key of {kind.name}", key, kind.keys, f"{kind.example},{guess}={kind.keys[guess].example}")
+            raise _unknown(f"key of {kind.name}", key, kind.keys, "reject=503,retry_after=1")
         keys[key] = _read(kind, key, kind.keys[key], given)
     return value, keys
 
@@ -258,7 +253,7 @@ def _read(kind: FaultKind, name: str, value: Value, text: str) -> Any:
         return value.read(text)
     except ValueError as error:
         example = kind.example if value is kind.value else f"{kind.example},{name}={value.example}"
-        raise _wrong(kind, f"{name} must be {value.says}, not {_short(text)}", example) from error
+        raise _wrong(kind, f"{name} must be {value.says}, not {text!r}", example) from error
 
 
 def _wrong(kind: FaultKind, says: str, example: str | None = None) -> FaultError:
@@ -269,17 +264,9 @@ def _wrong(kind: FaultKind, says: str, example: str | None = None) -> FaultError
 
 
 def _unknown(what: str, name: str, known: Collection[str], example: str) -> FaultError:
-    guess = _guess(name, known)
-    hint = f", did you mean {guess}?" if guess else ";"
-    return FaultError(f"unknown {what} {_short(name)}{hint} Known: {', '.join(known)}; for example {example}")
-
-
-def _guess(name: str, known: Collection[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name.lower(), known, 1)), None)
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "…")
+    guess = difflib.get_close_matches(name.lower(), known, 1)
+    hint = f", did you mean {guess[0]}?" if guess else ";"
+    return FaultError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}; for example {example}")
 
 
 def help_text() -> str:
@@ -292,3 +279,94 @@ def help_text() -> str:
             usage = f"    {kind.usage}"
             lines.append(f"{usage:31}{kind.help}" if len(usage) < 31 else f"{usage}\n{'':31}{kind.help}")
     return "\n".join(lines)
+
+
+async def answer(
+    request: web.Request, faults: Sequence[Fault], handler: Handler, closing: asyncio.Event
+) -> web.StreamResponse:
+    """Answer a request as its faults say.
+
+    Args:
+        request: The request.
+        faults: What happens to it: any number that add up, and one at most that decides how it ends.
+        handler: Carries the request out.
+        closing: Ends all waiting.
+    """
+    await _pause(math.fsum(fault.value for fault in faults if fault.name == "delay"), closing)
+    last = next((fault for fault in faults if KINDS[fault.name].alone), None)
+    match last:
+        case Fault("redirect"):
+            return web.Response(status=307, headers={"Location": last.value})
+        case Fault("hang" | "reset", "before"):
+            return await _break(request, last.name, closing)
+        case Fault("reject", keys=keys) if keys.get("when") != "after":
+            return _rejection(last)
+        case _:
+            response = await handler(request)
+    assert isinstance(response, web.Response), "the REST API streams nothing"
+    if changes := [fault for fault in faults if fault.name in ("drop", "foreign_control")]:
+        body = json.loads(response.text or "{}")
+        for fault in changes:
+            if fault.name == "drop":
+                body.pop(fault.value, None)
+            else:
+                body["control_url"] = fault.value
+        response = web.json_response(body, status=response.status)
+    text = response.text or ""
+    match last:
+        case None:
+            return response
+        case Fault("reject"):
+            return _rejection(last)
+        case Fault("malform"):
+            return web.Response(text=text[: len(text) // 2], status=response.status, content_type="application/json")
+        case Fault("answer", value):
+            kind = "text/html" if value.startswith("<") else "application/json"
+            return web.Response(text=value, status=response.status, content_type=kind)
+        case Fault("drip", seconds):
+            return await _drip(request, response, seconds, closing)
+        case Fault("truncate"):
+            await _drip(request, response, 0.0, closing, part=0.5)
+        case _:
+            pass  # hang and reset
+    return await _break(request, last.name, closing)
+
+
+def _rejection(fault: Fault) -> web.Response:
+    retry_after, body = fault.keys.get("retry_after"), fault.keys.get("body")
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    if body is not None:
+        return web.Response(text=body, status=fault.value, content_type="text/html", headers=headers)
+    detail = fault.keys.get("detail", "rejected by the emulator")
+    return web.json_response({"detail": detail}, status=fault.value, headers=headers)
+
+
+async def _drip(
+    request: web.Request, response: web.Response, seconds: float, closing: asyncio.Event, part: float = 1.0
+) -> web.StreamResponse:
+    """Send status and headers at once, and in so much time a part of the body that they announce."""
+    body = (response.text or "").encode()
+    stream = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
+    stream.content_length = len(body)
+    await stream.prepare(request)
+    ends = [round(part * len(body) * n / _DRIP_PIECES) for n in range(_DRIP_PIECES + 1)]
+    with contextlib.suppress(ConnectionError):
+        for begin, end in itertools.pairwise(ends):
+            await _pause(seconds / _DRIP_PIECES, closing)
+            await stream.write(body[begin:end])
+    return stream
+
+
+async def _break(request: web.Request, name: str, closing: asyncio.Event) -> web.Response:
+    """Break the connection, at once or when nobody waits any longer."""
+    while name == "hang" and request.transport is not None and not closing.is_set():
+        await _pause(_HANG_CHECK_SECONDS, closing)
+    if request.transport is not None:
+        reset(request.transport)
+    return web.Response()
+
+
+async def _pause(seconds: float, closing: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await closing.wait()

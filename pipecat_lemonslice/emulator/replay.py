@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from pipecat_lemonslice.emulator.faults import Fault
-from pipecat_lemonslice.emulator.options import EmulatorOptions
+from pipecat_lemonslice.emulator.models import EmulatorOptions
 
 _Seconds = Annotated[float, Field(ge=0, le=999_999)]
 
@@ -100,14 +100,14 @@ class Replay(BaseModel):
         return None
 
 
-def read_report(path: Path) -> Replay:
+def read_report(path: str) -> Replay:
     """Read a report.
 
     Raises:
         ReplayError: There is none, or it is of another version.
     """
     try:
-        return Replay.model_validate_json(path.read_bytes())
+        return Replay.model_validate_json(Path(path).read_bytes())
     except OSError as error:
         problem = error.strerror or type(error).__name__
     except ValidationError as error:

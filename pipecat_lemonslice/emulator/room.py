@@ -11,13 +11,14 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import numpy as np
 from aiohttp import WSMsgType, web
 
-from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter, mono
+from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter
 
 BAD_MESSAGE, BAD_TOKEN, NO_ROOM = 4000, 4003, 4004
 
@@ -56,15 +57,13 @@ class Sound:
     """Sound of the sender.
 
     Attributes:
-        pcm: Interleaved signed 16 bit samples.
+        pcm: Signed 16 bit samples of one channel.
         sample_rate: Rate in Hz.
-        channels: 1 or 2.
         begins: When it begins to be played, on the clock of the event loop, which may be late for it; None: now.
     """
 
     pcm: bytes
     sample_rate: int
-    channels: int = 1
     begins: float | None = None
 
 
@@ -166,15 +165,6 @@ class Room:
             member.disconnect()
 
 
-@dataclass
-class _Stream:
-    """The sound of one sender on its way to one member."""
-
-    source_rate: int
-    converter: Converter
-    pcm: bytearray = field(default_factory=bytearray)
-
-
 class WebSocketMember(Member):
     """A participant at the other end of a WebSocket.
 
@@ -200,9 +190,9 @@ class WebSocketMember(Member):
         self._has_outgoing = asyncio.Event()
         self._subscribe = join.get("subscribe")
         self._rate = _rate(join["voice_sample_rate"])
-        self._streams: dict[Member, _Stream] = {}
+        self._converters: dict[tuple[Member, int], Converter] = {}
         self._speech = bytearray()
-        self._speech_rate, self._channels = self._rate, 1
+        self._speech_rate = self._rate
         self._started = self._played = 0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -252,17 +242,12 @@ class WebSocketMember(Member):
             await asyncio.gather(sending, return_exceptions=True)
 
     def _pass_on(self, sender: Member, sound: Sound) -> None:
-        stream = self._streams.get(sender)
-        if stream is None or stream.source_rate != sound.sample_rate:
-            stream = _Stream(sound.sample_rate, Converter(sound.sample_rate, self._rate))
-            self._streams[sender] = stream
-        stream.pcm += stream.converter.feed(mono(sound.pcm, sound.channels))
-        size = round(self._rate * PACKET_SECONDS) * 2
+        key = sender, sound.sample_rate
+        if key not in self._converters:
+            self._converters[key] = Converter(sound.sample_rate, self._rate)
         # A resampler gives pieces of any length: those are made into whole packets.
-        least = size if stream.source_rate != self._rate else 1
-        while len(stream.pcm) >= least:
-            self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + stream.pcm[:size])
-            del stream.pcm[:size]
+        for packet in self._converters[key].packets(sound.pcm):
+            self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + packet)
 
     async def _read(self, ws: web.WebSocketResponse, room: Room) -> None:
         async for message in ws:
@@ -275,7 +260,7 @@ class WebSocketMember(Member):
                     return
                 case "clear":
                     end = int(data["end"])
-                    del self._speech[max(0, end - self._started) * 2 * self._channels :]
+                    del self._speech[max(0, end - self._started) * 2 :]
                     self._started, self._played = min(self._started, end), min(self._played, end)
                 case "app_message":
                     room.send(self, AppMessage(dict(data["message"])), data.get("recipient"))
@@ -287,30 +272,30 @@ class WebSocketMember(Member):
         pcm = data[_SOUND_HEAD.size :]
         if kind != _SOUND or source != self.id.bytes or channels not in (1, 2) or len(pcm) % (2 * channels):
             raise ValueError("not whole samples of this participant's own sound")
+        if channels == 2:
+            pcm = np.frombuffer(pcm, np.int16).reshape(-1, 2).mean(axis=1).astype(np.int16).tobytes()
         self._speech += pcm
-        self._speech_rate, self._channels = _rate(rate), channels
+        self._speech_rate = _rate(rate)
         if self._timer is None:
             self._due = self._loop.time()
-            self._play_packet(room)
+            self._play(room)
 
-    def _play_packet(self, room: Room) -> None:
-        """Play the next 20 ms, report them when they are over, and go on with what follows."""
+    def _play(self, room: Room, over: int = 0) -> None:
+        """Report so many samples that have been played, and play the 20 ms that follow."""
         self._timer = None
+        if over:
+            self._played = min(self._played + over, self._started)
+            self._send("played", samples=self._played)
         if not self._speech:
             return
-        size = round(self._speech_rate * PACKET_SECONDS) * 2 * self._channels
+        size = round(self._speech_rate * PACKET_SECONDS) * 2
         packet = bytes(self._speech[:size])
         del self._speech[:size]
-        room.send(self, Sound(packet, self._speech_rate, self._channels, self._due))
-        samples = len(packet) // (2 * self._channels)
+        room.send(self, Sound(packet, self._speech_rate, self._due))
+        samples = len(packet) // 2
         self._started += samples
         self._due += samples / self._speech_rate
-        self._timer = self._loop.call_at(self._due, self._packet_over, room, samples)
-
-    def _packet_over(self, room: Room, samples: int) -> None:
-        self._played = min(self._played + samples, self._started)
-        self._send("played", samples=self._played)
-        self._play_packet(room)
+        self._timer = self._loop.call_at(self._due, self._play, room, samples)
 
     async def _send_outgoing(self, ws: web.WebSocketResponse) -> None:
         with contextlib.suppress(ConnectionError):
@@ -346,13 +331,6 @@ async def join(ws: web.WebSocketResponse, transport: asyncio.Transport) -> tuple
         return WebSocketMember(data, transport), data.get("token")
     except (ValueError, KeyError, TypeError, TimeoutError) as error:
         raise Refused(BAD_MESSAGE, f"the first message must be a join: {error}") from error
-
-
-async def send_away(ws: web.WebSocketResponse, refused: Refused) -> None:
-    """Say why, and close."""
-    with contextlib.suppress(ConnectionError):
-        await ws.send_str(json.dumps({"type": "error", "error": str(refused)}))
-    await ws.close(code=refused.code, message=str(refused).encode()[:120])
 
 
 def reset(transport: asyncio.BaseTransport) -> None:

@@ -1,7 +1,7 @@
 """The emulator: a server for the REST API and for rooms, which can be looked at and told to misbehave."""
 
 import asyncio
-import json
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import Iterable
@@ -12,19 +12,27 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from aiohttp import WSCloseCode, web
+from aiohttp.web_request import FileField
 from loguru import logger
+from pydantic import ValidationError
 
 from pipecat_lemonslice.emulator import face
-from pipecat_lemonslice.emulator.faults import Fault, FaultList, Scope, parse
-from pipecat_lemonslice.emulator.options import MEBIBYTE, EmulatorOptions
-from pipecat_lemonslice.emulator.request_faults import Handler, answer
-from pipecat_lemonslice.emulator.requests import CreateRequest, RequestError, check_control, read_create, read_json
-from pipecat_lemonslice.emulator.room import BAD_TOKEN, NO_ROOM, Refused, Room, join, send_away
+from pipecat_lemonslice.emulator.faults import Fault, Handler, Scope, answer, parse, take
+from pipecat_lemonslice.emulator.models import MEBIBYTE, ControlRequest, CreateRequest, EmulatorOptions, Page
+from pipecat_lemonslice.emulator.room import BAD_TOKEN, NO_ROOM, Refused, Room, join
 from pipecat_lemonslice.emulator.session import Session, Status
 
 _SESSIONS = "/api/liveai/sessions"
 _SHUTDOWN_SECONDS = 2.0
 _MAX_REQUESTS = 10_000
+
+
+class RequestError(Exception):
+    """A request that is answered with this status, and the text as detail."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class Emulator:
         self.sessions: list[Session] = []
         self.requests: deque[SeenRequest] = deque(maxlen=_MAX_REQUESTS)
         self.terminated = 0
-        self._faults = FaultList()
+        self._faults: list[Fault] = []
         self._rooms: dict[str, Room] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._session_created = asyncio.Event()
@@ -182,7 +190,8 @@ class Emulator:
 
     def add_fault(self, fault: Fault) -> None:
         """Add a fault, as ``fault`` does."""
-        self._faults.add(fault)
+        if fault.times > 0:
+            self._faults.append(fault)
 
     def reject(
         self,
@@ -197,19 +206,19 @@ class Emulator:
     ) -> None:
         """Answer with an error; ``body`` is HTML in place of the JSON, as a gateway answers."""
         keys = {"detail": detail, "retry_after": retry_after, "body": body, "when": when}
-        self._faults.add(Fault("reject", status, keys, times, path))
+        self.add_fault(Fault("reject", status, keys, times, path))
 
     def delay(self, seconds: float, *, times: float = 1, path: str = "create") -> None:
         """Answer so much later."""
-        self._faults.add(Fault("delay", seconds, times=times, path=path))
+        self.add_fault(Fault("delay", seconds, times=times, path=path))
 
     def hang(self, *, when: str = "before", times: float = 1, path: str = "create") -> None:
         """Never answer, before or after carrying the request out."""
-        self._faults.add(Fault("hang", when, times=times, path=path))
+        self.add_fault(Fault("hang", when, times=times, path=path))
 
     def reset(self, *, when: str = "before", times: float = 1, path: str = "create") -> None:
         """Break the connection, before or after carrying the request out."""
-        self._faults.add(Fault("reset", when, times=times, path=path))
+        self.add_fault(Fault("reset", when, times=times, path=path))
 
     def behave(self) -> None:
         """Let everything go well from now on, for new requests, sessions and people."""
@@ -223,6 +232,10 @@ class Emulator:
             return await handler(request)
         except RequestError as error:
             status, detail = error.status, str(error)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field, says = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+            status, detail = 400, f"{field}: {says}" if field else says
         except web.HTTPRequestEntityTooLarge:
             status, detail = 413, f"request body larger than {self.options.max_body} bytes"
         except web.HTTPException as error:
@@ -242,47 +255,46 @@ class Emulator:
         self.requests.append(SeenRequest(now, path, request.method, request.path_qs, key is not None))
         paths = [path, "any"]
         if path == "control":
-            paths.append(_event(await request.read()))
+            with contextlib.suppress(ValidationError):
+                paths.append(ControlRequest.model_validate_json(await request.read()).event)
 
         async def authorised(request: web.Request) -> web.StreamResponse:
             # Control requests are carried out without a key, as the API reference says.
-            if not (path == "other" or (path == "control" and key is None) or self._accepts(key or "")):
+            accepted = key in self.options.api_keys if self.options.api_keys else bool((key or "").strip())
+            if not (accepted or (path == "control" and key is None)):
                 raise RequestError(401, "invalid API key")
             return await handler(request)
 
-        faults = [] if path == "other" else self._faults.take(Scope.REQUESTS, *paths)
-        response = await answer(request, faults, authorised, self._closing)
+        if path == "other":
+            return await handler(request)
+        response = await answer(request, take(self._faults, Scope.REQUESTS, *paths), authorised, self._closing)
         logger.debug(f"Emulator: {request.method} {request.path} answered {response.status}")
         return response
-
-    def _accepts(self, key: str) -> bool:
-        return key in self.options.api_keys if self.options.api_keys else bool(key.strip())
 
     # The requests.
 
     async def _create(self, request: web.Request) -> web.Response:
-        seen = await read_create(request)
-        agent = seen.body.get("agent_id")
-        if agent and self.options.agents and agent not in self.options.agents:
-            raise RequestError(404, f"agent {agent} not found")
+        asked = await _read_create(request)
+        if asked.agent_id and self.options.agents and asked.agent_id not in self.options.agents:
+            raise RequestError(404, f"agent {asked.agent_id} not found")
         if len(self.running) >= self.options.max_sessions:
             raise RequestError(429, "too many sessions are running")
-        room = self._room_for(seen)
-        session = Session(str(uuid4()), seen, room, self.options, self._faults.take(Scope.SESSIONS))
+        room = self._room_for(asked)
+        session = Session(str(uuid4()), asked, room, self.options, take(self._faults, Scope.SESSIONS))
         self.sessions.append(session)
         self._session_created.set()
         created = {
             "session_id": session.id,
-            "room_url": _room_url(seen) or f"ws://{request.host}/rooms/{room.name}",
+            "room_url": asked.room_url or f"ws://{request.host}/rooms/{room.name}",
             "control_url": f"http://{request.host}{_SESSIONS}/{session.id}/control",
         }
         return web.json_response(created, status=201)
 
-    def _room_for(self, request: CreateRequest) -> Room:
-        if (named := _room_url(request)) is None:
-            token, known = request.properties.get("daily_token"), self.options.room_tokens
-            return self.open_room(tokens={*known, token} if token and known else ())
-        url = urlsplit(named)
+    def _room_for(self, asked: CreateRequest) -> Room:
+        if asked.room_url is None:
+            known = self.options.room_tokens
+            return self.open_room(tokens={*known, asked.token} if asked.token and known else ())
+        url = urlsplit(asked.room_url)
         room = self._rooms.get(url.path.removeprefix("/rooms/"))
         if url.scheme not in ("ws", "wss") or room is None:
             raise RequestError(400, "properties.daily_url: not a room of this emulator")
@@ -293,8 +305,8 @@ class Emulator:
         return web.json_response({"session_id": session.id, "session_status": session.status, "cost": session.cost})
 
     async def _list(self, request: web.Request) -> web.Response:
-        page, limit = _number(request, "page", 1, 10**9), _number(request, "limit", 25, 100)
-        total, first = self.created, (page - 1) * limit
+        asked, total = Page.model_validate(dict(request.query)), self.created
+        first = (asked.page - 1) * asked.limit
         rows: list[dict[str, Any]] = [
             {
                 "session_id": session.id,
@@ -303,17 +315,16 @@ class Emulator:
                 "credits_used": session.cost,
                 "provider": "daily",
             }
-            for session in self.sessions[::-1][first : first + limit]
+            for session in self.sessions[::-1][first : first + asked.limit]
         ]
-        pages = {"total": total, "total_pages": -(-total // limit), "has_more": page * limit < total}
-        return web.json_response({"sessions": rows, "pagination": {"page": page, "limit": limit, **pages}})
+        pages = {"total": total, "total_pages": -(-total // asked.limit), "has_more": first + asked.limit < total}
+        return web.json_response({"sessions": rows, "pagination": {**asked.model_dump(), **pages}})
 
     async def _control(self, request: web.Request) -> web.Response:
-        session, body = self._find(request), read_json(await request.read())
-        check_control(body)
+        session, asked = self._find(request), ControlRequest.model_validate_json(await request.read())
         if session.ended:
             raise RequestError(404, f"session {session.id} has ended")
-        session.control(body)
+        session.control(asked)
         if session.status is Status.COMPLETED:
             self.terminated += 1
             await session.close()
@@ -321,10 +332,10 @@ class Emulator:
 
     def _find(self, request: web.Request) -> Session:
         session_id = request.match_info["session_id"]
-        for session in self.sessions:
-            if session.id == session_id:
-                return session
-        raise RequestError(404, f"session {session_id} not found"[:100])
+        found = next((session for session in self.sessions if session.id == session_id), None)
+        if found is None:
+            raise RequestError(404, f"session {session_id} not found"[:100])
+        return found
 
     async def _join_room(self, request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(timeout=1.0, heartbeat=20.0, compress=False, max_msg_size=MEBIBYTE)
@@ -334,10 +345,9 @@ class Emulator:
         self._sockets.add(ws)
         try:
             member, token = await join(ws, request.transport)
-            for fault in self._faults.take(Scope.JOINS):
-                raise Refused(BAD_TOKEN, fault.value)
-            room = self._rooms.get(request.match_info["name"])
-            if room is None:
+            if refusals := take(self._faults, Scope.JOINS):
+                raise Refused(BAD_TOKEN, refusals[0].value)
+            if (room := self._rooms.get(request.match_info["name"])) is None:
                 raise Refused(NO_ROOM, "no such room")
             if not room.admits(token):
                 raise Refused(BAD_TOKEN, "the token does not let you into this room")
@@ -345,7 +355,9 @@ class Emulator:
             await ws.close()
         except Refused as refused:
             logger.debug(f"Emulator: a participant was sent away: {refused}")
-            await send_away(ws, refused)
+            with contextlib.suppress(ConnectionError):
+                await ws.send_json({"type": "error", "error": str(refused)})
+            await ws.close(code=refused.code, message=str(refused).encode()[:120])
         finally:
             self._sockets.discard(ws)
         return ws
@@ -356,22 +368,11 @@ class Emulator:
         return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
 
-def _room_url(request: CreateRequest) -> str | None:
-    """Return the existing room that a request names."""
-    return request.properties.get("daily_url") or request.properties.get("daily_room_url")
-
-
-def _event(body: bytes) -> str:
-    """Return the event of a control request; empty if it has none."""
-    try:
-        return str(json.loads(body)["event"])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
-
-
-def _number(request: web.Request, name: str, default: int, most: int) -> int:
-    text = request.query.get(name, str(default))
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-    if not 1 <= number <= most:
-        raise RequestError(400, f"{name}: must be an integer from 1" + (f" to {most}" if most < 10**9 else ""))
-    return number
+async def _read_create(request: web.Request) -> CreateRequest:
+    if request.content_type != "multipart/form-data":
+        return CreateRequest.model_validate_json(await request.read())
+    match dict(await request.post()):
+        case {"payload": str() | bytes() | bytearray() as payload, "image": FileField() as image}:
+            return CreateRequest.model_validate_json(payload, context=image.file.read())
+        case _:
+            raise RequestError(400, "the parts payload and image are required, the image as a file")

@@ -10,8 +10,7 @@ from pipecat_lemonslice.emulator.avatar import Avatar, start_task
 from pipecat_lemonslice.emulator.events import Kind
 from pipecat_lemonslice.emulator.face import SIZES
 from pipecat_lemonslice.emulator.faults import Fault
-from pipecat_lemonslice.emulator.options import EmulatorOptions
-from pipecat_lemonslice.emulator.requests import CreateRequest
+from pipecat_lemonslice.emulator.models import ControlRequest, CreateRequest, EmulatorOptions
 from pipecat_lemonslice.emulator.room import Room
 
 
@@ -51,7 +50,7 @@ class Session:
         self.request = request
         self.room = room
         self.status = Status.QUEUED
-        self.picture_size = SIZES[request.body.get("aspect_ratio", "2x3")]
+        self.picture_size = SIZES[request.aspect_ratio]
         self.created_at = datetime.now(UTC)
         self.controls: list[Mapping[str, Any]] = []
         self._options = options
@@ -75,13 +74,13 @@ class Session:
         seconds = (self._ended_at or self._clock()) - self._active_since
         return round(seconds / 60 * self._options.credits_per_minute, 4)
 
-    def control(self, body: Mapping[str, Any]) -> None:
-        """Obey a correct control request."""
-        if body["event"] == "terminate":
+    def control(self, control: ControlRequest) -> None:
+        """Obey a control request."""
+        self.controls.append(control.body)
+        if control.event == "terminate":
             self.avatar.note(Kind.TERMINATED)
             self.end(Status.COMPLETED)
-        self.avatar.obey(body)
-        self.controls.append(body)
+        self.avatar.obey(control)
 
     def end(self, status: Status) -> None:
         """Be over, with this status; the avatar leaves."""
@@ -102,16 +101,15 @@ class Session:
         self.status, self._active_since = Status.ACTIVE, self._clock()
         self.avatar.active_until = self._clock()
         await asyncio.sleep(self._options.join_delay)
-        if not self.room.admits(self.request.properties.get("daily_token")):
+        if not self.room.admits(self.request.token):
             self.end(Status.FAILED)
             return
         if avatar_comes:
             self.avatar.rejoin()
-        timeout: int = self.request.body.get("idle_timeout", 60)
-        if timeout < 0:
+        if self.request.idle_timeout < 0:
             return
         while True:
-            left = self.avatar.active_until + timeout - self._clock()
+            left = self.avatar.active_until + self.request.idle_timeout - self._clock()
             if left <= 0:
                 break
             await asyncio.sleep(left)

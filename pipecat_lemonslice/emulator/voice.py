@@ -1,10 +1,11 @@
 """Sound, pure: the delay between hearing and speaking, sample rates, loudness, noise.
 
-PCM is signed 16 bit, little endian, mono unless said otherwise. Times come in as arguments.
+PCM is signed 16 bit, little endian, one channel. Times come in as arguments.
 """
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,14 +21,26 @@ _OPENING_DBFS = (-44.0, -35.0, -29.0, -24.0, -19.0)
 
 
 class Converter:
-    """A stream of mono PCM from one sample rate to another. Equal rates leave every byte as it is."""
+    """A stream of PCM from one sample rate to another. Equal rates leave every byte as it is."""
 
     def __init__(self, source: int, target: int) -> None:
         self._stream = None if source == target else soxr.ResampleStream(source, target, 1, dtype="int16")
+        self._packet_bytes = round(target * PACKET_SECONDS) * 2
+        self._waiting = bytearray()
 
     def feed(self, pcm: bytes) -> bytes:
         """Return the next part of the stream; a resampler holds a few milliseconds back."""
         return pcm if self._stream is None else self._stream.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
+
+    def packets(self, pcm: bytes) -> Iterator[bytes]:
+        """Return the next packets of the stream: whole ones, if it is resampled."""
+        if self._stream is None:
+            yield pcm
+            return
+        self._waiting += self.feed(pcm)
+        while len(self._waiting) >= self._packet_bytes:
+            yield bytes(self._waiting[: self._packet_bytes])
+            del self._waiting[: self._packet_bytes]
 
 
 @dataclass
@@ -45,12 +58,10 @@ class DelayLine:
 
     Attributes:
         sample_rate: Rate in Hz of what comes out.
-        waiting: Bytes that were put in and have not come out.
     """
 
     def __init__(self, sample_rate: int, latency: float) -> None:
         self.sample_rate = sample_rate
-        self.waiting = 0
         self._latency = latency
         self._converters: dict[int, Converter] = {}
         self._runs: deque[_Run] = deque()
@@ -60,43 +71,38 @@ class DelayLine:
         if sample_rate not in self._converters:
             self._converters[sample_rate] = Converter(sample_rate, self.sample_rate)
         pcm = self._converters[sample_rate].feed(pcm)
-        due = now + self._latency
-        if pcm and (not self._runs or due > self._end(self._runs[-1]) + min(self._latency, _LATE_SECONDS)):
-            self._runs.append(_Run(due))
-        if pcm:
-            self._runs[-1].pcm += pcm
-        self.waiting += len(pcm)
+        if not pcm:
+            return pcm
+        due, last = now + self._latency, self._runs[-1] if self._runs else None
+        if last is None or due > last.due + len(last.pcm) / (2 * self.sample_rate) + min(self._latency, _LATE_SECONDS):
+            last = _Run(due)
+            self._runs.append(last)
+        last.pcm += pcm
         return pcm
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were put in and have not come out."""
+        return sum(len(run.pcm) for run in self._runs)
 
     def peek(self, count: int, now: float) -> bytes:
         """Return up to ``count`` bytes that are to be spoken from now on without a gap; empty in a pause."""
-        run = self._current(now)
-        return bytes(run.pcm[:count]) if run else b""
+        while self._runs and not self._runs[0].pcm:
+            self._runs.popleft()
+        return bytes(self._runs[0].pcm[:count]) if self._runs and self._runs[0].due <= now + 1e-6 else b""
 
     def pull(self, count: int, now: float) -> bytes:
         """Take out what ``peek`` shows."""
-        run = self._current(now)
-        if run is None:
-            return b""
-        taken = bytes(run.pcm[:count])
-        del run.pcm[:count]
-        run.due = now + count / (2 * self.sample_rate)
-        self.waiting -= len(taken)
+        if taken := self.peek(count, now):
+            del self._runs[0].pcm[:count]
+            self._runs[0].due = now + count / (2 * self.sample_rate)
         return taken
 
     def clear(self) -> int:
         """Forget everything that has not come out; returns how many bytes that were."""
-        dropped, self.waiting = self.waiting, 0
+        dropped = self.waiting
         self._runs.clear()
         return dropped
-
-    def _current(self, now: float) -> _Run | None:
-        while self._runs and not self._runs[0].pcm:
-            self._runs.popleft()
-        return self._runs[0] if self._runs and self._runs[0].due <= now + 1e-6 else None
-
-    def _end(self, run: _Run) -> float:
-        return run.due + len(run.pcm) / (2 * self.sample_rate)
 
 
 class NoiseFloor:
@@ -121,13 +127,6 @@ def click(sample_rate: int) -> bytes:
     """Return a packet that is louder than any speech: a square wave of about 1 kHz at full scale."""
     count, half = round(sample_rate * PACKET_SECONDS), max(1, sample_rate // 2000)
     return np.where(np.arange(count) // half % 2, -32768, 32767).astype("<i2").tobytes()
-
-
-def mono(pcm: bytes, channels: int) -> bytes:
-    """Return the mean of interleaved channels."""
-    if channels == 1:
-        return pcm
-    return np.frombuffer(pcm, np.int16).reshape(-1, channels).mean(axis=1).astype(np.int16).tobytes()
 
 
 def mouth_opening(pcm: bytes) -> int:

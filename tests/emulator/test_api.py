@@ -6,8 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
-from tests.emulator.client import CREATE, KEY, Client, form, png, with_emulator
+from tests.emulator.client import CREATE, Client, form, png, with_emulator
 
 BUCKET = {"assume_role_arn": "arn", "bucket_name": "b", "bucket_region": "r"}
 UPLOAD = {"transport_type": "daily"}
@@ -60,10 +59,10 @@ async def test_a_picture_can_be_uploaded(client: Client) -> None:
 @pytest.mark.parametrize(
     ("data", "detail"),
     [
-        (lambda: form(UPLOAD, b"nonsense"), "image: "),
+        (lambda: form(UPLOAD, b"nonsense"), "not a PNG"),
         (lambda: form(CREATE, png()), "exactly one of"),
-        (lambda: aiohttp.FormData({"payload": "{}"}, default_to_multipart=True), "body: the parts"),
-        (lambda: b"{nonsense", "body: not correct JSON"),
+        (lambda: aiohttp.FormData({"payload": "{}"}, default_to_multipart=True), "the parts"),
+        (lambda: b"{nonsense", "Invalid JSON"),
     ],
 )
 @with_emulator()
@@ -82,16 +81,16 @@ async def test_a_body_that_cannot_be_read_answers_400(client: Client, data: Any,
         ({"agent_id": 7}, "agent_id"),
         ({"transport_type": "livekit"}, "transport_type"),
         ({"simulcast": True}, "simulcast"),
-        ({"idle_timeout": 1.5}, "idle_timeout: must be an integer"),
+        ({"idle_timeout": 1.5}, "idle_timeout: Input should be a valid integer"),
         ({"response_done_timeout": 0}, "response_done_timeout"),
-        ({"model": "huge"}, "model: must be one of None, flash, lite, pro"),
+        ({"model": "huge"}, "model: Input should be 'flash', 'lite' or 'pro'"),
         ({"model": "lite", "aspect_ratio": "9x16"}, "aspect_ratio"),
         ({"audio_sample_rate": 8000}, "audio_sample_rate"),
         ({"agent_prompt": 1}, "agent_prompt"),
-        ({"properties": {"daily_url": "a", "daily_room_url": "b"}}, "properties.daily_url"),
+        ({"properties": {"daily_url": "a", "daily_room_url": "b"}}, "properties: daily_url and daily_room_url differ"),
         ({"properties": {"daily_url": "https://example.daily.co/room"}}, "properties.daily_url"),
         ({"properties": {"daily_room_url": "ws://127.0.0.1:1/rooms/none"}}, "properties.daily_url"),
-        ({"properties": {"enable_recording": "cloud"}}, "properties.recordings_bucket"),
+        ({"properties": {"enable_recording": "cloud"}}, "properties: recordings_bucket"),
         (
             {"properties": {"enable_recording": "cloud", "recordings_bucket": {**BUCKET, "bucket_name": ""}}},
             "properties.recordings_bucket.bucket_name",
@@ -106,17 +105,6 @@ async def test_a_wrong_field_answers_400_and_is_named(client: Client, change: di
     assert client.emulator.created == 0
 
 
-@with_emulator(max_body=20000)
-async def test_a_large_body_answers_413(client: Client) -> None:
-    """As JSON and as multipart."""
-    bodies: list[dict[str, Any]] = [
-        {"json": {**CREATE, "agent_prompt": "x" * 20000}},
-        {"data": form(CREATE, b"x" * 20000)},
-    ]
-    for body in bodies:
-        assert await client.ask("POST", **body) == (413, {"detail": "request body larger than 20000 bytes"})
-
-
 @with_emulator(api_keys=frozenset({"right"}))
 async def test_the_key_is_checked(client: Client) -> None:
     """No key or an unknown one answers 401; control works without one, but not with a wrong one."""
@@ -129,12 +117,6 @@ async def test_the_key_is_checked(client: Client) -> None:
     path = f"/{client.emulator.sessions[0].id}"
     assert await statuses("GET", path) == await statuses("GET", "") == [401, 401, 401, 200]
     assert await statuses("POST", f"{path}/control", json={"event": "reset-idle-timeout"}) == [200, 401, 401, 200]
-
-
-@with_emulator()
-async def test_any_key_will_do_by_default(client: Client) -> None:
-    """But a blank one."""
-    assert [(await client.ask("GET", "", {"X-API-Key": key}))[0] for key in ("anything", " ")] == [200, 401]
 
 
 @with_emulator(cold_start=30, credits_per_minute=10)
@@ -155,7 +137,7 @@ async def test_get_tells_status_and_cost(client: Client) -> None:
 
 @with_emulator()
 async def test_list_has_pages(client: Client) -> None:
-    """The newest come first; the pagination counts them all."""
+    """The newest come first; the pagination counts them all. Pages begin at 1, limits end at 100."""
     ids = [(await client.create()).id for _ in range(5)][::-1]
     status, first = await client.ask("GET", "?page=1&limit=2")
     assert (status, [row["session_id"] for row in first["sessions"]]) == (200, ids[:2])
@@ -167,14 +149,9 @@ async def test_list_has_pages(client: Client) -> None:
     assert ([row["session_id"] for row in last["sessions"]], last["pagination"]["has_more"]) == (ids[4:], False)
     _, whole = await client.ask("GET")
     assert (len(whole["sessions"]), whole["pagination"]["limit"]) == (5, 25)
-
-
-@pytest.mark.parametrize("query", ["page=0", "limit=101", "page=x"])
-@with_emulator()
-async def test_wrong_pages_answer_400(client: Client, query: str) -> None:
-    """Pages begin at 1, limits end at 100."""
-    status, answer = await client.ask("GET", f"?{query}")
-    assert (status, answer["detail"].partition(":")[0]) == (400, query.partition("=")[0])
+    for query in ("page=0", "limit=101", "page=x"):
+        status, answer = await client.ask("GET", f"?{query}")
+        assert (status, answer["detail"].partition(":")[0]) == (400, query.partition("=")[0])
 
 
 @with_emulator()
@@ -211,12 +188,12 @@ async def test_every_control_event_is_obeyed(client: Client) -> None:
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ({}, "event: unknown event None"),
-        ({"event": "dance"}, "event: unknown event 'dance'"),
-        ({"event": "update-image"}, "image_url: exactly one of image_url and image_base64 is required"),
-        ({"event": "update-image", "image_url": "https://x", "image_base64": "eA=="}, "image_url: exactly one of"),
-        ({"event": "update-idle-prompt", "idle_prompt": 5}, "idle_prompt: must be a string"),
-        ({"event": "pose-trigger", "pose_trigger": {}}, "pose_trigger.name: field required"),
+        ({}, "event: Field required"),
+        ({"event": "dance"}, "event: Input should be 'terminate', 'reset-idle-timeout', "),
+        ({"event": "update-image"}, "update-image needs image_url or image_base64"),
+        ({"event": "update-image", "image_url": "https://x", "image_base64": "eA=="}, "update-image needs"),
+        ({"event": "update-idle-prompt", "idle_prompt": 5}, "idle_prompt: Input should be a valid string"),
+        ({"event": "pose-trigger", "pose_trigger": {}}, "pose_trigger.name: Field required"),
     ],
 )
 @with_emulator()
@@ -228,41 +205,23 @@ async def test_wrong_control_answers_400(client: Client, body: dict[str, Any], d
     assert session.controls == []
 
 
-@with_emulator(agents=frozenset({"known"}), max_sessions=1)
+@with_emulator(agents=frozenset({"known"}), max_sessions=1, max_body=20000)
 async def test_what_is_unknown_or_too_much_has_its_status(client: Client) -> None:
-    """404 for sessions, addresses and agents, 405 for methods, 429 for too many sessions; always with a detail."""
+    """404 for the unknown, 405 for methods, 401 for a blank key, 413 for much, 429 for many; always with a detail."""
     base = client.emulator.api_url
     asked = [
         await client.ask("GET", "/none"),
         await client.ask("GET", f"{base}/liveai"),
         await client.ask("POST", "/none/control", json={"event": "terminate"}),
         await client.ask("DELETE"),
+        await client.ask("GET", "", {"X-API-Key": " "}),
+        await client.ask("POST", json={**CREATE, "agent_prompt": "x" * 20000}),
+        await client.ask("POST", data=form(UPLOAD, b"x" * 20000)),
         await client.ask("POST", json=CREATE),
         await client.ask("POST", json={**CREATE, "agent_id": "known"}),
         await client.ask("POST", json={**CREATE, "agent_id": "known"}),
     ]
-    assert [status for status, _ in asked] == [404, 404, 404, 405, 404, 201, 429]
+    assert [status for status, _ in asked] == [404, 404, 404, 405, 401, 413, 413, 404, 201, 429]
     assert all(set(answer) == {"detail"} for status, answer in asked if status != 201)
     await client.control(client.emulator.sessions[0], event="terminate")
     await client.create(agent_id="known")
-
-
-@with_emulator()
-async def test_waiting_for_a_session_is_bounded(client: Client) -> None:
-    """Until it is created, or in vain."""
-    waiting = asyncio.create_task(client.emulator.wait_for_session(2))
-    sessions = [await client.create(), await client.create()]
-    assert await waiting is sessions[1]
-    with pytest.raises(TimeoutError):
-        await client.emulator.wait_for_session(3, timeout=60)
-
-
-async def test_it_listens_on_real_sockets() -> None:
-    """A second emulator on its port says that it is in use; a session that nobody terminated counts as running."""
-    async with Emulator() as emulator, aiohttp.ClientSession() as http:
-        port = int(emulator.api_url.split(":")[2].split("/")[0])
-        with pytest.raises(OSError, match="in use"):
-            await Emulator(EmulatorOptions(port=port)).start()
-        async with http.post(f"{emulator.api_url}/liveai/sessions", json=CREATE, headers=KEY) as response:
-            assert response.status == 201
-    assert len(emulator.running) == 1

@@ -18,14 +18,9 @@ TIMES = "TIMES must be a whole number from 1, always or inf"
     ("text", "says", "example"),
     [
         ("rejct=503", "unknown fault 'rejct', did you mean reject? Known: delay, drop, ", "reject=503"),
-        ("never-join", "unknown fault 'never-join', did you mean never_join?", "never_join"),
-        ("x" * 1000, f"unknown fault '{'x' * 60}…'; Known: ", "reject=503"),
         # Values.
         ("reject", "reject: it needs a value; it is written [TIMES*]reject=STATUS[,detail=TEXT]", "reject=503"),
         ("reject=abc", "reject: STATUS must be a number from 200 to 599, not 'abc'", "reject=503"),
-        ("hang=later", "hang: before|after must be before or after, not 'later'", "hang=after"),
-        ("delay=-1", "delay: SECONDS must be a number of seconds from 0, not '-1'", "delay=2"),
-        ("leave_after=0,5", "leave_after: SECONDS must be a number of seconds from 0, not '0,5'", "leave_after=2"),
         ("noise=61", "noise: DBFS must be a level from -90 to 0 dBFS, not '61'", "noise=-61"),
         ("malform=x", "malform: it takes no value, so '=x' does not belong there", "malform"),
         # Keys.
@@ -35,12 +30,10 @@ TIMES = "TIMES must be a whole number from 1, always or inf"
             "reject=503,retry_after=1",
         ),
         ("reject=503,retry_after=a\nb", "reject: retry_after must be one line", "reject=503,retry_after=1"),
-        ("reject=503,when=later", "reject: when must be before or after, not 'later'", "reject=503,when=after"),
         # How often.
         ("0*hang", f"hang: {TIMES}, not '0'", "2*hang"),
         # For which requests.
-        ("hang@controll", f"unknown path 'controll', did you mean control? {PATHS}", "hang=after@control"),
-        ("hang@reset_idle_timeout", "unknown path 'reset_idle_timeout', did you mean reset-idle-timeout?", "@control"),
+        ("hang@controll", f"unknown path 'controll', did you mean control? {PATHS}", "hang@control"),
         ("reject@control=503", "reject: '@control=503' does not belong there", "reject=503"),
         ("leave_after=2@control", f"leave_after: '@control' {NO_PATH}", "leave_after=2"),
     ],

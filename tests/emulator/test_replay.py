@@ -89,7 +89,7 @@ async def test_a_replayed_report_measures_about_the_same(tmp_path: Path) -> None
 def test_what_went_wrong_goes_wrong_again(tmp_path: Path, reached: int, entries: tuple[Any, ...], fault: str) -> None:
     """An avatar that never came, showed nothing, left in mid-speech, or was mute: of all sessions from then on."""
     steps: tuple[Reached, ...] = (*(step for step in REACHED[:reached] if step != "first_sound"), "terminated")
-    replay = read_report(Path(written(tmp_path / "report.json", created(201), *entries, reached=steps)))
+    replay = read_report(written(tmp_path / "report.json", created(201), *entries, reached=steps))
     (one,) = replay.faults()
     assert (one.name, one.value) == (parse(fault).name, parse(fault).value)
     assert one.times == parse(fault).times
@@ -97,7 +97,7 @@ def test_what_went_wrong_goes_wrong_again(tmp_path: Path, reached: int, entries:
 
 def test_what_was_not_measured_stays_as_it_is(tmp_path: Path) -> None:
     """A report of a trial that was refused at once changes no lag and no picture rate, and refuses once."""
-    replay = read_report(Path(written(tmp_path / "report.json", created(401), reached=())))
+    replay = read_report(written(tmp_path / "report.json", created(401), reached=()))
     options = EmulatorOptions(latency=0.4, pictures_per_second=10.0)
     assert replace(replay.options(options), messages=options.messages) == options
     assert [(fault.name, fault.value, fault.times) for fault in replay.faults()] == [("reject", 401, 1)]

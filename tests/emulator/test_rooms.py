@@ -184,13 +184,3 @@ async def test_an_avatar_without_the_token_fails(client: Client) -> None:
     await right.avatar.wait_for("joined")
     assert (wrong.status, right.status) == ("FAILED", "ACTIVE")
     assert not wrong.avatar.present
-
-
-@with_emulator()
-async def test_the_end_closes_all_rooms(client: Client) -> None:
-    """When the emulator ends everybody is sent away with the code for it."""
-    _, (ann, bob) = await people(client, "Ann", "Bob")
-    await client.emulator.close()
-    for person in (ann, bob):
-        await person.until(lambda person=person: not person.open)
-        assert person.socket.close_code == 1001
