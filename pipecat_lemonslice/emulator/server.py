@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from aiohttp import WSCloseCode, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import FileField
 from loguru import logger
 from pydantic import ValidationError
@@ -371,7 +372,11 @@ class Emulator:
 async def _read_create(request: web.Request) -> CreateRequest:
     if request.content_type != "multipart/form-data":
         return CreateRequest.model_validate_json(await request.read())
-    match dict(await request.post()):
+    try:
+        parts = dict(await request.post())
+    except (ValueError, AssertionError, HttpProcessingError) as error:
+        raise RequestError(400, f"the form cannot be read: {error}") from None
+    match parts:
         case {"payload": str() | bytes() | bytearray() as payload, "image": FileField() as image}:
             return CreateRequest.model_validate_json(payload, context=image.file.read())
         case _:

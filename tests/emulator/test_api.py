@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.emulator.client import CREATE, Client, form, png, with_emulator
+from tests.emulator.client import CREATE, KEY, Client, form, png, with_emulator
 
 BUCKET = {"assume_role_arn": "arn", "bucket_name": "b", "bucket_region": "r"}
 UPLOAD = {"transport_type": "daily"}
@@ -71,6 +71,17 @@ async def test_a_body_that_cannot_be_read_answers_400(client: Client, data: Any,
     status, answer = await client.ask("POST", data=data())
     assert (status, answer["detail"].startswith(detail)) == (400, True)
     assert client.emulator.created == 0
+
+
+@pytest.mark.parametrize(
+    "body", [b"nonsense", b"--x\r\nnonsense", b'--x\r\nContent-Disposition: form-data; name="image"']
+)
+@with_emulator()
+async def test_a_form_that_cannot_be_read_answers_400(client: Client, body: bytes) -> None:
+    """It is the sender's mistake, and no failure of the emulator."""
+    headers = {**KEY, "Content-Type": "multipart/form-data; boundary=x"}
+    status, answer = await client.ask("POST", data=body, headers=headers)
+    assert (status, answer["detail"].startswith("the form cannot be read")) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -353,7 +353,7 @@ IN_THE_ROOM = (
         FROM_JOINING,
         says=("room has closed the connection|sending to the room failed",),
     ),
-    room("writes never complete", _stall, silence=3.0 + SOON, says=("takes no more audio",)),
+    room("writes never complete", _stall, silence=3.0 + SOON, lasts=8.0, says=("takes no more audio",)),
     # The avatar cannot be told to stop.
     room("the room refuses messages", _refuse_messages, says=("takes no messages .*not joined",), overlap=LAG),
 )

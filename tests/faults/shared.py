@@ -106,7 +106,7 @@ class Bot(Member):
         now, seconds = asyncio.get_running_loop().time(), len(frame.audio) / (2 * RATE)
         begins = max(self._played_until, now)
         self._played_until = begins + seconds
-        self.room.send(self, Sound(frame.audio, RATE, 1, begins))
+        self.room.send(self, Sound(frame.audio, RATE, begins))
         site = self.sites[-1] if self.sites else None
         await asyncio.sleep(self._played_until - now)
         if site and site.frozen:
