@@ -10,10 +10,9 @@
     ├── RoomError              a room could not be joined, or was lost
     └── SessionError           a session failed, or ended before its time
 
-Every error has a ``category``, Pipecat's answer to "why". Whether a request may be repeated is not a property
-of the error alone: see ``api.http.retry_delay``. No key, token, user info or query of a URL is in any message,
-argument, cause or context: errors are made from text that went through ``redact``, and raised where no
-foreign exception is being handled.
+Whether a request may be repeated does not depend on the error alone: see ``api.http.retry_delay``. No message,
+argument, cause or context holds a key, a token, or the user info or query of a URL: errors are made from text that
+went through ``redact``, and are raised where no foreign exception is being handled.
 """
 
 import os
@@ -28,6 +27,7 @@ from pipecat_lemonslice._pipecat import REDACTED, redact_secrets
 
 __all__ = [
     "PASSING_STATUSES",
+    "STATUS_PHRASES",
     "ApiConnectionError",
     "ApiError",
     "ApiResponseError",
@@ -37,7 +37,6 @@ __all__ = [
     "LemonSliceError",
     "RoomError",
     "SessionError",
-    "mask",
     "origin",
     "redact",
     "safe_line",
@@ -49,7 +48,7 @@ _LONGEST_TEXT = 4000
 
 
 def redact(text: str, *secrets: str | None) -> str:
-    """Take out of ``text`` what must not be seen: ``secrets`` themselves, and what looks like one.
+    """Remove ``secrets`` from ``text``, and whatever else looks like a secret.
 
     Args:
         text: Anything that may be logged, raised or sent to a client.
@@ -58,11 +57,11 @@ def redact(text: str, *secrets: str | None) -> str:
     Returns:
         The text, its URLs without user info, query and fragment, its credentials masked.
     """
-    return redact_secrets(_URL.sub(_bare_url, mask(text, *secrets)))
+    return redact_secrets(_URL.sub(_bare_url, _mask(text, *secrets)))
 
 
-def mask(text: str, *secrets: str | None) -> str:
-    """Take only ``secrets`` out of ``text``, as they are and as they stand in a URL."""
+def _mask(text: str, *secrets: str | None) -> str:
+    """Remove only ``secrets`` from ``text``, as they are and as they stand in a URL."""
     for secret in secrets:
         if secret and len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, REDACTED).replace(quote(secret, safe=""), REDACTED)
@@ -70,10 +69,10 @@ def mask(text: str, *secrets: str | None) -> str:
 
 
 def origin(error: BaseException) -> str:
-    """Return type and place of an unexpected error, without its message and without values of variables."""
-    places = traceback.extract_tb(error.__traceback__)
-    way = " <- ".join(f"{place.name} ({os.path.basename(place.filename)}:{place.lineno})" for place in reversed(places))
-    return f"{type(error).__name__} in {way or 'an unknown place'}"
+    """Return type and call stack of an unexpected error, without its message and without values of variables."""
+    calls = reversed(traceback.extract_tb(error.__traceback__))
+    stack = " <- ".join(f"{call.name} ({os.path.basename(call.filename)}:{call.lineno})" for call in calls)
+    return f"{type(error).__name__} in {stack or 'an unknown place'}"
 
 
 def _bare_url(match: re.Match[str]) -> str:
@@ -83,9 +82,9 @@ def _bare_url(match: re.Match[str]) -> str:
 
 
 def safe_line(text: str, *secrets: str | None, limit: int = 200) -> str:
-    """One printable line of at most ``limit`` characters, redacted: what may be shown of foreign text."""
+    """Return foreign text as it may be shown: redacted, one printable line, at most ``limit`` characters."""
     # The known secrets go first, so that no cut leaves a part of one.
-    text = redact(mask(text, *secrets)[:_LONGEST_TEXT])
+    text = redact(_mask(text, *secrets)[:_LONGEST_TEXT])
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
@@ -93,19 +92,14 @@ def safe_line(text: str, *secrets: str | None, limit: int = 200) -> str:
 class LemonSliceError(Exception):
     """Base of every error of this package."""
 
-    @property
-    def category(self) -> ErrorCategory:
-        """Why it failed, in Pipecat's words."""
-        return ErrorCategory.UNKNOWN
+    category: ErrorCategory = ErrorCategory.UNKNOWN
+    """Why it failed, in Pipecat's words."""
 
 
 class ConfigurationError(LemonSliceError, ValueError):
     """What was given is wrong. The message names the field and says what to do."""
 
-    @property
-    def category(self) -> ErrorCategory:
-        """A request that is wrong stays wrong."""
-        return ErrorCategory.INVALID_REQUEST
+    category = ErrorCategory.INVALID_REQUEST
 
 
 class ApiError(LemonSliceError):
@@ -113,7 +107,9 @@ class ApiError(LemonSliceError):
 
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})
-"""Refusals of now: the same request may succeed later."""
+"""Refusals that may pass: the same request may succeed later."""
+
+STATUS_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 _REMEDIES = {
     400: "Check the fields of the request",
@@ -122,10 +118,10 @@ _REMEDIES = {
     403: "This API key may not do that; check the account and its plan",
     404: "Check the agent or session id (a session that has ended is not found either), and that the API's address "
     "in api_url or LEMONSLICE_API_URL is whole, as in https://lemonslice.com/api",
-    413: "Send a smaller picture",
-    422: "Check the fields of the request",
     408: "Try again later",
     409: "It conflicts with another request; try again later",
+    413: "Send a smaller picture",
+    422: "Check the fields of the request",
     425: "Try again later",
     429: "Too many requests or sessions at a time; wait and try again",
 }
@@ -156,31 +152,16 @@ class ApiStatusError(ApiError):
         self.detail = safe_line(detail)
         self.retry_after = retry_after
         self.operation = operation
+        self.category = classify_http_status_code(status)
+        if self.category is ErrorCategory.UNKNOWN and 300 <= status < 500 and status not in PASSING_STATUSES:
+            self.category = ErrorCategory.INVALID_REQUEST
         super().__init__(status, self.detail, retry_after, operation)
 
     def __str__(self) -> str:
-        said = "" if self.detail in self._answer else f', "{self.detail}"'
+        answer = f"{self.status} {STATUS_PHRASES.get(self.status, '')}".rstrip()
+        said = "" if self.detail in answer else f', "{self.detail}"'
         later = f" (in {self.retry_after:g} s)" if self.retry_after else ""
-        return f"{self.operation} failed: LemonSlice answered {self._answer}{said}. {self._advice}{later}."
-
-    @property
-    def _answer(self) -> str:
-        try:
-            return f"{self.status} {HTTPStatus(self.status).phrase}"
-        except ValueError:
-            return f"{self.status}"
-
-    @property
-    def _advice(self) -> str:
-        return _remedy(self.status)
-
-    @property
-    def category(self) -> ErrorCategory:
-        """From the status; a 4xx that Pipecat has no word for is an invalid request, unless it may pass."""
-        category = classify_http_status_code(self.status)
-        if category is ErrorCategory.UNKNOWN and 300 <= self.status < 500 and self.status not in PASSING_STATUSES:
-            return ErrorCategory.INVALID_REQUEST
-        return category
+        return f"{self.operation} failed: LemonSlice answered {answer}{said}. {_remedy(self.status)}{later}."
 
 
 class ApiConnectionError(ApiError):
@@ -192,6 +173,8 @@ class ApiConnectionError(ApiError):
         operation: What was tried, as the subject of a sentence.
     """
 
+    category = ErrorCategory.CONNECTIVITY
+
     def __init__(self, reason: str, sent: bool, operation: str = "The request") -> None:
         self.reason = safe_line(reason)
         self.sent = sent
@@ -201,11 +184,6 @@ class ApiConnectionError(ApiError):
     def __str__(self) -> str:
         certainty = "It may have been carried out" if self.sent else "It was not carried out"
         return f"{self.operation} failed ({self.reason}). {certainty}. Check the network."
-
-    @property
-    def category(self) -> ErrorCategory:
-        """Always connectivity."""
-        return ErrorCategory.CONNECTIVITY
 
 
 class ApiTimeoutError(ApiConnectionError):
@@ -220,6 +198,8 @@ class ApiResponseError(ApiError):
         operation: What was tried, as the subject of a sentence.
     """
 
+    category = ErrorCategory.SERVER
+
     def __init__(self, problem: str, operation: str = "The request") -> None:
         self.problem = safe_line(problem, limit=400)
         self.operation = operation
@@ -231,47 +211,28 @@ class ApiResponseError(ApiError):
             "Check LEMONSLICE_API_URL and the version of this package."
         )
 
-    @property
-    def category(self) -> ErrorCategory:
-        """The server is at fault."""
-        return ErrorCategory.SERVER
 
-
-class _CallError(LemonSliceError):
-    """What fails in the call itself, outside of REST."""
-
-    _usual = ErrorCategory.UNKNOWN
-
-    def __init__(self, message: str, category: ErrorCategory | None = None) -> None:
-        self._category = category or self._usual
-        super().__init__(redact(message), self._category)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-    @property
-    def category(self) -> ErrorCategory:
-        """As given, or what is usual for such an error."""
-        return self._category
-
-
-class RoomError(_CallError):
+class RoomError(LemonSliceError):
     """A room could not be joined, or was lost.
 
     Args:
         message: What failed, what was said, what to do.
-        category: Why; connectivity unless told otherwise.
+        category: Why, in Pipecat's words.
     """
 
-    _usual = ErrorCategory.CONNECTIVITY
+    def __init__(self, message: str, category: ErrorCategory = ErrorCategory.CONNECTIVITY) -> None:
+        self.category = category
+        super().__init__(redact(message))
 
 
-class SessionError(_CallError):
+class SessionError(LemonSliceError):
     """A session failed, or ended before its time.
 
     Args:
         message: What failed, what was said, what to do.
-        category: Why; the server unless told otherwise.
+        category: Why, in Pipecat's words.
     """
 
-    _usual = ErrorCategory.SERVER
+    def __init__(self, message: str, category: ErrorCategory = ErrorCategory.SERVER) -> None:
+        self.category = category
+        super().__init__(redact(message))

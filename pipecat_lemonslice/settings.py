@@ -16,7 +16,6 @@ from pipecat_lemonslice.api import (
     UpdateAgentPrompt,
     UpdateIdlePrompt,
     UpdateImage,
-    check_picture,
 )
 from pipecat_lemonslice.errors import ConfigurationError
 
@@ -219,7 +218,7 @@ class Config:
         )
 
     def change(self, settings: ServiceSettings, delta: ServiceSettings) -> ServiceSettings:
-        """Check a change, but for what is in a picture, and return it with one picture at the most.
+        """Check a change, except for the pixels of its picture, and return it with one picture at the most.
 
         Raises:
             ConfigurationError: Names the setting and the remedy.
@@ -259,12 +258,9 @@ class Config:
                 f"audio_sample_rate {self.audio_sample_rate} cannot be sent over Daily, which takes whole 10 ms "
                 "of samples. Use 16000, 24000, 44100 or 48000."
             )
-        for picture in (self.agent_image, given["agent_image"]):
-            if picture is not None:
-                check_picture(picture)
 
     def _check_types(self) -> None:
-        """Refuse what the request would not: fields that are not part of it, and those that it knows by other names."""
+        """Check what the request does not: fields that are not part of it, and those that have other names there."""
         given: dict[str, object] = vars(self)
         if self.fallback not in ("voice", "silent", "fatal"):
             raise ConfigurationError(f"fallback must be 'voice', 'silent' or 'fatal', not {self.fallback!r}")
@@ -299,7 +295,7 @@ class Config:
         return DailyProperties(daily_room_url=room_url, daily_token=token, **(self.recording or {}))
 
     def _source(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        changed = {name: given[name] for name in ("agent_image_url", "agent_image") if given[name] is not None}
+        changed = {name: given[name] for name in PICTURE if given[name] is not None}
         if changed:
             return changed
         return {

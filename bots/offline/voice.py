@@ -151,13 +151,11 @@ class EspeakTTSService(TTSService):
                         made += len(pcm) // 2
                         yield await self._resampler.resample(pcm, self._engine.sample_rate, self.sample_rate)
                     case WordBegins(position, seconds):
-                        await self._announce(words.up_to(position), seconds)
+                        moment = self._context.seconds + seconds
+                        timed = [(word, moment) for word in words.up_to(position)]
+                        await self.add_word_timestamps(timed, self._context.id)
         yield await self._resampler.flush()
         self._count(made / self._engine.sample_rate)
-
-    async def _announce(self, words: list[str], seconds: float) -> None:
-        moment = self._context.seconds + seconds
-        await self.add_word_timestamps([(word, moment) for word in words], self._context.id)
 
     def _count(self, seconds: float) -> None:
         self._context.seconds += seconds

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from html import unescape
-from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -25,7 +24,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from pipecat_lemonslice.errors import ApiResponseError, safe_line
+from pipecat_lemonslice.errors import STATUS_PHRASES, ApiResponseError, safe_line
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -223,8 +222,7 @@ def server_words(response: Response) -> str:
         words = _detail(json.loads(response.text))
     except (ValueError, RecursionError):
         words = _html_text(response.text) if response.text.lstrip().startswith("<") else response.text
-    names = {status.value: status.phrase for status in HTTPStatus}
-    return safe_line(words, *response.secrets) or names.get(response.status, "")
+    return safe_line(words, *response.secrets) or STATUS_PHRASES.get(response.status, "")
 
 
 def _detail(data: Any) -> str:

@@ -146,15 +146,13 @@ class Engine:
         while events[index].type != _LIST_TERMINATED:
             event = events[index]
             index += 1
-            if event.type == _WORD and not self._emit(_word(event)):
-                return _ABORT
+            if event.type == _WORD:
+                word = WordBegins(event.text_position - 1, event.audio_position / 1000)
+                if not self._emit(word):
+                    return _ABORT
         if not samples or count <= 0:
             return _GO_ON
         return _GO_ON if self._emit(Samples(ctypes.string_at(samples, 2 * count))) else _ABORT
-
-
-def _word(event: Any) -> WordBegins:
-    return WordBegins(event.text_position - 1, event.audio_position / 1000)
 
 
 @lru_cache(maxsize=1)
