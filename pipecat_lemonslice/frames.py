@@ -1,8 +1,8 @@
 """Frames with which a pipeline learns of the avatar and steers it.
 
-The service sends the first group, in both directions, so that processors before and after it can
-react; the second group is sent to the service by a bot, downstream from anywhere above it. Frames of
-the second group travel on after they have been acted upon.
+The service sends status and responses in both directions, so that processors before and after it can react. A bot
+sends actions, images and keep-alives to the service, downstream from anywhere above it; they travel on after the
+service has acted on them.
 """
 
 from collections.abc import Mapping

@@ -73,14 +73,14 @@ class LemonSliceVideoSettings(ServiceSettings):
 
 def _no_setting(unknown: list[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"{', '.join(unknown)}: no such setting. There are {setting_names()}. "
+        f"{', '.join(unknown)}: no such setting. There are {', '.join(setting_names())}. "
         "Everything else is a keyword of LemonSliceVideoService."
     )
 
 
-def setting_names() -> str:
-    """Return the names of all settings that may be given, for people."""
-    return ", ".join(sorted({one.name for one in dataclasses.fields(LemonSliceVideoSettings)} - {"model", "extra"}))
+def setting_names() -> list[str]:
+    """Return the names of all settings that may be given."""
+    return sorted({one.name for one in dataclasses.fields(LemonSliceVideoSettings)} - {"model", "extra"})
 
 
 TIMEOUTS = ("response_done_timeout", "response_hold_timeout", "ready_timeout")
@@ -338,7 +338,7 @@ def check_keywords(given: Iterable[str]) -> None:
         TypeError: There is no such keyword.
     """
     for name in sorted(set(given) - BASE_KEYWORDS):
-        if name in setting_names().split(", "):
+        if name in setting_names():
             raise ConfigurationError(f"{name} belongs in settings=LemonSliceVideoService.Settings({name}=…).")
         raise TypeError(f"LemonSliceVideoService.__init__() got an unexpected keyword argument {name!r}")
 

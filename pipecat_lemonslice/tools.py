@@ -112,15 +112,15 @@ def lemonslice_tools(
     tools: list[AvatarTool] = []
     if actions is not None:
         names = _names("actions", actions)
-        description = "Make a gesture with the avatar that the user sees as you."
+        description = "Make a gesture with your avatar, which the user sees."
         tools.append(AvatarTool("avatar_action", description, "gesture", names, perform))
     if pictures is not None:
         shown = {name: _picture(name, pictures[name]) for name in _names("pictures", pictures)}
-        description = "Change how the avatar looks that the user sees as you, such as its clothes or surroundings."
+        description = "Change how your avatar looks to the user, such as its clothes or surroundings."
         tools.append(AvatarTool("avatar_picture", description, "picture", shown, settings(shown)))
     if moods is not None:
         set_to = {name: _mood(name, moods[name]) for name in _names("moods", moods)}
-        description = "Set the mood that the avatar shows which the user sees as you. It lasts until the next change."
+        description = "Set the mood that your avatar shows to the user. It lasts until the next change."
         tools.append(AvatarTool("avatar_mood", description, "mood", set_to, settings(set_to)))
     if not tools:
         raise ConfigurationError("lemonslice_tools: give at least one of actions, pictures and moods.")

@@ -251,7 +251,7 @@ class LemonSliceApi:
 
     def _session_url(self, session_id: str, *further: str) -> URL:
         if not session_id or session_id in (".", ".."):
-            raise ConfigurationError("session_id is not one. Give the id of a session that was created")
+            raise ConfigurationError("session_id is empty or no id. Give the id of a session that was created")
         path = "/".join(["liveai", "sessions", quote(session_id, safe=""), *further])
         return URL(f"{self._base}/{path}", encoded=True)
 

@@ -62,15 +62,12 @@ def check_picture(image: PictureSource, *, name: str = "agent_image") -> None:
         pass
 
 
-def prepare_picture(
-    image: PictureSource, *, max_bytes: int = MAX_BYTES, max_side: int = MAX_SIDE, name: str = "agent_image"
-) -> PreparedPicture:
+def prepare_picture(image: PictureSource, *, max_bytes: int = MAX_BYTES, name: str = "agent_image") -> PreparedPicture:
     """Make a PNG (if parts are transparent) or a JPEG of ``image``. Small upright PNG and JPEG files stay as they are.
 
     Args:
         image: Bytes of an image file, a Pillow image (left unchanged), or a path.
         max_bytes: The most that the result may have.
-        max_side: The most pixels of its longer side.
         name: The field that errors speak of.
 
     Returns:
@@ -82,11 +79,11 @@ def prepare_picture(
     with _opened(image, name) as opened:
         if not isinstance(image, Image.Image):
             data = Path(image).read_bytes() if isinstance(image, str | os.PathLike) else bytes(image)
-            if len(data) <= max_bytes and _is_ready(opened, max_side):
+            if len(data) <= max_bytes and _is_ready(opened):
                 opened.load()  # so that damage is found here and not by the server
                 return PreparedPicture(data, *_KINDS[str(opened.format)])
-            opened.draft("RGB", (max_side, max_side))  # a JPEG is decoded at a smaller scale, which is faster
-        return _encoded(ImageOps.exif_transpose(opened), max_bytes, max_side, name)
+            opened.draft("RGB", (MAX_SIDE, MAX_SIDE))  # a JPEG is decoded at a smaller scale, which is faster
+        return _encoded(ImageOps.exif_transpose(opened), max_bytes, name)
 
 
 @contextmanager
@@ -138,18 +135,18 @@ def _limited(image: Image.Image) -> Image.Image:
     return image
 
 
-def _is_ready(image: Image.Image, max_side: int) -> bool:
+def _is_ready(image: Image.Image) -> bool:
     upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    return image.format in _KINDS and image.mode in ("RGB", "RGBA") and upright and max(image.size) <= max_side
+    return image.format in _KINDS and image.mode in ("RGB", "RGBA") and upright and max(image.size) <= MAX_SIDE
 
 
-def _encoded(image: Image.Image, max_bytes: int, max_side: int, name: str) -> PreparedPicture:
+def _encoded(image: Image.Image, max_bytes: int, name: str) -> PreparedPicture:
     """Scale an image, which is this function's to change, down until its file is small enough."""
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] == 255:
         image = image.convert("RGB")
     kind = "PNG" if image.mode == "RGBA" else "JPEG"
-    side = max_side
+    side = MAX_SIDE
     while side >= _MIN_SIDE:
         buffer = BytesIO()
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
