@@ -248,6 +248,18 @@ async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) 
         assert stage.voice == b""
 
 
+async def test_a_room_that_is_being_left_is_not_heard() -> None:
+    """An avatar that was given up may speak until the bot has gone; the plain voice says the same by then."""
+    async with avatar_here() as (stage, room):
+        await stage.send(speech(3.0), settle=1.0)
+        lose(room, "fatal")
+        await stage.settle(0.0)
+        heard = stage.voice
+        room.utter(tone(0.5))
+        await stage.settle(1.0)
+        assert stage.voice == heard
+
+
 async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
     """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
     async with avatar_here() as (stage, room):

@@ -209,18 +209,6 @@ class Emulator:
         keys = {"detail": detail, "retry_after": retry_after, "body": body, "when": when}
         self.add_fault(Fault("reject", status, keys, times, path))
 
-    def delay(self, seconds: float, *, times: float = 1, path: str = "create") -> None:
-        """Answer so much later."""
-        self.add_fault(Fault("delay", seconds, times=times, path=path))
-
-    def hang(self, *, when: str = "before", times: float = 1, path: str = "create") -> None:
-        """Never answer, before or after carrying the request out."""
-        self.add_fault(Fault("hang", when, times=times, path=path))
-
-    def reset(self, *, when: str = "before", times: float = 1, path: str = "create") -> None:
-        """Break the connection, before or after carrying the request out."""
-        self.add_fault(Fault("reset", when, times=times, path=path))
-
     def behave(self) -> None:
         """Let everything go well from now on, for new requests, sessions and people."""
         self._faults.clear()

@@ -48,7 +48,7 @@ async def test_a_cancelled_hook_is_not_run(emulator: Emulator) -> None:
 
 async def test_a_vendor_that_is_gone_holds_nothing_up(emulator: Emulator) -> None:
     """If nobody answers, the process ends in bounded time, with its own result."""
-    emulator.hang(path="control", times=10)
+    emulator.fault("10*hang@control")
     started = time.monotonic()
     assert await run(emulator, rest="raise SystemExit(3)", sessions=5) == 3
     assert time.monotonic() - started < EXIT_TIMEOUT + REQUEST_TIMEOUT + 10.0

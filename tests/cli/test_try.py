@@ -177,7 +177,7 @@ async def test_ctrl_c_ends_the_session_first(tmp_path: Path) -> None:
     async def interrupt(number: signal.Signals, during: str, film: Path | None = None) -> tuple[Ended, Emulator]:
         async with Emulator(EmulatorOptions(api_keys=frozenset({KEY}))) as emulator:
             if during == "create":
-                emulator.delay(1.0)
+                emulator.fault("delay=1")
             if during == "retry":
                 emulator.reject(429, retry_after=20)
             command = CommandLine(emulator)

@@ -136,7 +136,7 @@ async def test_a_neighbour_that_fails_leaves_no_session(emulator: Emulator, faul
 
 async def test_a_setup_that_is_cancelled_leaves_no_session(emulator: Emulator) -> None:
     """The runner is cancelled while the pipeline is being set up and the session is being created."""
-    emulator.delay(0.3)
+    emulator.fault("delay=0.3")
     call = Call(emulator, "setup hangs")
     running = await call.start()
     await until(lambda: bool(emulator.requests))

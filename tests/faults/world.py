@@ -7,7 +7,6 @@ face is a picture of six pixels, as nobody looks at it.
 
 import asyncio
 import itertools
-import math
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -167,7 +166,7 @@ class World(Stage):
         self.network.names[ELSEWHERE] = ("127.0.0.1", PORT)
         await self.emulator.start()
         if self._latency:
-            self.emulator.delay(self._latency, times=math.inf, path="any")
+            self.emulator.fault(f"always*delay={self._latency}@any")
         await super().__aenter__()
         return self
 
