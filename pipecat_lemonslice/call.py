@@ -69,6 +69,7 @@ class Call:
         self._topology, self._settings = topology, settings
         config = topology.config
         self.playback = SharedPlayback() if topology.shared else Playback()
+        self.playback.mute_timeout = timeouts(settings()).mute
         self.media = MediaRelay(processor.push_frame, emit, self.playback)
         self.speaking = SpeakingFrames(processor) if topology.shared else None
         self.session = AvatarSession(
@@ -126,11 +127,6 @@ class Call:
             "sending control requests": self.controls.run,
         }
         return {**parts, "telling when the bot speaks": self.speaking.run} if self.speaking else parts
-
-    def avatar_joined(self) -> None:
-        """Forget what was measured: the avatar is another one, or has joined again."""
-        self.media.avatar_changed()
-        self.playback.mute_timeout = timeouts(self._settings()).mute
 
     def avatar_ready(self, ready: AvatarReady) -> None:
         """The avatar speaks from the next response on."""

@@ -349,7 +349,7 @@ class LemonSliceVideoService(AvatarReports):
             case SessionEnded():
                 await self.tell_ended(event)
             case AvatarJoined():
-                call.avatar_joined()
+                call.media.avatar_changed()
                 await self.tell_handlers("on_avatar_connected")
             case AvatarReady():
                 call.avatar_ready(event)
