@@ -55,8 +55,6 @@ class Call:
             emit: Takes every event, in order; must not block.
             pipeline_rate: Rate in Hz of what the output transport plays.
         """
-        self.shared = topology.shared
-        """Whether people have the avatar straight from the room."""
         self.running: asyncio.Task[None] | None = None
         self.missing = ""
         """Why speech is heard without the avatar; empty while it need not be."""
@@ -72,6 +70,7 @@ class Call:
         self.playback.mute_timeout = timeouts(settings()).mute
         self.media = MediaRelay(processor.push_frame, emit, self.playback)
         self.speaking = SpeakingFrames(processor) if topology.shared else None
+        """Tells when the bot speaks, where people have the avatar straight from the room."""
         self.session = AvatarSession(
             api,
             config,

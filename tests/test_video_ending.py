@@ -22,6 +22,17 @@ async def test_the_goodbye_is_heard_to_its_end() -> None:
         assert stage.reasons[-1] == "stopped"
 
 
+async def test_the_goodbye_of_an_avatar_that_lags_far_behind_is_bounded() -> None:
+    """Its voice is waited for three seconds; then the TTS voice says what was not heard, and the EndFrame passes."""
+    async with avatar_here(room={"latency": 5.0}) as (stage, _):
+        await stage.send(speech(0.5), TTSStoppedFrame("a"), settle=10.0)
+        started = stage.now
+        await stage.send(speech(0.5, "b"), TTSStoppedFrame("b"))
+        await stage.end()
+        assert stage.now - started == pytest.approx(0.5 + 3.0, abs=0.5)
+        assert stage.plain == tone(0.5)
+
+
 async def test_an_end_while_speech_waits_for_the_avatar() -> None:
     """What waits is heard without the avatar, after ready_timeout, then the EndFrame passes."""
     async with Stage() as stage:

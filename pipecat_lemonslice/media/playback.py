@@ -17,7 +17,7 @@ from math import inf
 from pipecat_lemonslice.media.sound import SoundDetector
 
 MAX_LAG_SECONDS = 3.0
-"""The most that the avatar's voice may lag behind the speech it was given."""
+"""The longest that the avatar's voice is waited for once the speech it was given has been played."""
 
 LISTEN_AGAIN_SECONDS = 0.04
 """Time between two looks at whether a response whose lag is unknown is heard yet."""
@@ -217,7 +217,7 @@ class Playback:
             return 0.0
         if self._lag is None and self._lag_due:
             return LISTEN_AGAIN_SECONDS
-        return max(0.0, (self._lag or 0.0) - over_for, self.FINISHED_SECONDS - self.quiet_for(now))
+        return max(0.0, min(self._lag or 0.0, MAX_LAG_SECONDS) - over_for, self.FINISHED_SECONDS - self.quiet_for(now))
 
     @property
     def mute_deadline(self) -> float | None:

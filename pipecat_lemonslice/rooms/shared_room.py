@@ -104,16 +104,21 @@ class SharedRoom:
         self._output.remove_event_handler("on_error", self._on_output_error)  # pyright: ignore[reportUnknownMemberType]
         self._buffer.clear()
         self._inbox.put(RoomLost("the session is over"))
-        if rest := self._writes | self._sends:
-            _, late = await asyncio.wait(rest, timeout=LAST_SECONDS)
-            for task in late:
+        rest = self._writes | self._sends
+        try:
+            if rest:
+                await asyncio.wait(rest, timeout=LAST_SECONDS)
+        finally:
+            for task in rest:
                 task.cancel()
 
     def note(self, event: RoomEvent) -> None:
         """Take note of what happened in the room."""
         match event:
-            case ParticipantLeft(participant) if self._watched and participant.id == self._watched.id:
-                self._watched = self._seen = None
+            case ParticipantLeft(participant):
+                self._visible.discard(participant.id)
+                if self._watched and participant.id == self._watched.id:
+                    self._watched = self._seen = None
             case _:
                 pass
         self._inbox.put(event)

@@ -111,6 +111,7 @@ class ControlRequests:
         self._changes: list[_Change] = []
         self._telling = False
         """Whether telling the settings waits in the queue."""
+        self._look: asyncio.TimerHandle | None = None
         self._kept: dict[str, None] = {}
         self._waiting: asyncio.Queue[_Request] = asyncio.Queue()
         self._full = False
@@ -174,8 +175,10 @@ class ControlRequests:
                 self._emit(ControlFailed("; ".join(dict.fromkeys(failures))))
         finally:
             self._changes = [change for change in self._changes if not self._is_settled(change)]
+            if self._look:
+                self._look.cancel()
             if self._changes:  # a picture waits for the avatar to fall silent
-                self._loop.call_later(LOOK_SECONDS, self._tell_soon)
+                self._look = self._loop.call_later(LOOK_SECONDS, self._tell_soon)
 
     async def _tell(self, names: tuple[str, ...]) -> None:
         """Tell the session of one setting if it has changed. A picture waits while the avatar speaks.
