@@ -72,7 +72,7 @@ async def test_a_picture_that_turns_out_to_be_broken_is_told_once() -> None:
     cut_off = encoded("JPEG", (1000, 1000))[:-2000]
     vendor = MemoryVendor(reads_pictures=True)
     async with Stage(vendor, agent_id=None, agent_image=cut_off) as stage:
-        await stage.send(speech(1.0), speech(1.0, "b"), settle=60.0)
+        await stage.send(speech(1.0), speech(1.0, "b"), 60.0)
         assert len(stage.plain) == 2 * len(speech(1.0).audio)
         assert ["damaged" in frame.error for frame in stage.up(ErrorFrame)] == [True]
         assert vendor.created == []

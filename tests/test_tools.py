@@ -163,7 +163,7 @@ async def test_without_an_avatar_it_is_said_so_and_done_when_there_is_one() -> N
         await stage.call("avatar_action", name="wave")
         await stage.call("avatar_picture", name="blue")
         assert [(answer["done"], LATER in answer["message"]) for answer in stage.answers] == [(False, True)] * 5
-        await stage.send(speech(0.5), settle=2.0)
+        await stage.send(speech(0.5), 2.0)
         assert stage.vendor.requests[1].agent_image_url == BLUE
         await stage.arrive()
         assert stage.vendor.controls[3:] == [PoseTrigger("wave")]
@@ -201,12 +201,12 @@ async def test_a_picture_is_reported_when_it_has_been_sent() -> None:
     """After the response that is being spoken; one that a newer one has replaced is said to be so."""
     async with Conversation() as stage:
         await stage.arrive()
-        await stage.send(speech(2.0), settle=0.1)
+        await stage.send(speech(2.0), 0.1)
         await stage.call("avatar_picture", name="red")
         await stage.call("avatar_picture", name="blue")
         await stage.call("avatar_action", name="wave")
         assert stage.vendor.controls == [PoseTrigger("wave")]
-        await stage.send(TTSStoppedFrame("a"), settle=4.0)
+        await stage.send(TTSStoppedFrame("a"), 4.0)
         assert stage.vendor.controls == [PoseTrigger("wave"), UpdateImage(image_url=BLUE)]
         replaced, done, _ = stage.answers  # which come behind the speech, like every frame
         assert "something newer" in replaced["message"]
@@ -217,9 +217,9 @@ async def test_an_interruption_ends_the_call_and_not_the_change() -> None:
     """Pipecat takes the call for cancelled; the user has asked for the picture, and sees it."""
     async with Conversation() as stage:
         await stage.arrive()
-        await stage.send(speech(5.0), settle=0.1)
+        await stage.send(speech(5.0), 0.1)
         await stage.call("avatar_picture", name="drawn")
-        await stage.send(InterruptionFrame(), settle=2.0)
+        await stage.send(InterruptionFrame(), 2.0)
         assert stage.answers == [None]
         assert stage.vendor.controls == [UpdateImage(image=ALLOWED["pictures"]["drawn"])]
 

@@ -32,15 +32,14 @@ def text(words: str, context_id: str = "a") -> TTSTextFrame:
 async def test_speech_is_heard_without_an_avatar_that_does_not_come() -> None:
     """After ready_timeout the plain voice is heard; the avatar takes over at the next response."""
     async with Stage() as stage:
-        await stage.send(speech(2.0), text("hello"), settle=7.9)
+        await stage.send(speech(2.0), text("hello"), 7.9)
         assert stage.plain == b""
         await stage.settle(0.2)
         assert stage.plain == tone(2.0)
         stage.room.arrive()
-        await stage.send(speech(1.0, "b"), settle=0.5)
+        await stage.send(speech(1.0, "b"), 0.5)
         assert stage.room.speech == b""
-        await stage.settle(4.0)
-        await stage.send(speech(1.0, "c"), settle=4.0)
+        await stage.send(4.0, speech(1.0, "c"), 4.0)
         assert stage.room.speech == tone(1.0)
         assert ("on_fallback", "the avatar was not ready within 8 s") in stage.events
 
@@ -78,9 +77,8 @@ async def test_one_answer_with_a_stop_per_sentence_is_one_response() -> None:
     async with avatar_here() as (stage, _):
         await stage.send(LLMFullResponseStartFrame())
         for sentence in "abc":
-            await stage.send(TTSStartedFrame(sentence), speech(0.5, sentence), TTSStoppedFrame(sentence), settle=1.5)
-        await stage.send(LLMFullResponseEndFrame())
-        await stage.settle(1.0)
+            await stage.send(TTSStartedFrame(sentence), speech(0.5, sentence), TTSStoppedFrame(sentence), 1.5)
+        await stage.send(LLMFullResponseEndFrame(), 1.0)
         assert stage.room.events == ["response_started", "response_finished"]
         assert stage.down(AvatarResponseDoneFrame)[0].audio_seconds == pytest.approx(1.5)
 
@@ -91,7 +89,7 @@ async def test_everybody_is_told_the_same_three_decimals(pieces: int) -> None:
     async with avatar_here() as (stage, _):
         for _ in range(pieces):
             await stage.send(speech(0.02))
-        await stage.send(TTSStoppedFrame("a"), settle=pieces * 0.02 + 1.0)
+        await stage.send(TTSStoppedFrame("a"), pieces * 0.02 + 1.0)
         seconds = pieces * 2 / 100
         assert [frame.audio_seconds for frame in stage.down(AvatarResponseDoneFrame)] == [seconds]
         assert [frame.audio_seconds for frame in stage.up(AvatarResponseDoneFrame)] == [seconds]

@@ -56,7 +56,7 @@ async def test_it_wakes_when_somebody_speaks(waker: Frame) -> None:
     """The first words, the user's or the bot's, create the next session, whose avatar says the next answer whole."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(waker, settle=0.0)
+        await stage.send(waker, 0.0)
         assert len(stage.vendor.created) == 2
         await stage.arrive(1.0)
         await answer(stage, "b")
@@ -90,7 +90,7 @@ async def test_it_sleeps_and_wakes_again_and_again() -> None:
         for count in range(1, 11):
             await fall_asleep(stage)
             assert len(stage.vendor.created) == count
-            await stage.send(UserStartedSpeakingFrame(), settle=0.0)
+            await stage.send(UserStartedSpeakingFrame(), 0.0)
             assert len(stage.vendor.created) == count + 1
         assert stage.up(ErrorFrame) == []
     assert stage.vendor.terminated == stage.vendor.created
@@ -106,7 +106,7 @@ async def test_after_a_sleep_the_pauses_after_failures_begin_anew() -> None:
             await stage.until(lambda before=rooms: len(stage.rooms) > before)
         await fall_asleep(stage)
         assert status(stage) is AvatarStatus.DORMANT
-        await stage.send(UserStartedSpeakingFrame(), settle=0.0)
+        await stage.send(UserStartedSpeakingFrame(), 0.0)
         await stage.arrive()
         lost_at, sessions = stage.now, len(stage.vendor.created)
         stage.room.lose("gone")
@@ -126,7 +126,7 @@ async def test_a_timeout_in_mid_speech_is_a_loss() -> None:
     """The answer goes on as plain voice, one ErrorFrame, and a new session at once."""
     async with Stage(keep_alive=False) as stage:
         await stage.arrive(1.0)
-        await stage.send(speech(3.0), settle=1.5)
+        await stage.send(speech(3.0), 1.5)
         stage.room.say(IDLE)
         await stage.settle(1.0)
         assert stage.plain
@@ -164,7 +164,7 @@ async def test_it_wakes_while_the_old_session_is_still_being_terminated() -> Non
     """A slow API does not hold the next session up."""
     async with Stage(MemoryVendor(terminate_latency=20.0), keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(UserStartedSpeakingFrame(), settle=0.5)
+        await stage.send(UserStartedSpeakingFrame(), 0.5)
         assert len(stage.vendor.created) == 2
         await stage.settle(20.0)
         assert stage.vendor.terminated == ["session-1"]
@@ -186,5 +186,5 @@ async def test_an_interruption_does_not_wake_it() -> None:
     """Nothing is said and nobody speaks."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(InterruptionFrame(), settle=10.0)
+        await stage.send(InterruptionFrame(), 10.0)
         assert len(stage.vendor.created) == 1

@@ -12,7 +12,7 @@ from tests.support.stage import Stage, avatar_here, speech, tone
 async def test_the_goodbye_is_heard_to_its_end() -> None:
     """EndFrame passes when the last words have been spoken and the avatar's voice has come back."""
     async with avatar_here(room={"track": True}) as (stage, room):
-        await stage.send(speech(1.0), settle=3.0)
+        await stage.send(speech(1.0), 3.0)
         started = stage.now
         await stage.send(speech(2.005))
         await stage.end()
@@ -25,7 +25,7 @@ async def test_the_goodbye_is_heard_to_its_end() -> None:
 async def test_the_goodbye_of_an_avatar_that_lags_far_behind_is_bounded() -> None:
     """Its voice is waited for three seconds; then the TTS voice says what was not heard, and the EndFrame passes."""
     async with avatar_here(room={"latency": 5.0}) as (stage, _):
-        await stage.send(speech(0.5), TTSStoppedFrame("a"), settle=10.0)
+        await stage.send(speech(0.5), TTSStoppedFrame("a"), 10.0)
         started = stage.now
         await stage.send(speech(0.5, "b"), TTSStoppedFrame("b"))
         await stage.end()
@@ -89,7 +89,7 @@ async def test_an_end_soon_after_a_loss_ends_both_sessions(frame: type[Frame], l
 async def test_a_cancel_falls_silent_at_once() -> None:
     """CancelFrame passes at once; nothing more is written; the session ends."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(10.0), settle=1.0)
+        await stage.send(speech(10.0), 1.0)
         before, started = len(room.speech), stage.now
         await stage.cancel()
         assert stage.down(CancelFrame)
@@ -103,7 +103,7 @@ async def test_a_cancel_falls_silent_at_once() -> None:
 async def test_a_cancel_while_the_end_waits() -> None:
     """A CancelFrame does not wait for an EndFrame that lets the last words be spoken."""
     async with avatar_here() as (stage, _):
-        await stage.send(speech(30.0), EndFrame(), settle=1.0)
+        await stage.send(speech(30.0), EndFrame(), 1.0)
         started = stage.now
         await stage.cancel()
         assert stage.down(CancelFrame)

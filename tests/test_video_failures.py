@@ -44,7 +44,7 @@ async def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, i
             await stage.send(InterruptionFrame())
         await stage.settle(3.0)
         await stage.arrive(1.0)
-        await stage.send(speech(1.0, "c"), settle=4.0)
+        await stage.send(speech(1.0, "c"), 4.0)
         await stage.end()
         errors = stage.up(ErrorFrame)
         assert len(errors) <= 1, [error.error for error in errors]
@@ -66,7 +66,7 @@ async def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nons
         assert len(stage.up(ErrorFrame)) == 1
         assert len(stage.vendor.created) == 2
         await stage.arrive()
-        await stage.send(speech(1.0), settle=3.0)
+        await stage.send(speech(1.0), 3.0)
         assert stage.room.speech == tone(1.0)
         assert stage.voice
 
@@ -81,6 +81,6 @@ async def test_a_handler_that_raises_harms_nothing() -> None:
         for event in ("on_avatar_ready", "on_response_started", "on_response_done", "on_session_created"):
             stage.service.add_event_handler(event, handler)
         await stage.arrive()
-        await stage.send(speech(1.0), settle=3.0)
+        await stage.send(speech(1.0), 3.0)
         assert stage.room.speech == tone(1.0)
         assert stage.room.events == ["response_started", "response_finished"]

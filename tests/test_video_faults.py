@@ -32,7 +32,7 @@ async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> No
     """Sentences of the first seconds, more than the avatar is there for, are all spoken by it in order."""
     async with Stage() as stage:
         for sentence in "abcdef":
-            await stage.send(TTSStartedFrame(sentence), speech(1.0, sentence), TTSStoppedFrame(sentence), settle=1.0)
+            await stage.send(TTSStartedFrame(sentence), speech(1.0, sentence), TTSStoppedFrame(sentence), 1.0)
         await stage.arrive(10.0)
         assert stage.room.speech == tone(1.0) * 6
         assert [frame.context_id for frame in stage.down(TTSStoppedFrame)] == list("abcdef")
@@ -53,7 +53,7 @@ async def test_failed_starts_are_tried_again_with_growing_pauses(error: Exceptio
         assert len(vendor.created) == 5
         assert vendor.terminated == vendor.created[:4]
         await stage.arrive()
-        await stage.send(speech(0.5), settle=1.0)
+        await stage.send(speech(0.5), 1.0)
         assert stage.room.speech == tone(0.5)
 
 
@@ -96,7 +96,7 @@ async def test_a_session_without_a_room_is_terminated() -> None:
 async def test_fallback_silent_says_nothing_without_the_avatar() -> None:
     """With fallback='silent' the response runs its course, but nothing is heard."""
     async with Stage(fallback="silent") as stage:
-        await stage.send(speech(1.0), TTSStoppedFrame("a"), settle=10.0)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), 10.0)
         assert stage.plain == b""
         assert len(stage.down(TTSStoppedFrame)) == 1
         assert stage.reasons == ["stopped"]
@@ -118,9 +118,9 @@ async def test_keeping_alive_is_asked_for_one_at_a_time() -> None:
 async def test_speech_needs_no_keeping_alive(kwargs: dict[str, Any], pause: float) -> None:
     """While something is said, nothing is sent; nor with keep_alive off or without a timeout."""
     async with avatar_here(**kwargs) as (stage, _):
-        await stage.send(speech(60.0), settle=60.0)
+        await stage.send(speech(60.0), 60.0)
         for _ in range(10):
-            await stage.send(speech(0.5), settle=pause)
+            await stage.send(speech(0.5), pause)
         assert stage.vendor.control_times == []
 
 

@@ -49,7 +49,7 @@ def check_covered(stage: Stage, whole: bytes) -> None:
 async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, at: float) -> None:
     """What the avatar has not been heard saying goes on as plain voice, at once; its lag is not lost."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(1.0), speech(1.0, "b", 24000), TTSStoppedFrame("b"), settle=at)
+        await stage.send(speech(1.0), speech(1.0, "b", 24000), TTSStoppedFrame("b"), at)
         lost_at = stage.now
         lose(room, how)
         await stage.settle(0.05)
@@ -72,9 +72,7 @@ async def test_the_handover_loses_nothing_and_doubles_hardly_anything(how: str, 
 async def test_each_response_is_taken_back_by_itself(latency: float, pause: float) -> None:
     """Also soon after another one whose last words are still heard, nothing is missing, and nothing of that comes."""
     async with avatar_here(room={"latency": latency}) as (stage, room):
-        await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"), settle=1.0 + pause)
-        await stage.send(speech(2.0, "b"))
-        await stage.settle(latency + 1.013)
+        await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"), 1.0 + pause, speech(2.0, "b"), latency + 1.013)
         room.lose("gone")
         await stage.settle(3.0)
         check_covered(stage, tone(1.0) + tone(2.0))
@@ -85,7 +83,7 @@ async def test_each_response_is_taken_back_by_itself(latency: float, pause: floa
 async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, at: float) -> None:
     """What the avatar was given to the end, and takes along before its voice has come back, is heard as plain voice."""
     async with avatar_here(room={"latency": 0.5}) as (stage, room):
-        await stage.send(speech(1.0), TTSStoppedFrame("a"), settle=at)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), at)
         assert stage.reasons == ["stopped"]
         lose(room, how)
         await stage.settle(3.0)
@@ -99,7 +97,7 @@ async def test_the_last_words_of_a_response_that_is_over_are_not_lost(how: str, 
 async def test_a_word_that_was_not_heard_at_all_is_said_by_one_voice() -> None:
     """An avatar that is given up before it has said it, though it is still there, is told not to."""
     async with avatar_here(room={"latency": 0.5}) as (stage, room):
-        await stage.send(speech(0.2), TTSStoppedFrame("a"), settle=0.3)
+        await stage.send(speech(0.2), TTSStoppedFrame("a"), 0.3)
         lose(room, "fatal")
         await stage.settle(3.0)
         assert stage.plain == tone(0.2)
@@ -110,7 +108,7 @@ async def test_a_word_that_was_not_heard_at_all_is_said_by_one_voice() -> None:
 async def test_what_was_heard_to_its_end_is_not_repeated(after: float) -> None:
     """An avatar that goes in a pause leaves no syllable behind, neither soon nor late."""
     async with avatar_here(room={"track": True}) as (stage, room):
-        await stage.send(speech(1.0), TTSStoppedFrame("a"), settle=1.25 + after)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), 1.25 + after)
         room.lose("gone")
         await stage.settle(3.0)
         assert stage.plain == b""
@@ -120,7 +118,7 @@ async def test_what_was_heard_to_its_end_is_not_repeated(after: float) -> None:
 async def test_a_short_answer_that_a_mute_avatar_took_along_is_heard() -> None:
     """Also when its response was over long before the avatar was found out, and in order with what came since."""
     async with avatar_here(room={"echo": False}) as (stage, _):
-        await stage.send(speech(1.5, "a"), TTSStoppedFrame("a"), settle=4.9)
+        await stage.send(speech(1.5, "a"), TTSStoppedFrame("a"), 4.9)
         assert stage.reasons == ["stopped"]
         await stage.settle(0.2)
         assert stage.plain == tone(1.5)
@@ -144,7 +142,7 @@ async def test_an_avatar_that_goes_while_the_pipeline_is_busy(at: float) -> None
     """Nothing is lost and hardly anything doubled, whatever the speech is waiting for; texts keep their order."""
     async with avatar_here(behind=[SlowText()], room={"latency": 0.0}) as (stage, room):
         frames = [frame for n in range(4) for frame in (LLMTextFrame(str(n)), speech(0.25, str(n)))]
-        await stage.send(*frames, LLMTextFrame("end"), settle=at)
+        await stage.send(*frames, LLMTextFrame("end"), at)
         room.leave()
         await stage.settle(5.0)
         check_covered(stage, tone(0.25) * 4)
@@ -164,7 +162,7 @@ async def test_the_goodbye_of_a_mute_avatar_is_heard() -> None:
 async def test_the_goodbye_of_an_avatar_that_goes_is_heard() -> None:
     """It leaves between the end of its speech and that of its voice, and the EndFrame waits for the rest."""
     async with avatar_here(room={"latency": 1.0}) as (stage, room):
-        await stage.send(speech(1.0), TTSStoppedFrame("a"), EndFrame(), settle=1.5)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), EndFrame(), 1.5)
         room.leave()
         await stage.until(lambda: bool(stage.down(EndFrame)))
         check_covered(stage, tone(1.0))
@@ -177,7 +175,7 @@ async def test_silence_before_the_first_word_is_no_lag() -> None:
     async with avatar_here() as (stage, room):
         silent = speech(0.5)
         silent.audio = bytes(len(silent.audio))
-        await stage.send(silent, speech(2.0), settle=2.013)
+        await stage.send(silent, speech(2.0), 2.013)
         room.lose("gone")
         await stage.settle(3.0)
         check_covered(stage, stage.voice[: stage.voice.index(tone(0.02))] + tone(2.0))
@@ -189,9 +187,7 @@ async def test_a_first_answer_that_comes_late_is_not_taken_for_that_of_the_next(
 ) -> None:
     """Nothing of the second response is lost where the first was over before anything of it was heard."""
     async with avatar_here(room={"latency": latency, "track": True}) as (stage, room):
-        await stage.send(speech(first, "a"), TTSStoppedFrame("a"), settle=first + pause)
-        await stage.send(speech(3.0, "b"))
-        await stage.settle(2.0)
+        await stage.send(speech(first, "a"), TTSStoppedFrame("a"), first + pause, speech(3.0, "b"), 2.0)
         heard = len(stage.voice.replace(b"\0\0", b""))
         room.lose("gone")
         await stage.settle(4.0)
@@ -206,9 +202,7 @@ async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent
     async with avatar_here(room={"track": True}) as (stage, room):
         quiet = speech(silent)
         quiet.audio = bytes(len(quiet.audio))
-        await stage.send(quiet, speech(1.0), TTSStoppedFrame("a"), settle=silent + 2.0)
-        await stage.send(speech(1.0, "b"))
-        await stage.settle(0.1)
+        await stage.send(quiet, speech(1.0), TTSStoppedFrame("a"), silent + 2.0, speech(1.0, "b"), 0.1)
         room.lose("gone")
         await stage.settle(3.0)
         assert stage.plain == tone(1.0)
@@ -217,7 +211,7 @@ async def test_silence_at_its_beginning_is_no_part_of_the_lag_of_the_next(silent
 async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
     """Also what the resampler holds goes on."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(2.0, "a", 44100), settle=1.0)
+        await stage.send(speech(2.0, "a", 44100), 1.0)
         room.lose("gone")
         await stage.settle(2.0)
         total = len(stage.voice) + len(stage.plain)
@@ -227,13 +221,13 @@ async def test_the_handover_of_resampled_speech_keeps_its_length() -> None:
 async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() -> None:
     """It says two writes more that the plain voice has said by then; its next answer is heard whole."""
     async with avatar_here(room={"track": True}) as (stage, room):
-        await stage.send(speech(0.2), TTSStoppedFrame("a"), settle=0.1)
+        await stage.send(speech(0.2), TTSStoppedFrame("a"), 0.1)
         room.leave()
         await stage.settle(0.05)
         await stage.arrive(3.0)
         check_covered(stage, tone(0.2))
         before = len(stage.voice)
-        await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"), settle=3.0)
+        await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"), 3.0)
         assert stage.voice[before:].strip(b"\0") == tone(1.0).strip(b"\0")
 
 
@@ -241,7 +235,7 @@ async def test_what_was_in_flight_when_an_avatar_came_back_is_not_heard_twice() 
 async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) -> None:
     """Nor when the plain voice has ended by then."""
     async with avatar_here(room={"latency": 1.0}) as (stage, room):
-        await stage.send(speech(0.2), TTSStoppedFrame("a"), settle=0.1)
+        await stage.send(speech(0.2), TTSStoppedFrame("a"), 0.1)
         lose(room, how)
         await stage.settle(3.0)
         assert stage.plain == tone(0.2)
@@ -251,7 +245,7 @@ async def test_what_an_avatar_says_after_it_was_given_up_is_not_heard(how: str) 
 async def test_a_room_that_is_being_left_is_not_heard() -> None:
     """An avatar that was given up may speak until the bot has gone; the plain voice says the same by then."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(3.0), settle=1.0)
+        await stage.send(speech(3.0), 1.0)
         lose(room, "fatal")
         await stage.settle(0.0)
         heard = stage.voice
@@ -263,15 +257,13 @@ async def test_a_room_that_is_being_left_is_not_heard() -> None:
 async def test_the_next_avatar_does_not_speak_in_the_middle_of_a_response() -> None:
     """After a loss the plain voice keeps the response to its end; the avatar takes the next."""
     async with avatar_here() as (stage, room):
-        await stage.send(LLMFullResponseStartFrame(), speech(10.0), settle=1.0)
+        await stage.send(LLMFullResponseStartFrame(), speech(10.0), 1.0)
         room.leave()
         await stage.until(lambda: len(stage.rooms) == 2)
         room = await stage.arrive()
-        await stage.send(speech(1.0), settle=1.0)
+        await stage.send(speech(1.0), 1.0)
         assert room.speech == b""
-        await stage.send(LLMFullResponseEndFrame(), settle=10.0)
-        await stage.send(speech(1.0, "b"))
-        await stage.settle(3.0)
+        await stage.send(LLMFullResponseEndFrame(), 10.0, speech(1.0, "b"), 3.0)
         assert room.speech == tone(1.0)
 
 
@@ -279,7 +271,7 @@ async def test_an_avatar_that_comes_back_before_it_leaves_costs_no_session() -> 
     """The new one is watched once the old one has gone, and nothing of the speech is lost."""
     twin = "22222222-2222-4222-8222-222222222222"
     async with avatar_here() as (stage, room):
-        await stage.send(speech(2.0), TTSStoppedFrame("a"), settle=0.5)
+        await stage.send(speech(2.0), TTSStoppedFrame("a"), 0.5)
         room.join(participant_id=twin)
         await stage.settle(0.5)
         room.leave()
@@ -301,7 +293,7 @@ async def test_an_avatar_that_comes_back_before_it_leaves_costs_no_session() -> 
 async def test_the_page_is_told_of_a_loss_and_of_a_return() -> None:
     """Lost, voice only, calling, joining, here: in this order, and each RTVI message as its frame."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(3.0), settle=1.0)
+        await stage.send(speech(3.0), 1.0)
         before = len(stage.statuses)
         room.lose("gone")
         await stage.until(lambda: len(stage.rooms) == 2)

@@ -29,7 +29,7 @@ async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
             assert stage.now - lines[0].at < 0.1
             assert "Cannot connect" in lines[0].text
             assert re.search(r"next attempt is made in \d+\.\d s", lines[0].text)
-            await stage.send(speech(1.0), settle=PATIENCE + 0.5)
+            await stage.send(speech(1.0), PATIENCE + 0.5)
             assert len(stage.fallbacks) == 1
             assert stage.fallbacks[0].rstrip(".") in lines[0].text
             statuses = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
@@ -61,7 +61,7 @@ async def test_a_good_call_is_three_lines() -> None:
         async with Stage(MemoryVendor(latency=1.0)) as stage:
             await stage.settle(3.5)
             await stage.arrive(1.0)
-            await stage.send(speech(2.0), settle=6.5)
+            await stage.send(speech(2.0), 6.5)
             await stage.end()
     assert [line.level for line in lines] == ["INFO"] * 3
     created, ready, over = (line.text for line in lines)

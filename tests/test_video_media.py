@@ -51,7 +51,7 @@ async def test_a_bots_own_pictures_are_shown_when_they_come() -> None:
     """They do not wait for the speech before them."""
     async with avatar_here() as (stage, _):
         before = stage.sink.pictures
-        await stage.send(speech(5.0), OutputImageRawFrame(bytes(12), (2, 2), "RGB"), settle=0.0)
+        await stage.send(speech(5.0), OutputImageRawFrame(bytes(12), (2, 2), "RGB"), 0.0)
         assert stage.sink.pictures == before + 1
 
 
@@ -63,7 +63,7 @@ async def test_the_page_learns_when_the_voice_of_each_response_was_first_heard(p
     """Also for an answer that comes soon after the last one."""
     async with avatar_here(room={"track": True}) as (stage, _):
         for context in "ab":
-            await stage.send(speech(1.0, context), TTSStoppedFrame(context), settle=1.0 + pause)
+            await stage.send(speech(1.0, context), TTSStoppedFrame(context), 1.0 + pause)
         await stage.settle(2.0)
         voices = [frame.data for frame in stage.down(RTVIServerMessageFrame) if frame.data.get("event") == "voice"]
         assert [voice["id"] for voice in voices] == [1, 2]
@@ -74,7 +74,7 @@ async def test_the_page_learns_when_the_voice_of_each_response_was_first_heard(p
 async def test_there_are_never_two_voices() -> None:
     """While the plain voice speaks, an avatar that speaks on its own is not heard."""
     async with Stage(room={"echo": False}) as stage:
-        await stage.send(speech(5.0), settle=8.5)
+        await stage.send(speech(5.0), 8.5)
         room = await stage.arrive()
         room.freeze_video()
         for _ in range(50):
@@ -104,7 +104,7 @@ async def test_voice_that_nobody_takes_does_not_pile_up() -> None:
     held = Held()
     with package_logs("WARNING") as lines:
         async with avatar_here(behind=[held]) as (stage, _):
-            await stage.send(*(speech(1.0) for _ in range(60)), TTSStoppedFrame("a"), settle=62.0)
+            await stage.send(*(speech(1.0) for _ in range(60)), TTSStoppedFrame("a"), 62.0)
             held.open.set()
             await stage.settle(0.1)
             assert len(stage.voice) == pytest.approx(30.0 * RATE * 2, abs=0.1 * RATE * 2)
@@ -116,8 +116,7 @@ async def test_an_interruption_drops_the_voice_that_waits() -> None:
     """What nobody downstream has taken of it is not heard afterwards."""
     held = Held()
     async with avatar_here(behind=[held], room={"obedient": True}) as (stage, _):
-        await stage.send(speech(3.0), settle=2.0)
-        await stage.send(InterruptionFrame())
+        await stage.send(speech(3.0), 2.0, InterruptionFrame())
         held.open.set()
         await stage.settle(1.0)
         assert len(stage.voice) <= 0.08 * RATE * 2
@@ -159,7 +158,7 @@ async def test_orders_are_given_when_the_speech_before_them_has_been_spoken_and_
 async def test_an_order_that_cannot_be_meant_is_told_and_harms_nothing(frame: Any) -> None:
     """One ErrorFrame; the speech behind it is spoken."""
     async with avatar_here() as (stage, room):
-        await stage.send(frame, speech(1.0), TTSStoppedFrame("a"), settle=2.0)
+        await stage.send(frame, speech(1.0), TTSStoppedFrame("a"), 2.0)
         assert room.speech == tone(1.0)
         assert len(stage.up(ErrorFrame)) == 1
 
@@ -168,36 +167,34 @@ async def test_an_order_that_is_refused_is_told_and_harms_nothing() -> None:
     """One ErrorFrame each; also for one that was kept until there was a session."""
     vendor = MemoryVendor(latency=1.0, control_refusal=ApiStatusError(404, "no such pose"))
     async with Stage(vendor) as stage:
-        await stage.send(AvatarActionFrame("early"), settle=2.0)
+        await stage.send(AvatarActionFrame("early"), 2.0)
         await stage.arrive()
-        await stage.send(AvatarActionFrame("wave"), AvatarKeepAliveFrame(), settle=1.0)
+        await stage.send(AvatarActionFrame("wave"), AvatarKeepAliveFrame(), 1.0)
         assert ["no such pose" in frame.error for frame in stage.up(ErrorFrame)] == [True] * 3
 
 
 async def test_orders_that_pile_up_are_refused() -> None:
     """As many as may wait are carried out in their order; that the rest is not is told once."""
     async with avatar_here(MemoryVendor(control_latency=1.0), keep_alive=False) as (stage, _):
-        await stage.send(*(AvatarActionFrame(str(number)) for number in range(2 * MAX_REQUESTS)))
-        await stage.settle(MAX_REQUESTS + 10.0)
+        await stage.send(*(AvatarActionFrame(str(number)) for number in range(2 * MAX_REQUESTS)), MAX_REQUESTS + 10.0)
         assert stage.vendor.controls == [PoseTrigger(str(number)) for number in range(MAX_REQUESTS)]
         [error] = stage.up(ErrorFrame)
         assert f"{MAX_REQUESTS} requests wait" in error.error
-        await stage.send(AvatarActionFrame("later"), settle=2.0)
+        await stage.send(AvatarActionFrame("later"), 2.0)
         assert stage.vendor.controls[-1] == PoseTrigger("later")
 
 
 async def test_a_keep_alive_frame_resets_the_timeout_now() -> None:
     """For bots that keep keep_alive off."""
     async with avatar_here(keep_alive=False) as (stage, _):
-        await stage.send(AvatarKeepAliveFrame(), settle=0.0)
+        await stage.send(AvatarKeepAliveFrame(), 0.0)
         assert stage.vendor.controls == [ResetIdleTimeout()]
 
 
 async def test_timeouts_apply_to_the_response_under_way() -> None:
     """Without a word to the vendor."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(1.0), settle=0.99)
-        await stage.send(stage.change(response_done_timeout=2.0), settle=3.0)
+        await stage.send(speech(1.0), 0.99, stage.change(response_done_timeout=2.0), 3.0)
         assert room.time_of("response_finished") == pytest.approx(room.played_until + 2.0)
         assert stage.vendor.controls == []
 
@@ -222,7 +219,7 @@ async def test_timeouts_apply_to_the_response_under_way() -> None:
 async def test_settings_that_cannot_be_meant_change_nothing(fields: dict[str, Any]) -> None:
     """One ErrorFrame; neither this session nor the next is spoilt; what was right beside them is not taken either."""
     async with avatar_here() as (stage, room):
-        await stage.send(stage.change(agent_idle_prompt="calm", **fields), settle=0.1)
+        await stage.send(stage.change(agent_idle_prompt="calm", **fields), 0.1)
         assert len(stage.up(ErrorFrame)) == 1
         assert stage.vendor.controls == []
         room.lose("gone")
@@ -234,7 +231,7 @@ async def test_settings_for_another_service_pass_by() -> None:
     """They are not ours to take."""
     async with avatar_here() as (stage, _):
         other = Stage().service
-        await stage.send(ServiceUpdateSettingsFrame(settings={"voice": "x"}, service=other), settle=0.0)
+        await stage.send(ServiceUpdateSettingsFrame(settings={"voice": "x"}, service=other), 0.0)
         assert stage.up(ErrorFrame) == []
         assert len(stage.down(ServiceUpdateSettingsFrame)) == 1
         await other.cleanup()

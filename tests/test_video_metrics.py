@@ -36,7 +36,7 @@ async def test_each_response_of_the_avatar_is_measured_once() -> None:
     metrics = Noted()
     async with avatar_here(metrics=metrics) as (stage, _):
         for context in "abc":
-            await stage.send(speech(1.0, context), TTSStoppedFrame(context), settle=3.0)
+            await stage.send(speech(1.0, context), TTSStoppedFrame(context), 3.0)
         assert metrics.calls == ["start", "stop"] * 3
         assert reported(stage) == 3
 
@@ -46,7 +46,7 @@ async def test_speech_without_the_avatar_is_not_measured() -> None:
     metrics, vendor = Noted(), MemoryVendor()
     vendor.refuse(401)
     async with Stage(vendor, metrics=metrics) as stage:
-        await stage.send(speech(1.0), TTSStoppedFrame("a"), settle=3.0)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), 3.0)
         assert metrics.calls == []
 
 
@@ -54,8 +54,5 @@ async def test_a_response_that_is_interrupted_before_it_is_heard_leaves_nothing_
     """Pipecat stops what is measured at an interruption; the next response has a figure of its own."""
     metrics = Noted()
     async with avatar_here(room={"latency": 0.75}, metrics=metrics) as (stage, _):
-        await stage.send(speech(1.0, "a"), settle=0.25)
-        await stage.send(InterruptionFrame())
-        await stage.settle(4.0)
-        await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"), settle=4.0)
+        await stage.send(speech(1.0, "a"), 0.25, InterruptionFrame(), 4.0, speech(1.0, "b"), TTSStoppedFrame("b"), 4.0)
         assert metrics.calls == ["start", "stop"] * 2

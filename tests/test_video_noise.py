@@ -73,7 +73,7 @@ async def test_frames_of_the_avatars_voice_stop_when_it_falls_silent(floor: dict
         before = len(voice_times(stage))
         for context in "ab":
             begun = stage.now
-            await stage.send(*said(sentence("Hello there, how are you today?"), context), settle=15.0)
+            await stage.send(*said(sentence("Hello there, how are you today?"), context), 15.0)
             times = voice_times(stage)[before:]
             before += len(times)
             ends = begun + 0.25 + seconds(sentence("Hello there, how are you today?"))
@@ -90,7 +90,7 @@ async def test_no_word_of_the_avatar_is_lost(floor: dict[str, Any]) -> None:
             for dbfs in (-20.0, -32.0):
                 room.said.clear()
                 first = len(stage.down(SpeechOutputAudioRawFrame))
-                await stage.send(*said(sentence(text, dbfs), f"{number} {dbfs}"), settle=8.0)
+                await stage.send(*said(sentence(text, dbfs), f"{number} {dbfs}"), 8.0)
                 came = b"".join(frame.audio for frame in stage.down(SpeechOutputAudioRawFrame)[first:])
                 assert audible(room.said, sentence(text, dbfs), floor) in came
 
@@ -114,7 +114,7 @@ async def test_a_soft_beginning_is_heard_from_its_start(floor: dict[str, Any]) -
         room = await arrived(stage)
         pcm = np.frombuffer(tone(1.0), "<i2") * np.minimum(1.0, np.arange(RATE) / (0.3 * RATE))
         clean = pcm.astype("<i2").tobytes()
-        await stage.send(*said(clean), settle=5.0)
+        await stage.send(*said(clean), 5.0)
         assert audible(room.said, clean, floor) in stage.voice
 
 
@@ -122,7 +122,7 @@ async def test_a_pause_between_words_keeps_its_noise_and_a_long_one_is_still() -
     """A short pause sounds as the words do; in a long one nothing but digital silence is sent, and that ends too."""
     async with Stage(room={"noise_dbfs": -50.0}) as stage:
         room = await arrived(stage)
-        await stage.send(*said(tone(0.5) + bytes(RATE // 50 * 2 * 10) + tone(0.5)), settle=5.0)
+        await stage.send(*said(tone(0.5) + bytes(RATE // 50 * 2 * 10) + tone(0.5)), 5.0)
         come = stage.voice
         assert b"".join(room.said) in come
         rest = come[come.index(b"".join(room.said)) + len(b"".join(room.said)) :]
@@ -142,7 +142,7 @@ async def test_pipecats_output_transport_says_that_the_bot_has_stopped_speaking(
             text = sentence("My name is Mona.")
             for number in range(2):
                 begun = stage.now
-                await stage.send(*said(text, f"{number}"), settle=8.0)
+                await stage.send(*said(text, f"{number}"), 8.0)
                 ends = begun + 0.25 + seconds(text)
                 assert begun + 0.25 <= stage.time_of(BotStartedSpeakingFrame, number) <= begun + 0.45
                 assert ends <= stage.time_of(BotStoppedSpeakingFrame, number) <= ends + 1.1
@@ -156,7 +156,7 @@ async def test_an_end_in_silence_does_not_wait(floor: dict[str, Any], spoke: boo
     async with Stage(room=floor) as stage:
         await arrived(stage)
         if spoke:
-            await stage.send(*said(sentence("My name is Mona.")), settle=6.0)
+            await stage.send(*said(sentence("My name is Mona.")), 6.0)
         started = stage.now
         await stage.end()
         assert stage.now - started < 0.5
@@ -183,9 +183,7 @@ async def test_what_follows_a_barge_in_is_kept_back_no_longer_than_the_avatar_sp
     """It falls silent at once, and what it says half a second later is heard."""
     async with Stage(room={**floor, "obedient": True}) as stage:
         room = await arrived(stage)
-        await stage.send(*said(tone(5.0)), settle=2.0)
-        await stage.send(InterruptionFrame())
-        await stage.settle(0.5)
+        await stage.send(*said(tone(5.0)), 2.0, InterruptionFrame(), 0.5)
         room.said.clear()
         room.utter(sentence("My name is Mona."))
         await stage.settle(6.0)
@@ -198,9 +196,7 @@ async def test_what_was_interrupted_is_not_heard(floor: dict[str, Any]) -> None:
     async with Stage(room=floor) as stage:
         await arrived(stage)
         text = sentence("Seven small fish swim away.")
-        await stage.send(*said(text * 3), settle=1.0)
-        await stage.send(InterruptionFrame())
-        await stage.settle()
+        await stage.send(*said(text * 3), 1.0, InterruptionFrame(), 0.0)
         before = len(voice_times(stage))
         await stage.settle(6.0)
         assert len(voice_times(stage)) == before
@@ -227,7 +223,7 @@ async def test_an_avatar_that_speaks_over_noise_is_not_mute(floor: dict[str, Any
     """Through half a minute of talk."""
     async with Stage(room=floor) as stage:
         await arrived(stage)
-        await stage.send(*said(sentence("Seven small fish swim away.", -30.0) * 20), settle=40.0)
+        await stage.send(*said(sentence("Seven small fish swim away.", -30.0) * 20), 40.0)
         assert "on_avatar_disconnected" not in stage.event_names()
         assert len(stage.vendor.created) == 1
 
@@ -255,7 +251,7 @@ async def test_noise_that_the_bots_voice_sends_asks_for_no_answer(kind: str) -> 
     """A TTS service that sends comfort noise for ten seconds makes no avatar mute that is silent meanwhile."""
     async with Stage(room={"track": True, "echo": False}) as stage:
         await arrived(stage)
-        await stage.send(*said(noise(kind, -55.0, RATE).tobytes()), settle=20.0)
+        await stage.send(*said(noise(kind, -55.0, RATE).tobytes()), 20.0)
         assert "on_avatar_disconnected" not in stage.event_names()
 
 
@@ -268,7 +264,7 @@ async def test_the_first_sound_of_each_answer_is_measured(floor: dict[str, Any])
     async with Stage(room=floor) as stage:
         await arrived(stage)
         for context in "abc":
-            await stage.send(*said(sentence("My name is Mona.", -28.0), context), settle=6.0)
+            await stage.send(*said(sentence("My name is Mona.", -28.0), context), 6.0)
         voices = [frame.data for frame in stage.down(RTVIServerMessageFrame) if frame.data.get("event") == "voice"]
         assert [voice["id"] for voice in voices] == [1, 2, 3]
         for voice in voices:
@@ -281,11 +277,11 @@ async def test_the_handover_goes_on_where_the_avatar_was_heard_last(floor: dict[
     """No word is lost, and at most three tenths of a second are heard twice."""
     async with Stage(room={**floor, "latency": 0.5}) as stage:
         room = await arrived(stage)
-        await stage.send(*said(tone(1.0)), settle=4.0)
+        await stage.send(*said(tone(1.0)), 4.0)
         room.said.clear()
         before = len(stage.down(SpeechOutputAudioRawFrame))
         whole = ramp(3.0)
-        await stage.send(*said(whole, "b"), settle=at)
+        await stage.send(*said(whole, "b"), at)
         room.lose("gone")
         await stage.settle(6.0)
         come = b"".join(frame.audio for frame in stage.down(SpeechOutputAudioRawFrame)[before:])
@@ -307,11 +303,11 @@ async def test_a_floor_that_rises_in_the_middle_of_a_call_is_a_floor_soon() -> N
     """Frames stop again within two seconds, and the next answer is heard and measured as ever."""
     async with Stage(room={"noise_dbfs": -80.0}) as stage:
         room = await arrived(stage)
-        await stage.send(*said(sentence("My name is Mona.")), settle=6.0)
+        await stage.send(*said(sentence("My name is Mona.")), 6.0)
         room.noise_dbfs, risen = -55.0, stage.now
         await stage.settle(10.0)
         assert voice_times(stage)[-1] <= risen + 2.0
         begun = stage.now
-        await stage.send(*said(sentence("My name is Mona."), "b"), settle=6.0)
+        await stage.send(*said(sentence("My name is Mona."), "b"), 6.0)
         assert begun + 0.25 <= next(at for at in voice_times(stage) if at > begun) <= begun + 0.4
         assert voice_times(stage)[-1] <= begun + 0.25 + seconds(sentence("My name is Mona.")) + 1.0

@@ -49,10 +49,8 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 async def turn(stage: Stage, context: str = "a") -> None:
     """The user asks; the LLM answers after 0.25 s, the TTS speaks 0.25 s later."""
-    await stage.send(UserStartedSpeakingFrame(), UserStoppedSpeakingFrame(), settle=0.25)
-    await stage.send(LLMTextFrame("Hello"))
-    await stage.settle(0.25)
-    await stage.send(speech(1.0, context), TTSStoppedFrame(context), settle=0.5)
+    await stage.send(UserStartedSpeakingFrame(), UserStoppedSpeakingFrame(), 0.25, LLMTextFrame("Hello"), 0.25)
+    await stage.send(speech(1.0, context), TTSStoppedFrame(context), 0.5)
     stage.room.show()
     await stage.settle(2.0)
 
@@ -73,9 +71,7 @@ async def test_each_turn_is_measured_from_the_users_last_word_to_the_avatars_lip
         assert latency.first_tts_audio == pytest.approx(0.5, abs=0.02)
         assert latency.first_sound == pytest.approx(0.5 + 0.25 + 0.04, abs=0.05)
         assert latency.first_picture == pytest.approx(1.0, abs=0.05)
-        await stage.send(UserStoppedSpeakingFrame(), settle=0.25)
-        await stage.send(speech(1.0, "b"), InterruptionFrame())
-        await stage.settle(2.0)
+        await stage.send(UserStoppedSpeakingFrame(), 0.25, speech(1.0, "b"), InterruptionFrame(), 2.0)
         stage.room.leave()
         await stage.settle(0.5)
         await turn(stage, "c")
@@ -96,8 +92,7 @@ async def test_spans_join_the_trace_of_the_call(spans: InMemorySpanExporter) -> 
     async with WorkerStage(worker={"enable_tracing": True, "enable_turn_tracking": True}) as stage:
         await stage.arrive()
         await turn(stage)
-        await stage.send(AvatarActionFrame("wave"), settle=0.5)
-        await stage.send(EndFrame())
+        await stage.send(AvatarActionFrame("wave"), 0.5, EndFrame())
         await stage.until(lambda: stage.over)
     (session,), (ready,) = named(spans, "lemonslice.session"), named(spans, "lemonslice.readiness")
     (response,), (control,) = named(spans, "lemonslice.response"), named(spans, "lemonslice.control")
@@ -119,9 +114,8 @@ async def test_the_ttfb_of_a_span_is_that_of_the_first_sound(spans: InMemorySpan
     """A pause within the response, after which the voice returns, does not change it."""
     async with WorkerStage(worker={"enable_tracing": True, "enable_turn_tracking": True}) as stage:
         await stage.arrive()
-        await stage.send(LLMFullResponseStartFrame(), speech(0.5), settle=1.5)
-        await stage.send(speech(0.5), LLMFullResponseEndFrame(), TTSStoppedFrame("a"))
-        await stage.settle(3.0)
+        await stage.send(LLMFullResponseStartFrame(), speech(0.5), 1.5)
+        await stage.send(speech(0.5), LLMFullResponseEndFrame(), TTSStoppedFrame("a"), 3.0)
     (response,) = named(spans, "lemonslice.response")
     assert response.attributes
     assert response.attributes["metrics.ttfb"] == pytest.approx(0.3, abs=0.06)

@@ -15,7 +15,7 @@ FIRST, SECOND = "https://x.test/1.png", "https://x.test/2.png"
 async def test_settings_changed_while_the_session_is_being_created_are_told_once_it_is_there() -> None:
     """What the request did not say yet follows as control events: the newest value of each, and no error."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
-        await stage.send(stage.change(agent_prompt="sad"), stage.change(agent_prompt="happy"), settle=1.0)
+        await stage.send(stage.change(agent_prompt="sad"), stage.change(agent_prompt="happy"), 1.0)
         assert stage.vendor.requests[0].agent_prompt is None
         await stage.settle(2.0)
         assert stage.vendor.controls == [UpdateAgentPrompt("happy")]
@@ -26,8 +26,7 @@ async def test_settings_changed_between_two_sessions_are_part_of_the_next_reques
     """Nothing is sent twice, and nothing is an error."""
     async with avatar_here() as (stage, _):
         stage.room.lose("gone")
-        await stage.settle(0.1)
-        await stage.send(stage.change(agent_prompt="happy", agent_image_url=FIRST), settle=2.0)
+        await stage.send(0.1, stage.change(agent_prompt="happy", agent_image_url=FIRST), 2.0)
         assert stage.vendor.requests[1].agent_prompt == "happy"
         assert stage.vendor.requests[1].agent_image_url == FIRST
         assert stage.vendor.controls == []
@@ -40,12 +39,10 @@ async def test_a_prompt_changed_while_it_sleeps_is_part_of_the_next_request() ->
         await stage.arrive(60.0)
         stage.room.say({"type": "idle_timeout"})
         await stage.settle(1.0)
-        await stage.send(
-            stage.change(agent_prompt="happy"), AvatarActionFrame("wave"), AvatarKeepAliveFrame(), settle=10.0
-        )
+        await stage.send(stage.change(agent_prompt="happy"), AvatarActionFrame("wave"), AvatarKeepAliveFrame(), 10.0)
         assert len(stage.vendor.requests) == 1
         assert stage.up(ErrorFrame) == []
-        await stage.send(UserStartedSpeakingFrame(), settle=0.0)
+        await stage.send(UserStartedSpeakingFrame(), 0.0)
         assert stage.vendor.requests[1].agent_prompt == "happy"
         await stage.arrive()
         assert stage.vendor.controls == [PoseTrigger("wave")]
@@ -54,9 +51,9 @@ async def test_a_prompt_changed_while_it_sleeps_is_part_of_the_next_request() ->
 async def test_a_picture_is_that_of_this_session_and_of_all_further_ones() -> None:
     """A frame's picture is sent now, and takes the place of the avatar's own in later requests."""
     async with avatar_here() as (stage, _):
-        await stage.send(AvatarImageFrame(image_url=FIRST), settle=0.0)
+        await stage.send(AvatarImageFrame(image_url=FIRST), 0.0)
         assert stage.vendor.controls == [UpdateImage(image_url=FIRST)]
-        await stage.send(stage.change(agent_prompt="happy"), settle=0.0)
+        await stage.send(stage.change(agent_prompt="happy"), 0.0)
         assert stage.vendor.controls[1:] == [UpdateAgentPrompt("happy")]
         stage.room.lose("gone")
         await stage.settle(2.0)
@@ -67,7 +64,7 @@ async def test_orders_before_the_session_are_kept() -> None:
     """Of pictures the newest; each action once and in its order, for one avatar that can be seen. No errors."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
         await stage.send(AvatarImageFrame(image_url=FIRST), AvatarActionFrame("wave"), AvatarActionFrame("nod"))
-        await stage.send(AvatarActionFrame("wave"), AvatarImageFrame(image_url=SECOND), settle=3.0)
+        await stage.send(AvatarActionFrame("wave"), AvatarImageFrame(image_url=SECOND), 3.0)
         assert stage.vendor.controls == [UpdateImage(image_url=SECOND)]
         await stage.arrive()
         assert stage.up(ErrorFrame) == []
@@ -80,7 +77,7 @@ async def test_orders_before_the_session_are_kept() -> None:
 async def test_no_more_actions_are_kept_than_make_sense() -> None:
     """Twenty different ones."""
     async with Stage(MemoryVendor(latency=2.0)) as stage:
-        await stage.send(*(AvatarActionFrame(f"pose {number}") for number in range(100)), settle=3.0)
+        await stage.send(*(AvatarActionFrame(f"pose {number}") for number in range(100)), 3.0)
         await stage.arrive()
         assert stage.vendor.controls == [PoseTrigger(f"pose {number}") for number in range(20)]
         assert stage.up(ErrorFrame) == []
@@ -103,7 +100,7 @@ async def test_orders_are_dropped_in_silence_when_there_will_be_no_session(late:
 async def test_a_picture_that_is_none_is_one_error_and_not_remembered() -> None:
     """The next session has the picture of before."""
     async with avatar_here() as (stage, _):
-        await stage.send(AvatarImageFrame(image=b"no picture"), settle=0.5)
+        await stage.send(AvatarImageFrame(image=b"no picture"), 0.5)
         assert len(stage.up(ErrorFrame)) == 1
         stage.room.lose("gone")
         await stage.settle(2.0)

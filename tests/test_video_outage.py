@@ -291,7 +291,7 @@ async def test_a_room_that_plays_nothing_more_is_left(fault: str, speaking: bool
     says, soon = WRITES[fault]
     async with avatar_here() as (stage, room):
         if speaking:
-            await stage.send(speech(1.5), settle=1.0)
+            await stage.send(speech(1.5), 1.0)
         room.write_error, room.frozen = (ValueError("released") if fault == "refused" else None), fault == "stuck"
         struck_at = stage.now
         if not speaking:

@@ -83,12 +83,12 @@ async def test_both_tracks_hold_what_was_heard_when_it_was_heard() -> None:
             user.talk(0.5)
             await stage.settle(1.0)
             answered = stage.now - begun
-            await stage.send(speech(3.0), TTSStoppedFrame("a"), settle=1.5)
+            await stage.send(speech(3.0), TTSStoppedFrame("a"), 1.5)
             interrupted = stage.now - begun
             user.talk(0.5)
-            await stage.send(InterruptionFrame(), settle=1.0)
+            await stage.send(InterruptionFrame(), 1.0)
             again = stage.now - begun
-            await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"), settle=3.0)
+            await stage.send(speech(1.0, "b"), TTSStoppedFrame("b"), 3.0)
             length = stage.now - begun
             await recorder.stop_recording()
             await stage.settle()

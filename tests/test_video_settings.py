@@ -43,11 +43,11 @@ async def test_a_change_that_lemonslice_refuses_is_one_error_and_the_old_value_s
     settings = LemonSliceVideoService.Settings(agent_prompt="old", agent_image_url=FIRST)
     async with avatar_here(agent_id=None, settings=settings) as (stage, _):
         stage.vendor.refuse_controls(status)
-        await stage.send(stage.change(**fields), settle=1.0)
+        await stage.send(stage.change(**fields), 1.0)
         [error] = stage.up(ErrorFrame)
         assert "refused by the test" in error.error
         stage.vendor.control_refusal = None
-        await stage.send(stage.change(agent_prompt="new"), settle=1.0)
+        await stage.send(stage.change(agent_prompt="new"), 1.0)
         assert stage.vendor.controls == [UpdateAgentPrompt("new")]
         request = await next_request(stage)
         assert (request.agent_prompt, request.agent_idle_prompt) == ("new", None)
@@ -59,8 +59,8 @@ async def test_what_is_refused_takes_nothing_else_with_it() -> None:
     vendor = MemoryVendor(control_latency=1.0)
     async with avatar_here(vendor) as (stage, _):
         vendor.refuse_only(UpdateImage(image_url=FIRST), UpdateAgentPrompt("bad"))
-        await stage.send(stage.change(agent_image_url=FIRST, agent_prompt="bad", agent_idle_prompt="calm"), settle=0.5)
-        await stage.send(stage.change(agent_prompt="good"), settle=10.0)
+        await stage.send(stage.change(agent_image_url=FIRST, agent_prompt="bad", agent_idle_prompt="calm"), 0.5)
+        await stage.send(stage.change(agent_prompt="good"), 10.0)
         assert vendor.controls == [UpdateIdlePrompt("calm"), UpdateAgentPrompt("good")]
         assert len(stage.up(ErrorFrame)) == 1
         request = await next_request(stage)
@@ -71,7 +71,7 @@ async def test_a_picture_that_lemonslice_takes_and_cannot_show_is_an_error_and_t
     """Its 200 is no more than an acknowledgement: the avatar may report the failure later."""
     async with avatar_here() as (stage, room):
         for url in (FIRST, SECOND):
-            await stage.send(stage.change(agent_image_url=url), settle=1.0)
+            await stage.send(stage.change(agent_image_url=url), 1.0)
             assert stage.vendor.controls[-1] == UpdateImage(image_url=url)
         room.say({"type": "image_change_error", "error": "no face in it"})
         await stage.settle(1.0)
@@ -85,7 +85,7 @@ async def test_a_change_that_the_end_of_its_session_overtakes_is_part_of_the_nex
     vendor = MemoryVendor(control_latency=1.0)
     async with avatar_here(vendor) as (stage, _):
         vendor.refuse_controls(404)
-        await stage.send(stage.change(agent_prompt="happy", agent_idle_prompt="calm"), settle=0.25)
+        await stage.send(stage.change(agent_prompt="happy", agent_idle_prompt="calm"), 0.25)
         request = await next_request(stage)
         await stage.settle(5.0)
         assert (request.agent_prompt, request.agent_idle_prompt) == ("happy", "calm")
@@ -100,7 +100,7 @@ async def test_a_mapping_with_a_name_that_no_setting_has_is_one_error() -> None:
     """It lists the settings that there are."""
     async with avatar_here() as (stage, _):
         frame = ServiceUpdateSettingsFrame(settings={"agent_promt": "x", "ready_timeout": 1.0}, service=stage.service)
-        await stage.send(frame, settle=1.0)
+        await stage.send(frame, 1.0)
         [error] = stage.up(ErrorFrame)
         assert "agent_promt: no such setting" in error.error
         assert stage.service.settings.given_fields()["ready_timeout"] == 8.0
@@ -119,9 +119,8 @@ async def test_pictures_wait_for_the_end_of_the_response_and_the_last_one_is_sen
     async with avatar_here(room={"latency": 0.75}) as (stage, room):
         for url in (FIRST, SECOND, THIRD):
             await stage.send(speech(1.0))
-            await stage.send(AvatarImageFrame(image_url=url) if by_frame else stage.change(agent_image_url=url))
-            await stage.settle(0.5)
-        await stage.send(stage.change(agent_prompt="happy"), TTSStoppedFrame("a"), settle=0.1)
+            await stage.send(AvatarImageFrame(image_url=url) if by_frame else stage.change(agent_image_url=url), 0.5)
+        await stage.send(stage.change(agent_prompt="happy"), TTSStoppedFrame("a"), 0.1)
         assert stage.vendor.controls == [UpdateAgentPrompt("happy")]
         await stage.until(lambda: len(stage.vendor.controls) == 2)
         heard_until = room.played_until + 0.75
@@ -135,11 +134,11 @@ async def test_pictures_wait_for_the_end_of_the_response_and_the_last_one_is_sen
 async def test_a_picture_waits_for_the_response_that_follows_before_the_voice_has_ended() -> None:
     """One that begins while the last words of the one before are still heard; an interruption ends the waiting."""
     async with avatar_here(room={"latency": 0.75, "obedient": True}) as (stage, _):
-        await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"), stage.change(agent_image_url=FIRST), settle=1.25)
+        await stage.send(speech(1.0, "a"), TTSStoppedFrame("a"), stage.change(agent_image_url=FIRST), 1.25)
         assert stage.reasons == ["stopped"]
-        await stage.send(speech(5.0, "b"), settle=3.0)
+        await stage.send(speech(5.0, "b"), 3.0)
         assert stage.vendor.controls == []
-        await stage.send(InterruptionFrame(), settle=1.0)
+        await stage.send(InterruptionFrame(), 1.0)
         assert images(stage.vendor.controls) == [FIRST]
 
 
@@ -148,7 +147,7 @@ async def test_changes_that_overlap_collapse_to_the_last() -> None:
     async with avatar_here(MemoryVendor(control_latency=1.0)) as (stage, _):
         for number in range(10):
             await stage.send(stage.change(agent_prompt=f"mood {number}"))
-            await stage.send(AvatarImageFrame(image_url=f"https://x.test/{number}.png"), settle=0.05)
+            await stage.send(AvatarImageFrame(image_url=f"https://x.test/{number}.png"), 0.05)
         await stage.settle(10.0)
         prompts = [event.agent_prompt for event in stage.vendor.controls if isinstance(event, UpdateAgentPrompt)]
         assert prompts == ["mood 0", "mood 9"]
@@ -163,8 +162,7 @@ async def test_the_old_picture_stays_until_the_new_one_is_seen() -> None:
         room = await stage.arrive()
         await stage.send(stage.change(agent_image=png("blue")))
         room.freeze_video()
-        await stage.settle(12.0)
-        await stage.send(speech(1.0), settle=2.0)
+        await stage.send(12.0, speech(1.0), 2.0)
         room.keep_showing()
         await stage.settle(10.0)
         assert {frame.size for frame in stage.sink.hoard} == {(2, 3)}
@@ -177,8 +175,8 @@ async def test_back_to_the_avatars_own_picture() -> None:
     owns: list[dict[str, Any]] = [{"agent_id": None, "agent_image_url": THIRD}, {"agent_id": "agent"}]
     for own in owns:
         async with avatar_here(**own) as (stage, _):
-            await stage.send(stage.change(agent_image_url=FIRST), settle=0.5)
-            await stage.send(stage.change(agent_image_url=None, agent_image=None), settle=0.5)
+            await stage.send(stage.change(agent_image_url=FIRST), 0.5)
+            await stage.send(stage.change(agent_image_url=None, agent_image=None), 0.5)
             assert images(stage.vendor.controls) == [FIRST, *([THIRD] if "agent_image_url" in own else [])]
             request = await next_request(stage)
             assert (request.agent_id, request.agent_image_url) == (own["agent_id"], own.get("agent_image_url"))
@@ -196,7 +194,7 @@ async def test_the_checks_of_a_running_session_follow_the_settings() -> None:
         await stage.settle(20.0)
         assert AvatarStatus.LOST not in stage.statuses
         room.show()
-        await stage.send(stage.change(frozen_timeout=2.0), settle=1.75)
+        await stage.send(stage.change(frozen_timeout=2.0), 1.75)
         assert AvatarStatus.LOST not in stage.statuses
         await stage.settle(0.5)
         assert AvatarStatus.LOST in stage.statuses

@@ -120,7 +120,7 @@ async def test_a_still_keeps_its_shape_too() -> None:
     flag().save(file, "PNG")
     screen = Screen(1280, 720)
     async with Stage(agent_id=None, agent_image=file.getvalue(), output=screen) as stage:
-        await stage.send(speech(1.0), settle=9.0)
+        await stage.send(speech(1.0), 9.0)
         assert screen.shown is not None
         assert (screen.pixel(0.1, 0.5), screen.pixel(0.5, 0.1), screen.pixel(0.5, 0.9)) == (BLACK, RED, GREEN)
 

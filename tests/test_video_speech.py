@@ -94,7 +94,7 @@ async def test_a_resampled_voice_that_paces_itself_ends_without_a_hole() -> None
     async with avatar_here() as (stage, room):
         pcm, frame = tone(1.0, 44100), 2 * 882
         for start in range(0, len(pcm), frame):
-            await stage.send(audio(pcm[start : start + frame], "a", 44100), settle=0.02 if start >= 4 * frame else 0.0)
+            await stage.send(audio(pcm[start : start + frame], "a", 44100), 0.02 if start >= 4 * frame else 0.0)
         await stage.settle(1.0)
         begun = next(entry.at for entry in room.log if isinstance(entry.what, bytes))
         assert room.played_until - begun == pytest.approx(len(room.speech) / (2 * RATE), abs=1e-6), "a hole"
@@ -104,7 +104,7 @@ async def test_a_burst_lasts_as_long_as_it_sounds() -> None:
     """Twenty seconds that arrive in one moment are written at the speed at which they are heard."""
     async with avatar_here() as (stage, room):
         started = stage.now
-        await stage.send(*(speech(1.0) for _ in range(20)), TTSStoppedFrame("a"), settle=25.0)
+        await stage.send(*(speech(1.0) for _ in range(20)), TTSStoppedFrame("a"), 25.0)
         assert room.speech == tone(1.0) * 20
         assert room.events == ["response_started", "response_finished"]
         assert room.time_of("response_finished") - started == pytest.approx(20.0, abs=1e-6)
@@ -126,7 +126,7 @@ async def test_drips_of_a_millisecond_arrive_whole() -> None:
 async def test_rare_drips_are_not_held_back() -> None:
     """Less than a write that nothing follows is spoken after a grace, not with the next utterance."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(0.005), settle=0.2)
+        await stage.send(speech(0.005), 0.2)
         assert_whole(room, tone(0.005), most_silence=0.01)
 
 
@@ -134,7 +134,7 @@ async def test_sentence_by_sentence_without_an_llm_each_is_a_response() -> None:
     """With nobody who says that more comes, a pause beyond the timeout ends a response."""
     async with avatar_here() as (stage, room):
         for sentence in "abc":
-            await stage.send(speech(0.5, sentence), settle=1.25)
+            await stage.send(speech(0.5, sentence), 1.25)
         assert room.events == ["response_started", "response_finished"] * 3
         assert room.speech == tone(0.5) * 3
 
@@ -145,7 +145,7 @@ async def test_without_contexts_or_announcements_it_is_heard(started: bool) -> N
     async with avatar_here() as (stage, room):
         if started:
             await stage.send(TTSStartedFrame())
-        await stage.send(speech(1.0, None), settle=3.0)
+        await stage.send(speech(1.0, None), 3.0)
         assert room.speech == tone(1.0)
         assert stage.down(AvatarResponseDoneFrame)[0].reason == "response_done_timeout"
 
@@ -153,7 +153,7 @@ async def test_without_contexts_or_announcements_it_is_heard(started: bool) -> N
 async def test_a_stop_before_the_last_audio_loses_nothing() -> None:
     """Audio behind a stop is heard, and the response that it belongs to has one end for each start."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(0.5), TTSStoppedFrame("a"), speech(0.5), TTSStoppedFrame("a"), settle=3.0)
+        await stage.send(speech(0.5), TTSStoppedFrame("a"), speech(0.5), TTSStoppedFrame("a"), 3.0)
         assert room.speech == tone(0.5) * 2
         assert room.events == ["response_started", "response_finished"]
 
@@ -161,16 +161,14 @@ async def test_a_stop_before_the_last_audio_loses_nothing() -> None:
 async def test_a_stop_with_more_audio_behind_it_ends_nothing() -> None:
     """It is that of a sentence; the last sentence has none, and its response waits for more as usual."""
     async with avatar_here() as (stage, _):
-        await stage.send(speech(1.0), TTSStoppedFrame("a"), speech(1.0, "b"), settle=3.0)
+        await stage.send(speech(1.0), TTSStoppedFrame("a"), speech(1.0, "b"), 3.0)
         assert stage.reasons == ["response_done_timeout"]
 
 
 async def test_a_stop_that_is_too_early_makes_two_responses() -> None:
     """Audio long after its stop begins a new response, and is heard."""
     async with avatar_here() as (stage, room):
-        await stage.send(speech(0.5), TTSStoppedFrame("a"), settle=1.0)
-        await stage.send(speech(0.5))
-        await stage.settle(2.0)
+        await stage.send(speech(0.5), TTSStoppedFrame("a"), 1.0, speech(0.5), 2.0)
         assert room.speech == tone(0.5) * 2
         assert room.events == ["response_started", "response_finished"] * 2
 
@@ -180,7 +178,7 @@ async def test_two_contexts_interleaved_are_heard_in_order_of_arrival() -> None:
     async with avatar_here() as (stage, room):
         for _ in range(5):
             await stage.send(speech(0.25, "a"), speech(0.25, "b", 48000))
-        await stage.send(TTSStoppedFrame("a"), TTSStoppedFrame("b"), settle=5.0)
+        await stage.send(TTSStoppedFrame("a"), TTSStoppedFrame("b"), 5.0)
         assert len(room.speech) == pytest.approx(2 * 2 * 5 * 0.25 * RATE, abs=2 * 480)
         assert room.events == ["response_started", "response_finished"]
 
@@ -209,20 +207,17 @@ async def test_half_an_hour_in_one_frame_holds_the_pipeline_back_instead_of_drop
     """Beyond the most that may wait, the pipeline waits; an interruption lets it go on at once."""
     async with avatar_here(room={"echo_every": 50, "forgetful": True}) as (stage, room):
         hour = audio(bytes(2 * RATE * 1801))
-        await stage.send(hour, speech(1.0), TTSStoppedFrame("a"), settle=1.0)
+        await stage.send(hour, speech(1.0), TTSStoppedFrame("a"), 1.0)
         assert room.written_seconds == pytest.approx(1.04)
         assert stage.down(TTSStoppedFrame) == []
-        await stage.send(InterruptionFrame(), settle=0.0)
-        await stage.send(speech(1.0, "b"))
-        await stage.settle(3.0)
+        await stage.send(InterruptionFrame(), 0.0, speech(1.0, "b"), 3.0)
         assert room.written_seconds == pytest.approx(2.04)
 
 
 async def test_silence_is_speech() -> None:
     """Audio that is silent is written like any other: zero samples are not deleted."""
     async with avatar_here() as (stage, room):
-        await stage.send(audio(tone(0.5) + bytes(RATE) + tone(0.5)), audio(bytes(RATE)), TTSStoppedFrame("a"))
-        await stage.settle(4.0)
+        await stage.send(audio(tone(0.5) + bytes(RATE) + tone(0.5)), audio(bytes(RATE)), TTSStoppedFrame("a"), 4.0)
         assert room.speech == tone(0.5) + bytes(RATE) + tone(0.5) + bytes(RATE)
         assert room.events == ["response_started", "response_finished"]
 
@@ -230,7 +225,7 @@ async def test_silence_is_speech() -> None:
 async def test_silence_alone_is_a_response_that_ends() -> None:
     """A TTS that gives nothing but silence starts a response and ends it."""
     async with avatar_here() as (stage, room):
-        await stage.send(audio(bytes(RATE)), TTSStoppedFrame("a"), settle=2.0)
+        await stage.send(audio(bytes(RATE)), TTSStoppedFrame("a"), 2.0)
         assert room.events == ["response_started", "response_finished"]
         assert stage.voice == b""
 
@@ -240,7 +235,7 @@ async def test_a_rate_that_changes_within_a_context_is_followed() -> None:
     async with avatar_here() as (stage, room):
         for rate in (24000, 8000, 24000, 44100, 48000):
             await stage.send(speech(0.5, "a", rate))
-        await stage.send(TTSStoppedFrame("a"), settle=5.0)
+        await stage.send(TTSStoppedFrame("a"), 5.0)
         assert len(room.speech) == pytest.approx(2 * 2.5 * RATE, abs=2 * 480)
         assert room.speech.startswith(tone(0.5))
 
@@ -252,25 +247,25 @@ async def test_odd_bytes_are_carried_over(channels: int) -> None:
         pcm = tone(1.0, RATE, channels)
         for start in range(0, len(pcm), 777):
             await stage.send(audio(pcm[start : start + 777], channels=channels))
-        await stage.send(TTSStoppedFrame("a"), settle=3.0)
+        await stage.send(TTSStoppedFrame("a"), 3.0)
         assert room.speech == tone(1.0)
 
 
 async def test_an_odd_last_byte_does_not_shift_the_next_utterance() -> None:
     """Half a sample at the end of a context is completed, and the next context begins on a sample."""
     async with avatar_here() as (stage, room):
-        await stage.send(audio(tone(0.5) + b"\x01"), speech(0.5, "b"), TTSStoppedFrame("b"), settle=3.0)
+        await stage.send(audio(tone(0.5) + b"\x01"), speech(0.5, "b"), TTSStoppedFrame("b"), 3.0)
         assert room.speech[: 2 * RATE + 2] == tone(0.5) + b"\x01\x00" + tone(0.5)
 
 
 async def test_frames_without_audio_or_format_harm_nothing() -> None:
     """Empty audio starts nothing; an impossible rate or channel count is read as the room's own."""
     async with avatar_here() as (stage, room):
-        await stage.send(audio(b""), settle=1.0)
+        await stage.send(audio(b""), 1.0)
         assert room.events == []
         shapeless = audio(tone(0.5))
         shapeless.num_channels = 0
-        await stage.send(audio(tone(0.5), sample_rate=0), shapeless, TTSStoppedFrame("a"), settle=3.0)
+        await stage.send(audio(tone(0.5), sample_rate=0), shapeless, TTSStoppedFrame("a"), 3.0)
         assert room.speech == tone(0.5) * 2
         assert stage.up(ErrorFrame) == []
 
@@ -278,20 +273,16 @@ async def test_frames_without_audio_or_format_harm_nothing() -> None:
 async def test_an_open_llm_bridges_a_slow_tts() -> None:
     """Pauses beyond the timeout stay inside the response while the LLM writes; its end ends it."""
     async with avatar_here() as (stage, room):
-        await stage.send(LLMFullResponseStartFrame(), speech(0.5), settle=3.0)
-        await stage.send(speech(0.5))
-        await stage.settle(2.0)
+        await stage.send(LLMFullResponseStartFrame(), speech(0.5), 3.0, speech(0.5), 2.0)
         assert room.events == ["response_started"]
-        await stage.send(LLMFullResponseEndFrame(), settle=0.0)
+        await stage.send(LLMFullResponseEndFrame(), 0.0)
         assert room.events == ["response_started", "response_finished"]
 
 
 async def test_the_last_audio_may_come_together_with_the_end_of_the_llm() -> None:
     """After a pause that the open LLM response has bridged, it is still part of that response."""
     async with avatar_here() as (stage, room):
-        await stage.send(LLMFullResponseStartFrame(), speech(0.5), settle=1.5)
-        await stage.send(speech(0.5), LLMFullResponseEndFrame())
-        await stage.settle(2.0)
+        await stage.send(LLMFullResponseStartFrame(), speech(0.5), 1.5, speech(0.5), LLMFullResponseEndFrame(), 2.0)
         assert room.events == ["response_started", "response_finished"]
         assert stage.reasons == ["response_done_timeout"]
         assert stage.down(AvatarResponseDoneFrame)[0].audio_seconds == 1.0
@@ -302,7 +293,7 @@ async def test_an_llm_response_that_is_not_spoken_holds_nothing_open() -> None:
     async with avatar_here() as (stage, _):
         silent = LLMFullResponseStartFrame()
         silent.skip_tts = True
-        await stage.send(silent, speech(0.5), TTSStoppedFrame("a"), settle=0.6)
+        await stage.send(silent, speech(0.5), TTSStoppedFrame("a"), 0.6)
         assert stage.reasons == ["stopped"]
 
 
@@ -339,7 +330,7 @@ async def test_words_of_speech_that_waited_wait_with_it() -> None:
     """Speech that is heard three seconds late has its words three seconds late, also those that came first."""
     async with Stage() as stage:
         begun = stage.now
-        await stage.send(word(stage, "0", 0.0, begun), speech(2.0), word(stage, "1", 1.0, begun), settle=3.0)
+        await stage.send(word(stage, "0", 0.0, begun), speech(2.0), word(stage, "1", 1.0, begun), 3.0)
         assert words(stage) == []
         await stage.arrive(0.5)
         assert words(stage) == ["0"]
@@ -353,8 +344,7 @@ async def test_words_of_the_next_sentence_are_counted_from_the_last_word_as_the_
         begun = stage.now
         await stage.send(speech(2.0, "a"), word(stage, "a0", 0.0, begun), word(stage, "a1", 1.75, begun))
         after = begun + 1.75
-        await stage.send(speech(2.0, "b"), word(stage, "b0", 0.0, after, "b"), word(stage, "b1", 1.0, after, "b"))
-        await stage.settle(1.9)
+        await stage.send(speech(2.0, "b"), word(stage, "b0", 0.0, after, "b"), word(stage, "b1", 1.0, after, "b"), 1.9)
         assert words(stage) == ["a0", "a1"]
         await stage.settle(0.2)
         assert words(stage) == ["a0", "a1", "b0"]
@@ -366,12 +356,11 @@ async def test_after_an_interruption_only_what_was_spoken_has_been_told() -> Non
     """Words beyond the moment of the interruption never come; the next answer's words are timed afresh."""
     async with avatar_here() as (stage, _):
         begun = stage.now
-        await stage.send(speech(10.0), *(word(stage, str(n), float(n), begun) for n in range(10)), settle=3.5)
-        await stage.send(InterruptionFrame())
-        await stage.settle(1.0)
+        await stage.send(speech(10.0), *(word(stage, str(n), float(n), begun) for n in range(10)), 3.5)
+        await stage.send(InterruptionFrame(), 1.0)
         assert words(stage) == ["0", "1", "2", "3"]
         begun = stage.now
-        await stage.send(speech(2.0, "b"), word(stage, "b", 1.0, begun, "b"), settle=0.9)
+        await stage.send(speech(2.0, "b"), word(stage, "b", 1.0, begun, "b"), 0.9)
         assert words(stage)[4:] == []
         await stage.settle(0.2)
         assert words(stage)[4:] == ["b"]
@@ -380,7 +369,7 @@ async def test_after_an_interruption_only_what_was_spoken_has_been_told() -> Non
 async def test_words_that_no_audio_follows_are_told_once_the_response_is_over() -> None:
     """A word stamped beyond the audio, with no stop behind it, is not kept for ever."""
     async with avatar_here() as (stage, _):
-        await stage.send(speech(1.0), word(stage, "late", 5.0, stage.now), settle=1.4)
+        await stage.send(speech(1.0), word(stage, "late", 5.0, stage.now), 1.4)
         assert words(stage) == []
         await stage.settle(0.2)
         assert words(stage) == ["late"]
@@ -389,9 +378,9 @@ async def test_words_that_no_audio_follows_are_told_once_the_response_is_over() 
 async def test_words_behind_other_speech_are_as_late_as_their_own() -> None:
     """Without an avatar, speech that comes at once is heard one after the other, and so are its words."""
     async with Stage() as stage:
-        await stage.send(speech(0.5), settle=10.0)
+        await stage.send(speech(0.5), 10.0)
         begun = stage.now
-        await stage.send(speech(3.0, "x"), speech(1.0, "y"), word(stage, "y", 0.5, begun, "y"), settle=0.0)
+        await stage.send(speech(3.0, "x"), speech(1.0, "y"), word(stage, "y", 0.5, begun, "y"), 0.0)
         assert [frame.pts for frame in stage.down(TTSTextFrame)] == [round((begun + 3.5) * 1e9)]
 
 
@@ -399,9 +388,8 @@ async def test_words_of_the_plain_voice_keep_their_times() -> None:
     """While the avatar is away, words that come later are stamped as late as their audio was, not more."""
     async with Stage() as stage:
         begun = stage.now
-        await stage.send(speech(1.0), word(stage, "0", 0.5, begun), settle=8.0)
+        await stage.send(speech(1.0), word(stage, "0", 0.5, begun), 8.0)
         assert stage.plain == tone(1.0)
         assert [frame.pts for frame in stage.down(TTSTextFrame)] == [round((begun + 8.5) * 1e9)]
-        await stage.settle(0.5)
-        await stage.send(speech(1.0), word(stage, "1", 1.5, begun), settle=0.0)
+        await stage.send(0.5, speech(1.0), word(stage, "1", 1.5, begun), 0.0)
         assert stage.down(TTSTextFrame)[1].pts == round((begun + 9.5) * 1e9)

@@ -41,20 +41,19 @@ async def test_the_agents_picture_is_shown_once_per_fallback() -> None:
     """With the plain voice, and not before; the avatar's own pictures take over when it is back."""
     async with staged() as stage:
         await stage.arrive()
-        await stage.send(speech(1.0), settle=0.5)
+        await stage.send(speech(1.0), 0.5)
         assert stills(stage) == []
         stage.room.lose("gone")
         await stage.settle(0.2)
         assert stills(stage) == [b"\xff\x00\x00"]
-        await stage.settle(2.0)
-        await stage.send(speech(1.0, "b"))
+        await stage.send(2.0, speech(1.0, "b"))
         await stage.until(lambda: len(stage.rooms) == 2)
         await stage.settle(2.0)
         assert len(stills(stage)) == 1
         await stage.arrive()
         assert stage.sink.hoard is not None
         assert stage.sink.hoard[-1].size == (2, 3)
-        await stage.send(speech(1.0, "c"), settle=0.5)
+        await stage.send(speech(1.0, "c"), 0.5)
         stage.room.leave()
         await stage.settle(0.1)
         assert len(stills(stage)) == 2
@@ -65,7 +64,7 @@ async def test_the_agents_picture_is_shown_when_no_avatar_comes() -> None:
     vendor = MemoryVendor()
     vendor.refuse(401)
     async with staged(vendor) as stage:
-        await stage.send(speech(1.0), settle=0.5)
+        await stage.send(speech(1.0), 0.5)
         assert len(stills(stage)) == 1
 
 
@@ -77,9 +76,9 @@ async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
             ([], Settings(agent_image_url="https://x.test/a.png")),
         ):
             await stage.arrive()
-            await stage.send(ServiceUpdateSettingsFrame(delta=change, service=stage.service), settle=0.1)
+            await stage.send(ServiceUpdateSettingsFrame(delta=change, service=stage.service), 0.1)
             stage.sink.hoard = []
-            await stage.send(speech(0.5), settle=0.3)
+            await stage.send(speech(0.5), 0.3)
             stage.room.lose("gone")
             await stage.settle(3.0)
             assert stills(stage) == colours
@@ -91,7 +90,7 @@ async def test_a_changed_picture_is_the_one_that_is_shown() -> None:
 async def test_nothing_is_shown_without_a_picture_or_a_voice(kwargs: dict[str, Any]) -> None:
     """There is nothing to go with."""
     async with staged(**kwargs) as stage:
-        await stage.send(speech(1.0), settle=10.0)
+        await stage.send(speech(1.0), 10.0)
         assert stills(stage) == []
 
 
@@ -106,7 +105,7 @@ async def test_the_still_has_the_shape_of_the_avatar(ratio: str | None, size: tu
         vendor = MemoryVendor()
         vendor.refuse(401)
         async with staged(vendor, agent_image=image, aspect_ratio=ratio) as stage:
-            await stage.send(speech(1.0), settle=0.5)
+            await stage.send(speech(1.0), 0.5)
             [shown] = stage.sink.hoard or []
             assert shown.size == size
             pixels = np.frombuffer(shown.image, np.uint8).reshape(-1, 3).astype(int)
@@ -122,6 +121,6 @@ async def test_a_picture_that_has_gone_is_not_shown(tmp_path: Path) -> None:
     stage = staged(vendor, agent_image=file)
     file.unlink()
     async with stage:
-        await stage.send(speech(1.0), settle=0.5)
+        await stage.send(speech(1.0), 0.5)
         assert stills(stage) == []
         assert stage.plain == tone(1.0)

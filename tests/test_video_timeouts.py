@@ -29,8 +29,7 @@ async def appear(stage: Stage, check: str) -> None:
 async def test_a_shorter_patience_counts_at_once() -> None:
     """Also for speech that waits already."""
     async with Stage() as stage:
-        await stage.send(speech(1.0), settle=1.0)
-        await stage.send(stage.change(ready_timeout=1.25), settle=0.3)
+        await stage.send(speech(1.0), 1.0, stage.change(ready_timeout=1.25), 0.3)
         assert stage.plain == tone(1.0)
 
 
@@ -68,8 +67,7 @@ async def test_a_check_can_be_switched_off(check: str) -> None:
 async def test_a_changed_timeout_is_followed_at_once() -> None:
     """By the session that exists and by all further ones."""
     async with Stage(**settings(join_timeout=50.0)) as stage:
-        await stage.settle(10.0)
-        await stage.send(stage.change(join_timeout=15.0), settle=4.75)
+        await stage.send(10.0, stage.change(join_timeout=15.0), 4.75)
         assert len(stage.vendor.created) == 1
         await stage.until(lambda: len(stage.vendor.created) == 2, limit=2.0)
         await stage.until(lambda: len(stage.vendor.created) == 3, limit=20.0)

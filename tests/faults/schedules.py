@@ -92,7 +92,7 @@ async def obey(world: World, order: Order, expected: Expected) -> None:
 
 
 async def interrupt(world: World, expected: Expected) -> None:
-    await world.settle()  # what was sent before has arrived: system frames overtake in Pipecat's queues
+    await world.settle()
     fleeting = {code for said in world.said if said.interruptible for code in said.codes}
     expected.wanted -= fleeting
     expected.unwanted.append((world.now, fleeting))

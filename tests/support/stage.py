@@ -1,7 +1,7 @@
 """A pipeline in virtual time: source, the service, what a test puts behind it, sink; with a LemonSlice in memory.
 
 async with avatar_here() as (stage, room):
-    await stage.send(speech(1.0), settle=2.0)
+    await stage.send(speech(1.0), 2.0)
     assert room.events == ["response_started", "response_finished"]
 """
 
@@ -153,12 +153,16 @@ class Stage:
         for processor in self.processors:
             await processor.cleanup()
 
-    async def send(self, *frames: Frame, settle: float | None = None) -> None:
-        """Push frames into the pipeline, and let so much time pass, if any."""
-        for frame in frames:
-            await self.source.push_frame(frame)
-        if settle is not None:
-            await self.settle(settle)
+    async def send(self, *steps: Frame | float) -> None:
+        """Push frames into the pipeline; a number lets so many seconds pass."""
+        for step in steps:
+            if isinstance(step, Frame):
+                await self._push(step)
+            else:
+                await self.settle(step)
+
+    async def _push(self, frame: Frame) -> None:
+        await self.source.push_frame(frame)
 
     async def arrive(self, seconds: float = 0.0) -> MemoryRoom:
         """Have the avatar come, and let time pass; returns its room."""
@@ -311,11 +315,8 @@ class WorkerStage(Stage):
             await self._worker.cancel()
         await self._running
 
-    async def send(self, *frames: Frame, settle: float | None = None) -> None:
-        """Queue frames for the pipeline, and let so much time pass, if any."""
-        await self._worker.queue_frames(frames)
-        if settle is not None:
-            await self.settle(settle)
+    async def _push(self, frame: Frame) -> None:
+        await self._worker.queue_frame(frame)
 
     @property
     def over(self) -> bool:
