@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from loguru import logger
-from pipecat.frames.frames import EndFrame, ErrorFrame, StartFrame
+from pipecat.frames.frames import EndFrame, StartFrame
 from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from yarl import URL
 
@@ -272,10 +272,6 @@ class World(Stage):
         return range(first, first + count)
 
     # The call.
-
-    @property
-    def errors(self) -> list[ErrorFrame]:
-        return self.up(ErrorFrame)
 
     async def settle(self, seconds: float = 0.0) -> None:
         """Let time pass, and everything happen that is due; in fewer turns than the stage takes, as there are many."""

@@ -8,7 +8,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from pipecat_lemonslice.api import ControlEvent, CreatedSession, OnRetry, SessionInfo, prepare_picture
 from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError
@@ -362,7 +362,9 @@ class MemoryVendor:
     def refuse_only(self, *events: ControlEvent) -> None:
         self.refused_controls = events
 
-    def refuse(self, error: LemonSliceError | int, times: int = 1) -> None:
+    def refuse(self, error: LemonSliceError | int, times: int = 1) -> Self:
+        """Refuse so many creations, after those that are to be refused already."""
         if isinstance(error, int):
             error = ApiStatusError(error, "refused by the test")
         self.refusals.extend([error] * times)
+        return self

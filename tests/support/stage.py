@@ -17,12 +17,15 @@ from pipecat.clocks.base_clock import BaseClock
 from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
+    ErrorFrame,
     Frame,
     OutputImageRawFrame,
     ServiceUpdateSettingsFrame,
     SpeechOutputAudioRawFrame,
     StartFrame,
     TTSAudioRawFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
@@ -35,7 +38,10 @@ from pipecat_lemonslice.rooms import Room, RoomOptions
 from tests.support.memory import MemoryRoom, MemoryVendor
 
 F = TypeVar("F", bound=Frame)
+Step = Frame | float | Callable[[], object]
 RATE = 24000
+RESPONSE = ["response_started", "response_finished"]
+"""What an avatar is told of a response that nothing happens to."""
 
 
 def tone(seconds: float, sample_rate: int = RATE, channels: int = 1, frequency: float = 220.0) -> bytes:
@@ -51,6 +57,20 @@ def speech(
     """One frame of TTS audio."""
     frame = TTSAudioRawFrame(tone(seconds, sample_rate), sample_rate, 1, context_id=context_id)
     frame.interruptible = interruptible
+    return frame
+
+
+def said(seconds: float, context_id: str = "a") -> tuple[TTSAudioRawFrame, TTSStoppedFrame]:
+    """An utterance: its audio, and that it is over."""
+    return speech(seconds, context_id), TTSStoppedFrame(context_id)
+
+
+def word(text: str, context_id: str = "a", at: float | None = None) -> TTSTextFrame:
+    """A word, or a whole sentence, with the pipeline's time at which it is spoken, if the TTS knows that."""
+    frame = TTSTextFrame(text, "sentence" if at is None else "word")
+    frame.context_id = context_id
+    if at is not None:
+        frame.pts = round(at * 1e9)
     return frame
 
 
@@ -153,11 +173,13 @@ class Stage:
         for processor in self.processors:
             await processor.cleanup()
 
-    async def send(self, *steps: Frame | float) -> None:
-        """Push frames into the pipeline; a number lets so many seconds pass."""
+    async def send(self, *steps: Step) -> None:
+        """Push frames into the pipeline; a number lets so many seconds pass, a function is called."""
         for step in steps:
             if isinstance(step, Frame):
                 await self._push(step)
+            elif callable(step):
+                step()
             else:
                 await self.settle(step)
 
@@ -221,6 +243,10 @@ class Stage:
     def plain(self) -> bytes:
         """Speech heard without the avatar."""
         return b"".join(frame.audio for frame in self.down(TTSAudioRawFrame))
+
+    @property
+    def errors(self) -> list[ErrorFrame]:
+        return self.up(ErrorFrame)
 
     @property
     def reasons(self) -> list[str]:
