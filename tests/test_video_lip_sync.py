@@ -5,20 +5,19 @@ the transport is what the user gets: a picture when it is written, voice when al
 """
 
 import asyncio
+from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pipecat.frames.frames import InterruptionFrame, OutputImageRawFrame
-from pipecat.transports import base_output
 
 from pipecat_lemonslice.rooms import Picture
 from tests.support.stage import RATE, Stage, avatar_here, speech
-from tests.support.user import UserOutput
+from tests.support.user import UserOutput, pipecat_in_virtual_time
 
 PICTURE = 0.04
 PACKET = 0.02
@@ -76,10 +75,9 @@ async def play(stage: Stage, first: int, last: int, stall: float = 0.0) -> dict[
 
 
 @pytest.fixture(autouse=True)
-def pipecat_on_the_loops_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pipecat's output paces live pictures by the wall clock."""
-    clock = SimpleNamespace(time=lambda: asyncio.get_running_loop().time())
-    monkeypatch.setattr(base_output, "time", clock)
+def pipecats_clock() -> Iterator[None]:
+    with pipecat_in_virtual_time():
+        yield
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

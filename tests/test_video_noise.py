@@ -17,9 +17,9 @@ from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from tests.support.memory import MemoryRoom
 from tests.support.noise import KINDS, noise
-from tests.support.speaker import Speaker, pipecat_in_virtual_time
 from tests.support.speech import spoken
 from tests.support.stage import RATE, Stage, tone
+from tests.support.user import UserOutput, pipecat_in_virtual_time
 
 DIGITAL: dict[str, Any] = {"track": True}
 FLOORS: list[Any] = [
@@ -137,7 +137,7 @@ async def test_a_pause_between_words_keeps_its_noise_and_a_long_one_is_still() -
 async def test_pipecats_output_transport_says_that_the_bot_has_stopped_speaking(floor: dict[str, Any]) -> None:
     """Half a second after the last word of each answer, by Pipecat's own rule."""
     with pipecat_in_virtual_time():
-        async with Stage(room=floor, output=Speaker()) as stage:
+        async with Stage(room=floor, output=UserOutput(video_out_enabled=False)) as stage:
             await arrived(stage)
             text = sentence("My name is Mona.")
             for number in range(2):

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import Frame, OutputImageRawFrame, StartFrame
+from pipecat.frames.frames import Frame, OutputImageRawFrame
 from pipecat.pipeline.parallel_pipeline import ParallelPipeline
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 
 from pipecat_lemonslice.rooms import Picture
 from tests.support.stage import Stage
+from tests.support.user import UserOutput
 
 WIDTH, HEIGHT = 24, 36
 MOST = 35
@@ -33,29 +33,20 @@ def number_of(image: bytes) -> int:
     return int.from_bytes(image[:4], "big")
 
 
-def params(*, live: bool = True) -> TransportParams:
+def params(live: bool) -> dict[str, Any]:
     """Of an output that does not pace live pictures itself: Pipecat does so by the real clock."""
-    return TransportParams(
-        video_out_enabled=True,
-        video_out_is_live=live,
-        video_out_framerate=1000,
-        video_out_width=WIDTH,
-        video_out_height=HEIGHT,
-    )
+    size = {"video_out_width": WIDTH, "video_out_height": HEIGHT}
+    return {"video_out_enabled": True, "video_out_is_live": live, "video_out_framerate": 1000, **size}
 
 
-class Output(BaseOutputTransport):
+class Output(UserOutput):
     """Pipecat's own output, whose device takes a picture in so many seconds; None for never."""
 
     def __init__(self, *, seconds: float | None = 0.01, live: bool = True) -> None:
-        super().__init__(params(live=live))
+        super().__init__(**params(live))
         self.seconds = seconds
         self.awake = asyncio.Event()
         self.shown: list[int] = []
-
-    async def start(self, frame: StartFrame) -> None:
-        await super().start(frame)
-        await self.set_transport_ready(frame)
 
     async def write_video_frame(self, frame: OutputImageRawFrame) -> bool:
         if self.seconds is None:
@@ -216,7 +207,7 @@ async def test_a_webrtc_track_that_nobody_reads_does_not_fill(live: bool, monkey
 
     from tests.support.webrtc import connected, waiting
 
-    transport = SmallWebRTCTransport(SmallWebRTCConnection(), params(live=live))
+    transport = SmallWebRTCTransport(SmallWebRTCConnection(), TransportParams(**params(live)))
     output = transport.output()
     track = connected(output, (WIDTH, HEIGHT), monkeypatch)
     async with Stage(behind=[replacing()], output=output) as stage:

@@ -11,8 +11,8 @@ from pipecat.frames.frames import InputAudioRawFrame, InterruptionFrame, TTSStop
 from pipecat.processors.audio import audio_buffer_processor
 from pipecat.processors.audio.audio_buffer_processor import AudioBufferProcessor
 
-from tests.support.speaker import Speaker, pipecat_in_virtual_time
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
+from tests.support.user import UserOutput, pipecat_in_virtual_time
 
 PACKET = 0.02
 LAG = 0.25
@@ -75,7 +75,9 @@ async def test_both_tracks_hold_what_was_heard_when_it_was_heard() -> None:
         patch.setattr(audio_buffer_processor, "time", SimpleNamespace(monotonic=loop.time))
         room = {"track": True, "obedient": True, "latency": LAG}
         async with (
-            avatar_here(room=room, pipeline=lambda service: (service, Speaker(), recorder)) as (stage, _),
+            avatar_here(
+                room=room, pipeline=lambda service: (service, UserOutput(video_out_enabled=False), recorder)
+            ) as (stage, _),
             microphone(stage) as user,
         ):
             await recorder.start_recording()
