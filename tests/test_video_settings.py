@@ -12,7 +12,7 @@ from pipecat_lemonslice.api import ControlEvent, UpdateAgentPrompt, UpdateIdlePr
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, avatar_here, said, speech, tone
 
-Settings = LemonSliceVideoService.Settings
+Settings: Any = LemonSliceVideoService.Settings
 FIRST, SECOND, THIRD = (f"https://x.test/{number}.png" for number in (1, 2, 3))
 
 
@@ -59,7 +59,7 @@ async def test_what_is_refused_takes_nothing_else_with_it() -> None:
     """The picture is refused and the prompts are not; a newer prompt outlives the refusal of the one before."""
     vendor = MemoryVendor(control_latency=1.0)
     async with avatar_here(vendor) as (stage, _):
-        vendor.refuse_only(UpdateImage(image_url=FIRST), UpdateAgentPrompt("bad"))
+        vendor.refused_controls = (UpdateImage(image_url=FIRST), UpdateAgentPrompt("bad"))
         await stage.send(stage.change(agent_image_url=FIRST, agent_prompt="bad", agent_idle_prompt="calm"), 0.5)
         await stage.send(stage.change(agent_prompt="good"), 10.0)
         assert vendor.controls == [UpdateIdlePrompt("calm"), UpdateAgentPrompt("good")]
