@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import CancelFrame, EndFrame, Frame
+from pipecat.frames.frames import CancelFrame, EndFrame, Frame, TTSAudioRawFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 
 from pipecat_lemonslice.api import CreatedSession
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, avatar_here, said, speech, tone
+from tests.support.stage import Stage, WorkerStage, avatar_here, said, speech, tone
 
 
 async def test_the_goodbye_is_heard_to_its_end() -> None:
@@ -175,3 +176,49 @@ async def test_a_session_without_a_room_is_terminated() -> None:
         await stage.settle(0.1)
         assert stage.vendor.terminated == ["session-1"]
         assert len(stage.errors) == 1
+
+
+# With a neighbour that fails.
+
+
+class Neighbour(FrameProcessor):
+    """A processor behind the service that fails in its own way."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:
+        await super().setup(setup)
+        if self.fault == "setup hangs":
+            await asyncio.Event().wait()
+        if self.fault == "setup fails":
+            raise RuntimeError("no setup")
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if self.fault == "frames fail" and isinstance(frame, TTSAudioRawFrame):
+            raise RuntimeError("no frames")
+        await self.push_frame(frame, direction)
+
+
+@pytest.mark.parametrize("fault", ["setup hangs", "setup fails", "frames fail"])
+async def test_a_neighbour_that_fails_leaves_no_session(fault: str) -> None:
+    """A setup that times out, one that raises, and an exception for each frame."""
+    async with WorkerStage(behind=[Neighbour(fault)], worker={"setup_timeout_secs": 0.5}) as stage:
+        if fault != "setup hangs":
+            await stage.arrive()
+            await stage.send(speech(0.1), EndFrame())
+        await stage.until(lambda: stage.over)
+    assert stage.vendor.created == stage.vendor.terminated == ["session-1"]
+
+
+async def test_a_setup_that_is_cancelled_leaves_no_session() -> None:
+    """While the session is being created; so does a neighbour's fatal error, upon which the worker cancels."""
+    stage = WorkerStage(MemoryVendor(latency=0.5), behind=[Neighbour("setup hangs")])
+    entering = asyncio.create_task(stage.__aenter__())
+    await asyncio.sleep(0.25)
+    await stage.worker.cancel(reason="a neighbour is broken")
+    await entering
+    assert stage.over
+    assert stage.vendor.created == stage.vendor.terminated == ["session-1"]

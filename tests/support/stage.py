@@ -320,7 +320,7 @@ class WorkerStage(Stage):
         self._options = {"enable_turn_tracking": False, **(worker or {})}
 
     async def __aenter__(self) -> Self:
-        self._worker = PipelineWorker(
+        self.worker = PipelineWorker(
             Pipeline([self.source, *self._inner, self.sink]),
             params=PipelineParams(audio_out_sample_rate=RATE),
             processor_unusable_policy=self._policy,
@@ -330,19 +330,19 @@ class WorkerStage(Stage):
             **self._options,
         )
         runner = WorkerRunner(handle_sigint=False)
-        await runner.add_workers(self._worker)
+        await runner.add_workers(self.worker)
         self._running = asyncio.create_task(runner.run())
-        await self.until(lambda: bool(self.down(StartFrame)))
+        await self.until(lambda: self.over or bool(self.down(StartFrame)))
         await self.settle()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if not self._running.done():
-            await self._worker.cancel()
+            await self.worker.cancel()
         await self._running
 
     async def _push(self, frame: Frame) -> None:
-        await self._worker.queue_frame(frame)
+        await self.worker.queue_frame(frame)
 
     @property
     def over(self) -> bool:
