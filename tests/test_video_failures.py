@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import EndFrame, ErrorFrame, InterruptionFrame, TTSAudioRawFrame
+from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSAudioRawFrame
 
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
 
@@ -46,7 +46,7 @@ async def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, i
         await stage.arrive(1.0)
         await stage.send(speech(1.0, "c"), 4.0)
         await stage.end()
-        errors = stage.up(ErrorFrame)
+        errors = stage.errors
         assert len(errors) <= 1, [error.error for error in errors]
         assert not any(error.category and error.category.is_permanent for error in errors)
         assert stage.service.is_usable
@@ -63,7 +63,7 @@ async def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nons
     async with avatar_here() as (stage, _):
         stage.room.hear(*nonsense)
         await stage.settle(2.0)
-        assert len(stage.up(ErrorFrame)) == 1
+        assert len(stage.errors) == 1
         assert len(stage.vendor.created) == 2
         await stage.arrive()
         await stage.send(speech(1.0), 3.0)

@@ -16,7 +16,6 @@ from pipecat.frames.frames import (
     TTSAudioRawFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from pipecat_lemonslice import AvatarResponseDoneFrame, AvatarStatus, AvatarStatusFrame
 from tests.support.memory import MemoryRoom
@@ -259,5 +258,5 @@ async def test_the_page_is_told_of_a_loss_and_of_a_return() -> None:
         told = [status for status, _ in groupby(stage.statuses)]
         assert told == [*coming, AvatarStatus.LOST, AvatarStatus.VOICE_ONLY, *coming]
         assert [frame.status for frame in stage.up(AvatarStatusFrame)] == stage.statuses
-        told = [frame.data["status"] for frame in stage.down(RTVIServerMessageFrame) if "status" in frame.data]
+        told = [told["status"] for told in stage.page if "status" in told]
         assert told == [str(status) for status in stage.statuses]

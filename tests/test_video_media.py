@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from pipecat.frames.frames import Frame, InterruptionFrame, OutputImageRawFrame, SpeechOutputAudioRawFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from tests.support.logs import package_logs
 from tests.support.stage import RATE, Stage, avatar_here, said, speech, tone
@@ -17,15 +16,6 @@ async def test_a_bots_own_pictures_are_shown_when_they_come() -> None:
         before = stage.sink.pictures
         await stage.send(speech(5.0), OutputImageRawFrame(bytes(12), (2, 2), "RGB"), 0.0)
         assert stage.sink.pictures == before + 1
-
-
-async def test_the_page_learns_when_the_voice_of_each_response_was_first_heard() -> None:
-    """Also for an answer that comes soon after the last one."""
-    async with avatar_here(room={"track": True}) as (stage, _):
-        await stage.send(*said(1.0, "a"), 1.3, *said(1.0, "b"), 3.0)
-        voices = [frame.data for frame in stage.down(RTVIServerMessageFrame) if frame.data.get("event") == "voice"]
-        assert [voice["id"] for voice in voices] == [1, 2]
-        assert all(250 <= voice["ttfb_ms"] <= 350 for voice in voices)
 
 
 async def test_there_are_never_two_voices() -> None:

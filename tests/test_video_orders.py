@@ -73,18 +73,6 @@ async def test_a_keep_alive_frame_resets_the_timeout_now() -> None:
         assert stage.vendor.controls == [ResetIdleTimeout()]
 
 
-async def test_a_picture_is_that_of_this_session_and_of_all_further_ones() -> None:
-    """A frame's picture is sent now, and takes the place of the avatar's own in later requests."""
-    async with avatar_here() as (stage, _):
-        await stage.send(AvatarImageFrame(image_url=FIRST), 0.0)
-        assert stage.vendor.controls == [UpdateImage(image_url=FIRST)]
-        await stage.send(stage.change(agent_prompt="happy"), 0.0)
-        assert stage.vendor.controls[1:] == [UpdateAgentPrompt("happy")]
-        stage.room.lose("gone")
-        await stage.settle(2.0)
-        assert (stage.vendor.requests[1].agent_image_url, stage.vendor.requests[1].agent_id) == (FIRST, None)
-
-
 # While it is not.
 
 

@@ -221,19 +221,6 @@ async def test_sessions_that_cannot_be_terminated_are_one_errorframe() -> None:
 # What the vendor is asked for.
 
 
-@pytest.mark.parametrize("error", [ApiConnectionError("no", False), RoomError("dark"), RuntimeError("unforeseen")])
-async def test_failed_starts_are_tried_again_with_growing_pauses(error: Exception) -> None:
-    """Failures that may pass: after half a second, one, two, …; the first success ends it. They are told as one."""
-    async with Stage() as stage:
-        stage.join_refusals.extend([error] * 3)
-        stage.room.lose("gone")
-        await stage.settle(0.5 + 0.5 + 1.0 + 2.0 + 4.0)
-        assert len(stage.errors) == 1
-        assert len(stage.vendor.created) == 5
-        assert stage.vendor.terminated == stage.vendor.created[:4]
-        await avatar_speaks(stage)
-
-
 async def test_an_avatar_that_comes_only_to_go_again_costs_ever_fewer_sessions() -> None:
     """The pauses grow from session to session, however often one was ready, until one has been so for 30 s."""
 

@@ -59,40 +59,27 @@ class Output(UserOutput):
 class Between(FrameProcessor):
     """Somebody else's processor. It does something with each picture, and passes on the result, else the picture."""
 
-    def __init__(self, do: Callable[[OutputImageRawFrame], Any], *, seconds: float = 0.0) -> None:
+    def __init__(self, do: Callable[[OutputImageRawFrame], Any], *, seconds: float = 0.0, passes: bool = True) -> None:
         super().__init__()
-        self._do = do
+        self._do, self._passes = do, passes
         self.seconds = seconds
+        self.taken = 0
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, OutputImageRawFrame):
+            self.taken += 1
             await asyncio.sleep(self.seconds)
             frame = self._do(frame) or frame
+            if not self._passes:
+                return
         await self.push_frame(frame, direction)
 
 
-class Recorder(FrameProcessor):
-    """Keeps the newest pictures and passes none on."""
-
-    def __init__(self, pictures: int) -> None:
-        super().__init__()
-        self.taken = 0
-        self._kept: deque[OutputImageRawFrame] = deque(maxlen=pictures)
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, OutputImageRawFrame):
-            self._kept.append(frame)
-            self.taken += 1
-        else:
-            await self.push_frame(frame, direction)
-
-
-def keeping(pictures: int | None) -> Between:
-    """A vision buffer: keeps the newest pictures, as they are."""
+def keeping(pictures: int | None, *, passes: bool = True) -> Between:
+    """A vision buffer: keeps the newest pictures, as they are. A recorder passes none on."""
     kept: deque[OutputImageRawFrame] = deque(maxlen=pictures)
-    return Between(kept.append)
+    return Between(kept.append, passes=passes)
 
 
 def replacing() -> Between:
@@ -120,7 +107,7 @@ def living() -> int:
 
 async def test_a_processor_that_keeps_its_last_ten_does_not_stop_the_picture() -> None:
     """Where no output can be seen that takes pictures, this shows after two seconds. Then all pictures come."""
-    recorder = Recorder(10)
+    recorder = keeping(10, passes=False)
     async with Stage(behind=[recorder]) as stage:
         stage.room.join()
         number = await play(stage, 2.0)
@@ -193,7 +180,7 @@ async def test_an_output_that_takes_nothing_is_sent_nothing_more(
     output = Output(seconds=None, live=live)
     async with Stage(behind=before(), output=output) as stage:
         stage.room.join()
-        await play(stage, 60.0)
+        await play(stage, 20.0)
         assert living() <= MOST
         assert output.shown == []
 
@@ -212,7 +199,7 @@ async def test_a_webrtc_track_that_nobody_reads_does_not_fill(live: bool, monkey
     track = connected(output, (WIDTH, HEIGHT), monkeypatch)
     async with Stage(behind=[replacing()], output=output) as stage:
         stage.room.join()
-        await play(stage, 60.0)
+        await play(stage, 20.0)
         assert waiting(track) > 0
         assert living() <= MOST
 
@@ -221,7 +208,7 @@ async def test_a_processor_that_is_stuck_is_sent_nothing_more() -> None:
     """What waits in front of it does not grow, though the output behind it has nothing to do."""
     async with Stage(behind=[Between(lambda _: None, seconds=1e6)], output=Output()) as stage:
         stage.room.join()
-        await play(stage, 60.0)
+        await play(stage, 20.0)
         assert living() <= MOST
 
 

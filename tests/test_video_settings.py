@@ -158,7 +158,8 @@ async def test_pictures_wait_for_the_end_of_the_response_and_the_last_one_is_sen
         assert heard_until <= stage.now <= heard_until + 0.5
         await stage.settle(5.0)
         assert images(stage.vendor.controls) == [THIRD]
-        assert (await next_request(stage)).agent_image_url == THIRD
+        request = await next_request(stage)
+        assert (request.agent_image_url, request.agent_id) == (THIRD, None), "in the place of the avatar's own"
 
 
 async def test_a_picture_waits_for_the_response_that_follows_before_the_voice_has_ended() -> None:

@@ -16,7 +16,6 @@ from pipecat.frames.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from pipecat_lemonslice import AvatarResponseDoneFrame
 from tests.support.memory import MemoryRoom
@@ -209,7 +208,7 @@ async def test_everybody_is_told_the_same_three_decimals(pieces: int) -> None:
         assert [frame.audio_seconds for frame in stage.down(AvatarResponseDoneFrame)] == [seconds]
         assert [frame.audio_seconds for frame in stage.up(AvatarResponseDoneFrame)] == [seconds]
         assert ("on_response_done", "stopped", seconds) in stage.events
-        messages = [frame.data for frame in stage.down(RTVIServerMessageFrame)]
+        messages = stage.page
         assert [data["audio_seconds"] for data in messages if data.get("event") == "done"] == [seconds]
 
 

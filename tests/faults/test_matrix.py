@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import EndFrame, StartFrame
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from pipecat_lemonslice.video import END_SECONDS
 from tests.faults.catalogue import FAULTS, READY, SOON, Fault
@@ -219,7 +218,7 @@ def check_errors(world: World, fault: Fault, moment: str) -> None:
     assert all(error.category is not None and not error.fatal for error in world.errors)
     if expected > provoked:
         assert any(all(re.search(word, text) for word in fault.says) for text in told), told
-    statuses = [frame.data["status"] for frame in world.down(RTVIServerMessageFrame) if "status" in frame.data]
+    statuses = [told["status"] for told in world.page if "status" in told]
     assert statuses[-1] == "ended"
     assert not told or {"lost", "voice_only", "ended"} & set(statuses)
 

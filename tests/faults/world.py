@@ -7,14 +7,12 @@ face is a picture of six pixels, as nobody looks at it.
 
 import asyncio
 import itertools
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 from loguru import logger
 from pipecat.frames.frames import EndFrame, StartFrame
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from yarl import URL
 
 from pipecat_lemonslice import AvatarImageFrame
@@ -24,6 +22,7 @@ from pipecat_lemonslice.emulator.room import AppMessage
 from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
 from tests.faults.hearing import FIRST_CODE, LAST_CODE, SLICE, SLICE_SAMPLES, Sounding, Utterance, played, spoken
 from tests.support.network import Network, NetworkLoop
+from tests.support.no_secret import texts
 from tests.support.stage import RATE, Stage
 
 LAG = 0.25
@@ -308,14 +307,10 @@ class World(Stage):
                 # The frame that a bot makes of a signed address is its own.
                 if not isinstance(frame, StartFrame | AvatarImageFrame) and not hasattr(frame, "audio"):
                     yield from (repr(frame), str(frame))
-        yield from (str(frame.data) for frame in self.down(RTVIServerMessageFrame))
+        yield from map(str, self.page)
         yield from (repr(event) for event in self.events)
         for frame in self.errors:
-            error: BaseException | None = frame.exception
-            while error is not None:
-                yield from (repr(error), str(error), repr(error.args), repr(vars(error)))
-                yield "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-                error = error.__cause__ or error.__context__
+            yield from texts(frame.exception)
         yield repr(self.service)
 
     def _listen_in(self) -> int:

@@ -30,6 +30,7 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from pipecat.utils.asyncio.task_manager import TaskManager
 from pipecat.workers.runner import WorkerRunner
 
@@ -257,6 +258,11 @@ class Stage:
     def statuses(self) -> list[AvatarStatus]:
         """What the pipeline was told of the avatar."""
         return [frame.status for frame in self.down(AvatarStatusFrame)]
+
+    @property
+    def page(self) -> list[dict[str, Any]]:
+        """What the page was told."""
+        return [frame.data for frame in self.down(RTVIServerMessageFrame)]
 
     @property
     def fallbacks(self) -> list[str]:
