@@ -101,7 +101,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 async def test_picture_and_voice_of_an_instant_leave_together(setting: str) -> None:
     """Within 40 ms in the median, also after a pause, and when voice waits that has come at once after a stall."""
     user = User(**SETTINGS[setting])
-    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
+    async with avatar_here(behind=[user], room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         await play(stage, 0, 50)
         for _ in range(67):
@@ -118,7 +118,7 @@ async def test_picture_and_voice_of_an_instant_leave_together(setting: str) -> N
 async def test_an_interruption_does_not_stop_the_picture(live: bool) -> None:
     """Pictures that wait for the voice that it drops make way for those that come after it."""
     user = User(video_out_is_live=live)
-    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
+    async with avatar_here(behind=[user], room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         await play(stage, 0, 25, stall=0.4)
         interrupted = stage.now
@@ -134,7 +134,7 @@ async def test_an_interruption_does_not_stop_the_picture(live: bool) -> None:
 async def test_pictures_wait_for_late_voice_in_bounded_time() -> None:
     """Two seconds of speech come at once: the user hears them late, and pictures are then 0.6 s late at the most."""
     user = User()
-    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
+    async with avatar_here(behind=[user], room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         came = await play(stage, 0, 75, stall=2.0)
         await stage.settle(1.0)

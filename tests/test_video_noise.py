@@ -139,7 +139,7 @@ async def test_a_pause_between_words_keeps_its_noise_and_a_long_one_is_still() -
 async def test_pipecats_output_transport_says_that_the_bot_has_stopped_speaking(floor: dict[str, Any]) -> None:
     """Half a second after the last word of each answer, by Pipecat's own rule."""
     with pipecat_in_virtual_time():
-        async with heard(floor, output=UserOutput(video_out_enabled=False)) as (stage, _):
+        async with heard(floor, behind=[UserOutput(video_out_enabled=False)]) as (stage, _):
             for number in range(2):
                 begun = stage.now
                 await stage.send(*said(sentence(MONA), f"{number}"), 8.0)

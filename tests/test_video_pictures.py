@@ -121,7 +121,7 @@ async def test_a_processor_that_keeps_its_last_ten_does_not_stop_the_picture() -
 async def test_pictures_that_somebody_keeps_do_not_stop_those_that_are_shown(kept: int, live: bool) -> None:
     """The output takes them, so more are sent, from the first second on."""
     output = Output(live=live)
-    async with Stage(behind=[keeping(kept)], output=output) as stage:
+    async with Stage(behind=[keeping(kept), output]) as stage:
         stage.room.join()
         await play(stage, 20.0)
         await stage.settle(0.5)
@@ -131,7 +131,7 @@ async def test_pictures_that_somebody_keeps_do_not_stop_those_that_are_shown(kep
 async def test_a_processor_that_keeps_every_picture_gets_fewer_but_never_none() -> None:
     """Ten seconds of them at the full rate, then one a second, so that memory lasts; and this is logged."""
     output = Output()
-    async with Stage(behind=[keeping(None)], output=output) as stage:
+    async with Stage(behind=[keeping(None), output]) as stage:
         stage.room.join()
         number = await play(stage, 20.0)
         assert living() <= 300
@@ -162,7 +162,7 @@ async def test_the_output_is_found_in_any_pipeline(inside: Callable[..., list[Fr
 async def test_an_output_slower_than_the_avatar_shows_what_is_new(before: Callable[[], list[FrameProcessor]]) -> None:
     """Five of 25 pictures a second are shown, and only a few wait to be, however long it goes on."""
     output = Output(seconds=0.2)
-    async with Stage(behind=before(), output=output) as stage:
+    async with Stage(behind=[*before(), output]) as stage:
         stage.room.join()
         sent = 0
         for _ in range(6):
@@ -178,7 +178,7 @@ async def test_an_output_that_takes_nothing_is_sent_nothing_more(
 ) -> None:
     """A device that is stuck costs a good second of pictures, however long it stays so."""
     output = Output(seconds=None, live=live)
-    async with Stage(behind=before(), output=output) as stage:
+    async with Stage(behind=[*before(), output]) as stage:
         stage.room.join()
         await play(stage, 20.0)
         assert living() <= MOST
@@ -197,7 +197,7 @@ async def test_a_webrtc_track_that_nobody_reads_does_not_fill(live: bool, monkey
     transport = SmallWebRTCTransport(SmallWebRTCConnection(), TransportParams(**params(live)))
     output = transport.output()
     track = connected(output, (WIDTH, HEIGHT), monkeypatch)
-    async with Stage(behind=[replacing()], output=output) as stage:
+    async with Stage(behind=[replacing(), output]) as stage:
         stage.room.join()
         await play(stage, 20.0)
         assert waiting(track) > 0
@@ -206,7 +206,7 @@ async def test_a_webrtc_track_that_nobody_reads_does_not_fill(live: bool, monkey
 
 async def test_a_processor_that_is_stuck_is_sent_nothing_more() -> None:
     """What waits in front of it does not grow, though the output behind it has nothing to do."""
-    async with Stage(behind=[Between(lambda _: None, seconds=1e6)], output=Output()) as stage:
+    async with Stage(behind=[Between(lambda _: None, seconds=1e6), Output()]) as stage:
         stage.room.join()
         await play(stage, 20.0)
         assert living() <= MOST
@@ -215,7 +215,7 @@ async def test_a_processor_that_is_stuck_is_sent_nothing_more() -> None:
 async def test_a_processor_that_was_stuck_does_not_stay_behind() -> None:
     """When it is only slow again, what waits in front of it is a second of its work, and no more."""
     between, output = Between(lambda _: None, seconds=10.0), Output()
-    async with Stage(behind=[between], output=output) as stage:
+    async with Stage(behind=[between, output]) as stage:
         stage.room.join()
         number = await play(stage, 10.0)
         between.seconds = 0.1
@@ -226,7 +226,7 @@ async def test_a_processor_that_was_stuck_does_not_stay_behind() -> None:
 async def test_a_browser_that_was_asleep_is_not_behind_for_good() -> None:
     """Two seconds after it takes pictures again it shows those of now, and all of them."""
     output = Output(seconds=None)
-    async with Stage(output=output) as stage:
+    async with Stage(behind=[output]) as stage:
         stage.room.join()
         number = await play(stage, 30.0)
         output.seconds = 0.04
@@ -241,7 +241,7 @@ async def test_a_browser_that_was_asleep_is_not_behind_for_good() -> None:
 async def test_the_last_picture_is_shown_though_no_other_follows_it() -> None:
     """It waits for the output, and not for the next picture."""
     output = Output(seconds=0.5)
-    async with Stage(output=output) as stage:
+    async with Stage(behind=[output]) as stage:
         stage.room.join()
         sent = await play(stage, 2.0)
         await stage.settle(10.0)

@@ -75,7 +75,7 @@ async def test_the_picture_keeps_its_shape(
 ) -> None:
     """It is seen whole in the middle, the rest is black; one warning says what to write."""
     with package_logs("WARNING") as lines:
-        async with Stage(output=(screen := Screen(*size))) as stage:
+        async with Stage(behind=[screen := Screen(*size)]) as stage:
             stage.room.join()
             for _ in range(50):
                 stage.room.see(received(flag()))
@@ -97,7 +97,7 @@ async def test_a_picture_that_fits_goes_as_it_is(enabled: bool) -> None:
     screen = Screen(*((368, 560) if enabled else (1280, 720)), enabled=enabled)
     picture = received(flag())
     with package_logs("WARNING") as lines:
-        async with Stage(output=screen) as stage:
+        async with Stage(behind=[screen]) as stage:
             await stage.send(stage.room.join, lambda: stage.room.see(picture), 0.1)
             if enabled:
                 assert screen.shown is not None
@@ -108,7 +108,7 @@ async def test_a_picture_that_fits_goes_as_it_is(enabled: bool) -> None:
 async def test_a_session_with_another_picture_size_is_shown_in_its_own_shape() -> None:
     """Sizes may change in mid-call; the warning comes once all the same."""
     with package_logs("WARNING") as lines:
-        async with Stage(output=(screen := Screen(1280, 720))) as stage:
+        async with Stage(behind=[screen := Screen(1280, 720)]) as stage:
             stage.room.join()
             for size in ((368, 560), (512, 512)):
                 stage.room.see(received(flag(*size)))
@@ -127,7 +127,7 @@ async def test_pictures_are_scaled_beside_the_loop(monkeypatch: pytest.MonkeyPat
         return resize(self, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image.Image, "resize", spied)
-    async with Stage(output=Screen(1280, 720)) as stage:
+    async with Stage(behind=[Screen(1280, 720)]) as stage:
         stage.room.join()
         for number in range(10):
             stage.room.see(received(flag()))
@@ -221,7 +221,7 @@ async def test_the_still_has_the_shape_of_the_avatar(ratio: str | None, size: tu
 
 async def test_a_still_is_letterboxed_too() -> None:
     """In an output of another size."""
-    async with staged(agent_image=encoded(flag()), output=(screen := Screen(1280, 720))) as stage:
+    async with staged(agent_image=encoded(flag()), behind=[screen := Screen(1280, 720)]) as stage:
         await stage.send(speech(1.0), 9.0)
         assert screen.pixels((0.1, 0.5), (0.5, 0.1), (0.5, 0.9)) == [BLACK, RED, GREEN]
 

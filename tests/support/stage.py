@@ -39,6 +39,16 @@ from pipecat_lemonslice.rooms import Room, RoomOptions
 from tests.support.memory import MemoryRoom, MemoryVendor
 
 F = TypeVar("F", bound=Frame)
+EVENTS = [
+    "on_session_created",
+    "on_avatar_connected",
+    "on_avatar_ready",
+    "on_avatar_disconnected",
+    "on_response_started",
+    "on_response_done",
+    "on_fallback",
+    "on_session_ended",
+]
 Step = Frame | float | Callable[[], object]
 RATE = 24000
 RESPONSE = ["response_started", "response_finished"]
@@ -117,7 +127,6 @@ class Stage:
         *,
         room: Mapping[str, Any] | None = None,
         behind: Sequence[FrameProcessor] = (),
-        output: FrameProcessor | None = None,
         pipeline: Callable[[LemonSliceVideoService], Sequence[FrameProcessor]] | None = None,
         usage_metrics: bool = False,
         **kwargs: Any,
@@ -127,9 +136,8 @@ class Stage:
         Args:
             vendor: The API; one that does what it is asked if None.
             room: Arguments of its rooms.
-            behind: Processors that follow the service.
-            output: The output transport, behind them.
-            pipeline: Makes all that is between source and sink out of the service, instead of the two.
+            behind: Processors that follow the service, with an output transport at their end if there is one.
+            pipeline: Makes all that is between source and sink out of the service, instead of them.
             usage_metrics: Whether usage is counted.
             **kwargs: Arguments of the service.
         """
@@ -144,8 +152,7 @@ class Stage:
             **{"api_key": "test-key-0123", "agent_id": "agent", **self.seams(), **kwargs}
         )
         self.source, self.sink = End(FrameDirection.UPSTREAM), End(FrameDirection.DOWNSTREAM)
-        last = [output] if output else []
-        self._inner = pipeline(self.service) if pipeline else (self.service, *behind, *last)
+        self._inner = pipeline(self.service) if pipeline else (self.service, *behind)
         self._listen()
 
     @property
@@ -290,16 +297,7 @@ class Stage:
 
             return handle
 
-        for name in (
-            "on_session_created",
-            "on_avatar_connected",
-            "on_avatar_ready",
-            "on_avatar_disconnected",
-            "on_response_started",
-            "on_response_done",
-            "on_fallback",
-            "on_session_ended",
-        ):
+        for name in EVENTS:
             self.service.add_event_handler(name, handler(name))
 
 
