@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pipecat.frames.frames import InterruptionFrame
 
+from tests.support.logs import package_logs
 from tests.support.stage import RESPONSE, avatar_here, said, speech
 
 LONG = "x" * 10_000
@@ -41,8 +42,10 @@ async def test_speech_events_as_they_go_over_the_wire() -> None:
 async def test_what_the_avatar_says_is_understood(message: object, words: list[str], lost: bool) -> None:
     """Each known type, fatal only where it says so; all else is passed over. No word fills a log."""
     async with avatar_here() as (stage, room):
-        room.say(message)
-        await stage.settle(2.0)
+        with package_logs("DEBUG") as lines:
+            room.say(message)
+            await stage.settle(2.0)
+        assert all(len(line.text) < 500 for line in lines)
         assert len(stage.errors) == len(words)
         assert all(
             word in error.error and len(error.error) < 400 for word, error in zip(words, stage.errors, strict=True)
