@@ -221,6 +221,18 @@ async def test_sessions_that_cannot_be_terminated_are_one_errorframe() -> None:
 # What the vendor is asked for.
 
 
+@pytest.mark.parametrize("error", [ApiResponseError("no id"), RuntimeError("unforeseen")])
+async def test_rooms_that_cannot_be_joined_are_tried_again_with_growing_pauses(error: Exception) -> None:
+    """There is a session each time, which is terminated: no doubt about it holds the next one up. One ErrorFrame."""
+    async with Stage() as stage:
+        stage.join_refusals.extend([error] * 3)
+        stage.room.lose("gone")
+        await stage.settle(0.5 + 0.5 + 1.0 + 2.0 + 4.0)
+        assert len(stage.errors) == 1
+        assert stage.vendor.terminated == stage.vendor.created[:4]
+        await avatar_speaks(stage)
+
+
 async def test_an_avatar_that_comes_only_to_go_again_costs_ever_fewer_sessions() -> None:
     """The pauses grow from session to session, however often one was ready, until one has been so for 30 s."""
 
