@@ -7,6 +7,7 @@ face is a picture of six pixels, as nobody looks at it.
 
 import asyncio
 import itertools
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
@@ -309,8 +310,9 @@ class World(Stage):
                     yield from (repr(frame), str(frame))
         yield from map(str, self.page)
         yield from (repr(event) for event in self.events)
-        for frame in self.errors:
-            yield from texts(frame.exception)
+        for error in (frame.exception for frame in self.errors if frame.exception):
+            yield from texts(error)
+            yield "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
         yield repr(self.service)
 
     def _listen_in(self) -> int:

@@ -19,10 +19,9 @@ REQUEST = CreateSessionRequest(
 
 
 def texts(error: BaseException | None) -> Iterator[str]:
-    """What an error and its causes show: texts, attributes, tracebacks with the values of variables."""
+    """What an error and its causes show: their texts, arguments and attributes."""
     while error is not None:
         yield from (repr(error), str(error), repr(error.args), repr(vars(error)))
-        yield "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
         error = error.__cause__ or error.__context__
 
 
@@ -40,6 +39,6 @@ def check_no_secret(error: BaseException) -> None:
     sink = logger.add(lambda line: lines.append(str(line)), level="TRACE", diagnose=True, backtrace=False)
     logger.opt(exception=error.with_traceback(trace)).error("It failed")
     logger.remove(sink)
-    lines += texts(error)
+    lines += [*texts(error), *traceback.format_exception(error)]
     for secret in SECRETS:
         assert secret not in "\n".join(lines)
