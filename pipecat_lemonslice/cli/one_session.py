@@ -22,7 +22,7 @@ from pipecat_lemonslice.messages import SpeechEvent, speech_message
 from pipecat_lemonslice.rooms import Picture, Room, RoomOptions, open_room
 from pipecat_lemonslice.session.presence import AvatarPresence, Found, Over, Visible
 from pipecat_lemonslice.settings import default_settings, timeouts
-from pipecat_lemonslice.speech.audio import Played
+from pipecat_lemonslice.speech.replay import Played
 from pipecat_lemonslice.speech.track import AvatarFailed, SpeechTrack
 
 if TYPE_CHECKING:
@@ -210,8 +210,8 @@ class OneSession:
         await track.feed(TTSAudioRawFrame(speech.pcm, speech.sample_rate, speech.channels))
         await track.flush()
         track.report_at(room.appended)
-        while track.pending:
-            self._show(f"speaking: {track.position / SAMPLE_RATE:.0f} of {room.appended / SAMPLE_RATE:.0f} s")
+        while track.speech.pending:
+            self._show(f"speaking: {track.speech.position / SAMPLE_RATE:.0f} of {room.appended / SAMPLE_RATE:.0f} s")
             if isinstance(failed := await news.get(), AvatarFailed):
                 raise SessionError(failed.reason)
         self._tell(track, SpeechEvent.RESPONSE_FINISHED, session_id, "response_ended")
