@@ -60,6 +60,7 @@ from pipecat_lemonslice.settings import (
     check_keywords,
     check_settings,
     default_settings,
+    timeouts,
 )
 from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted, WaitedInVain
 from pipecat_lemonslice.speech.track import AvatarFailed
@@ -200,7 +201,7 @@ class LemonSliceVideoService(AvatarReports):
             self,
             self._api,
             self._topology,
-            settings=lambda: self._settings,
+            settings=self._settings,
             forward=self.forward,
             emit=self.emit,
             pipeline_rate=setup.audio_out_sample_rate,
@@ -340,10 +341,12 @@ class LemonSliceVideoService(AvatarReports):
                     call.controls.session_refused()
                 if state is SessionState.DORMANT and call.go_dormant():
                     await self.tell_handlers("on_avatar_disconnected", detail)
-            case CreationDelayed():
-                call.creation_delayed(event, needed=self.needs_avatar)
+            case CreationDelayed(reason, again_in):
+                self.delay = reason
+                if again_in >= timeouts(self._settings).ready:
+                    call.lose_avatar(wait=self.note_absence(reason))
             case SessionCreated(session_id):
-                call.delay = ""
+                self.delay = ""
                 await self.tell_handlers("on_session_created", session_id)
                 call.controls.session_created()
             case SessionEnded():
@@ -354,8 +357,8 @@ class LemonSliceVideoService(AvatarReports):
             case AvatarReady():
                 call.avatar_ready(event)
                 await self.tell_handlers("on_avatar_ready")
-            case AvatarLost(reason):
-                if call.lose_avatar(event, needed=self.needs_avatar):
+            case AvatarLost(reason, final):
+                if call.lose_avatar(wait=self.note_absence(reason, final=final)):
                     await self.tell_handlers("on_avatar_disconnected", reason)
             case ErrorReported():
                 await self.report(call, event)

@@ -15,7 +15,7 @@ import pipecat_lemonslice
 ROOT = Path(pipecat_lemonslice.__file__).parent
 LAYERS = (
     "_pipecat",
-    "errors messages frames metrics",
+    "errors messages frames",
     "api",
     "settings rooms",
     "media",

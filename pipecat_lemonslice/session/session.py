@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from loguru import logger
+from pipecat.services.settings import ServiceSettings
 
 from pipecat_lemonslice.api import (
     ControlEvent,
     CreatedSession,
-    CreateSessionRequest,
     ExitHook,
     LemonSliceApi,
     ResetIdleTimeout,
@@ -41,7 +41,8 @@ from pipecat_lemonslice.session.events import (
 )
 from pipecat_lemonslice.session.presence import Absent, Found, Over, Troubled, Visible
 from pipecat_lemonslice.session.renewal import Outages
-from pipecat_lemonslice.settings import Config, Timeouts
+from pipecat_lemonslice.session.topology import Topology
+from pipecat_lemonslice.settings import timeouts
 
 T = TypeVar("T")
 
@@ -57,11 +58,10 @@ class AvatarSession:
     def __init__(
         self,
         api: LemonSliceApi,
-        config: Config,
+        topology: Topology,
+        settings: ServiceSettings,
         playback: Playback,
         *,
-        timeouts: Callable[[], Timeouts],
-        request: Callable[[], Awaitable[CreateSessionRequest]],
         open_room: Callable[[str], Awaitable[Room]],
         emit: Callable[[SessionEvent], None],
     ) -> None:
@@ -69,18 +69,19 @@ class AvatarSession:
 
         Args:
             api: Where sessions are created.
-            config: What they are asked for.
+            topology: Makes the requests for them.
+            settings: The settings; they change while the call runs.
             playback: Knows when the avatar was given speech.
-            timeouts: Gives how long the avatar is waited for now.
-            request: Makes the request for the session that is about to be created.
             open_room: Joins the room at an address.
             emit: Takes every event, in order; must not block.
         """
-        self._api, self._config, self._playback, self._emit = api, config, playback, emit
-        self._timeouts, self._request, self._open_room = timeouts, request, open_room
+        self._api, self._topology, self._settings, self._playback = api, topology, settings, playback
+        self._config, self._open_room, self._emit = topology.config, open_room, emit
         self._loop = asyncio.get_running_loop()
         self.state = SessionState.CREATING
         """Only ``_to`` changes it."""
+        self.told = self._config.session_settings(settings)
+        """The settings that the newest session knows: those of its request, and what it has been told since."""
         self._created: CreatedSession | None = None
         self._room: Room | None = None
         self._connection: AvatarConnection | None = None
@@ -131,7 +132,7 @@ class AvatarSession:
     def configure(self) -> None:
         """Have the avatar waited for as long as the timeouts say now."""
         if self._connection:
-            self._connection.configure(self._timeouts())
+            self._connection.configure(timeouts(self._settings))
 
     async def control(self, event: ControlEvent, *, once: bool = False) -> None:
         """Send a control event to the session that exists now.
@@ -197,7 +198,8 @@ class AvatarSession:
 
     async def _create(self) -> CreatedSession:
         """Create a session. One that is accepted after the call was cancelled is terminated, not leaked."""
-        request = await self._request()
+        request = await self._topology.request(self._settings)
+        self.told = self._config.session_settings(self._settings)
         self._asked_at = self._loop.time()
         creation = self._spawn(self._api.create_session(request, on_retry=self._delayed))
         try:
@@ -234,7 +236,7 @@ class AvatarSession:
         Raises:
             SessionError: Why.
         """
-        self._connection = AvatarConnection(room, self._config, self._timeouts(), self._playback)
+        self._connection = AvatarConnection(room, self._config, timeouts(self._settings), self._playback)
         async for change in self._connection.changes():
             match change:
                 case Found(participant):
