@@ -119,10 +119,6 @@ class Call:
         self.speech.avatar_here(ready.room, ready.session_id)
         self.controls.avatar_ready()
 
-    def _avatar_gone(self) -> None:
-        self.speech.avatar_gone()
-        self.media.avatar_changed()
-
     def lose_avatar(self, *, wait: bool) -> bool:
         """The avatar cannot speak; what it was saying is heard without it, if speech does not wait for the next one.
 
@@ -132,17 +128,17 @@ class Call:
         Returns:
             Whether it was there.
         """
-        present = self.speech.has_avatar
-        if present or not wait:
-            self._avatar_gone()
-        if present and wait:
+        if wait and not self.speech.has_avatar:
+            return False  # speech waits already
+        present = self.speech.avatar_gone()
+        self.media.avatar_changed()
+        if wait:
             self.speech.avatar_coming()
         return present
 
     def go_dormant(self) -> bool:
         """Stop using the avatar until somebody speaks; returns whether it was there."""
-        present = self.speech.has_avatar
-        self._avatar_gone()
+        present = self.lose_avatar(wait=False)
         self.speech.avatar_coming()
         if self.speech.unheard_seconds:
             self.session.woken.set()
@@ -166,7 +162,7 @@ class Call:
                 await self.speech.drain()
                 await self.media.wait_until_finished()
                 if self.playback.unheard:
-                    self._avatar_gone()
+                    self.lose_avatar(wait=False)
                 if self.speech.unheard_seconds:  # a lost or mute avatar left it unsaid
                     await self.speech.drain()
         except TimeoutError:

@@ -212,11 +212,13 @@ class AvatarReports(AIService):
         """Send an RTVI server message."""
         await self.push_frame(RTVIServerMessageFrame(data=data), FrameDirection.DOWNSTREAM)
 
-    async def tell_state(self, state: SessionState, detail: str) -> None:
-        """Tell the status that follows from the session's state."""
+    async def tell_state(self, state: SessionState, detail: str, *, left: bool = False) -> None:
+        """Tell the status that follows from the session's state, and whether the avatar has left."""
         if state in (SessionState.READY, SessionState.DORMANT):
             self._missing, self._fallen_back = "", False
         await self.tell_status(STATUS_OF_STATE[state], detail)
+        if left:
+            await self.tell_handlers("on_avatar_disconnected", detail)
 
     async def tell_status(self, status: AvatarStatus, detail: str) -> None:
         """Tell where the avatar is; nothing is told twice."""

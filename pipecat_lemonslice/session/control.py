@@ -240,10 +240,6 @@ class ControlRequests:
         for action in actions:
             self.perform(action)
 
-    def session_refused(self) -> None:
-        """Drop what was kept: there will be no session."""
-        self._kept.clear()
-
     def perform(self, action: str) -> asyncio.Future[Outcome]:
         """Have the avatar perform an action; without one, each action is kept once for the next one.
 

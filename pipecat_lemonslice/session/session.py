@@ -27,7 +27,6 @@ from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.session.connection import AvatarConnection, IdleSessionError, Quiet
 from pipecat_lemonslice.session.events import (
     AvatarJoined,
-    AvatarLost,
     AvatarReady,
     ControlSent,
     CreationDelayed,
@@ -246,7 +245,6 @@ class AvatarSession:
                     self._emit(AvatarReady(room, created.session_id))
                 case Absent(reason) if self.state is SessionState.READY:
                     self._to(SessionState.LOST, reason)
-                    self._emit(AvatarLost(reason))
                 case Troubled(trouble):
                     self._emit(trouble_event(trouble))
                 case Quiet():
@@ -275,10 +273,7 @@ class AvatarSession:
     def _fail(self, error: LemonSliceError) -> float | None:
         """Report a failure; returns the pause before the next session, None if there is to be none."""
         pause = self._outages.failed(error, self._loop.time(), created=self._created is not None)
-        known = self.state is SessionState.LOST
         self._to(SessionState.FAILED if pause is None else SessionState.LOST, str(error))
-        if not known:
-            self._emit(AvatarLost(str(error), final=pause is None))
         self._warn(error, pause)
         if pause is None or not self._outages.reported:
             self._outages.reported = True

@@ -156,10 +156,10 @@ class SpeechOutput:
 
     async def drain(self) -> None:
         """Wait until everything that came before has been heard; ends the response under way."""
-        mark = Drained(self._loop.create_future())
+        mark = Drained(asyncio.Event())
         self._queue.put(mark)
         self._wake.set()
-        await mark.done
+        await mark.reached.wait()
 
     def close(self) -> None:
         """End the response under way; nothing is decided after that."""
@@ -181,8 +181,13 @@ class SpeechOutput:
         """The next response waits for the avatar, as at the start of a call."""
         self._routes.avatar_coming()
 
-    def avatar_gone(self) -> None:
-        """No avatar speaks until there is one again; what it was not heard saying is heard as TTS audio."""
+    def avatar_gone(self) -> bool:
+        """No avatar speaks until there is one again; what it was not heard saying is heard as TTS audio.
+
+        Returns:
+            Whether there was one.
+        """
+        present = self.has_avatar
         cut = self._track.lose()
         self._say_again(cut)
         told = self._tracker.route is Route.AVATAR and self._note(Aborted(DoneReason.AVATAR_LOST, cut.dropped))
@@ -192,6 +197,7 @@ class SpeechOutput:
         self._track.close()
         self._routes.avatar_gone()
         self._wake.set()
+        return present
 
     def _say_again(self, cut: Cut) -> None:
         """Take speech off the track, with the frames that stand in it; it goes in front of everything that waits."""
@@ -297,7 +303,7 @@ class SpeechOutput:
             if self._words.waiting:
                 await self._forward_words(self._words.finish(None))
             self._note(LLMClosed(), StopReached())
-            mark.release()
+            mark.reached.set()
         return None
 
     async def _rest(self) -> float | None:

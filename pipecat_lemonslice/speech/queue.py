@@ -24,12 +24,7 @@ MAX_QUEUED_FRAMES = 100_000
 class Drained:
     """A mark in the queue: everything before it has been heard."""
 
-    done: "asyncio.Future[None]"
-
-    def release(self) -> None:
-        """Let whoever waits for it go on."""
-        if not self.done.done():
-            self.done.set_result(None)
+    reached: asyncio.Event
 
 
 class SpeechQueue:
@@ -114,7 +109,7 @@ class SpeechQueue:
         """Let everybody go who waits for the end; nothing is played any longer."""
         for item in self.items:
             if isinstance(item, Drained):
-                item.release()
+                item.reached.set()
 
     def _count(self, item: Chunk | Frame | Drained, sign: int) -> float:
         """Keep the totals, so that nothing has to look through the queue; returns the item's seconds of audio."""
