@@ -56,10 +56,11 @@ class Call:
             pipeline_rate: Rate in Hz of what the output transport plays.
         """
         self.running: asyncio.Task[None] | None = None
-        self._settings = settings
-        config = topology.config
+        self._settings, config = settings, topology.config
+        self.timeouts = timeouts(settings)
+        """The settings that are durations, as they are now."""
         self.playback = SharedPlayback() if topology.shared else Playback()
-        self.playback.mute_timeout = timeouts(settings).mute
+        self.playback.mute_timeout = self.timeouts.mute
         self.media = MediaRelay(processor.push_frame, emit, self.playback)
         self.speaking = SpeakingFrames(processor) if topology.shared else None
         """Tells when the bot speaks, where people have the avatar straight from the room."""
@@ -67,6 +68,7 @@ class Call:
             api,
             topology,
             settings,
+            self.timeouts,
             self.playback,
             open_room=lambda url: topology.open_room(url, pipeline_rate, self.media.on_voice, self.media.on_picture),
             emit=emit,
@@ -78,7 +80,7 @@ class Call:
             processor.get_clock().get_time,
             self.playback,
             sample_rate=topology.speech_rate(pipeline_rate),
-            timeouts=timeouts(settings),
+            timeouts=self.timeouts,
         )
         self._fallback_image = None
         if not topology.shared and config.fallback == "voice":
@@ -93,10 +95,10 @@ class Call:
         Returns:
             What becomes of it at LemonSlice; see :meth:`ControlRequests.settings_changed`.
         """
-        given = timeouts(self._settings)
-        self.speech.configure(given)
-        self.playback.mute_timeout = given.mute
-        self.session.configure()
+        self.timeouts = timeouts(self._settings)
+        self.speech.configure(self.timeouts)
+        self.playback.mute_timeout = self.timeouts.mute
+        self.session.configure(self.timeouts)
         return self.controls.settings_changed(changed)
 
     def begin(self, output: BaseOutputTransport | None) -> dict[str, Run]:
@@ -156,7 +158,7 @@ class Call:
         Raises:
             SessionError: They were not, in that time.
         """
-        limit = self.speech.unheard_seconds + timeouts(self._settings).ready + DRAIN_MARGIN
+        limit = self.speech.unheard_seconds + self.timeouts.ready + DRAIN_MARGIN
         try:
             async with asyncio.timeout(limit):
                 await self.speech.drain()

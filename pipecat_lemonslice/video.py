@@ -59,7 +59,6 @@ from pipecat_lemonslice.settings import (
     check_keywords,
     check_settings,
     default_settings,
-    timeouts,
 )
 from pipecat_lemonslice.speech.response import ResponseDone, ResponseStarted, WaitedInVain
 from pipecat_lemonslice.speech.track import AvatarFailed
@@ -343,7 +342,7 @@ class LemonSliceVideoService(AvatarReports):
                 await self.tell_state(state, detail)
             case CreationDelayed(reason, again_in):
                 self.delay = reason
-                if again_in >= timeouts(self._settings).ready:
+                if again_in >= call.timeouts.ready:
                     call.lose_avatar(wait=self.note_absence(reason))
             case SessionCreated(session_id):
                 self.delay = ""

@@ -41,7 +41,7 @@ from pipecat_lemonslice.session.events import (
 from pipecat_lemonslice.session.presence import Absent, Found, Over, Troubled, Visible
 from pipecat_lemonslice.session.renewal import Outages
 from pipecat_lemonslice.session.topology import Topology
-from pipecat_lemonslice.settings import timeouts
+from pipecat_lemonslice.settings import Timeouts
 
 T = TypeVar("T")
 
@@ -59,6 +59,7 @@ class AvatarSession:
         api: LemonSliceApi,
         topology: Topology,
         settings: ServiceSettings,
+        timeouts: Timeouts,
         playback: Playback,
         *,
         open_room: Callable[[str], Awaitable[Room]],
@@ -70,12 +71,13 @@ class AvatarSession:
             api: Where sessions are created.
             topology: Makes the requests for them.
             settings: The settings; they change while the call runs.
+            timeouts: How long the avatar is waited for.
             playback: Knows when the avatar was given speech.
             open_room: Joins the room at an address.
             emit: Takes every event, in order; must not block.
         """
         self._api, self._topology, self._settings, self._playback = api, topology, settings, playback
-        self._config, self._open_room, self._emit = topology.config, open_room, emit
+        self._config, self._timeouts, self._open_room, self._emit = topology.config, timeouts, open_room, emit
         self._loop = asyncio.get_running_loop()
         self.state = SessionState.CREATING
         """Only ``_to`` changes it."""
@@ -128,10 +130,11 @@ class AvatarSession:
             self._outages.reported = True
             self._emit(ErrorReported(SessionError(reason)))
 
-    def configure(self) -> None:
-        """Have the avatar waited for as long as the timeouts say now."""
+    def configure(self, timeouts: Timeouts) -> None:
+        """Change how long the avatar is waited for; the wait under way follows."""
+        self._timeouts = timeouts
         if self._connection:
-            self._connection.configure(timeouts(self._settings))
+            self._connection.configure(timeouts)
 
     async def control(self, event: ControlEvent, *, once: bool = False) -> None:
         """Send a control event to the session that exists now.
@@ -235,7 +238,7 @@ class AvatarSession:
         Raises:
             SessionError: Why.
         """
-        self._connection = AvatarConnection(room, self._config, timeouts(self._settings), self._playback)
+        self._connection = AvatarConnection(room, self._config, self._timeouts, self._playback)
         async for change in self._connection.changes():
             match change:
                 case Found(participant):
