@@ -67,7 +67,6 @@ class SpeechTrack:
         self._loop = asyncio.get_running_loop()
         self._origin: Origin | None = None
         self._detector = SoundDetector()
-        self._sounded = False
         self._watchdog: asyncio.TimerHandle | None = None
 
     def open(self, room: Room, session_id: str) -> None:
@@ -195,10 +194,9 @@ class SpeechTrack:
         if self.room is None:
             return [_loose(pcm, origin)]
         first = not self.speech.pending
-        sounds = self._detector.feed_blocks(pcm, self._rate) or [self._sounded]
-        self._sounded = sounds[-1]
+        sounds = tuple(self._detector.feed(pcm, self._rate))
         begin = self.room.appended
-        self.speech.pending.append(Chunk(begin, begin + len(pcm) // SAMPLE_BYTES, pcm, origin, tuple(sounds)))
+        self.speech.pending.append(Chunk(begin, begin + len(pcm) // SAMPLE_BYTES, pcm, origin, sounds))
         try:
             self.room.append(pcm)
         except Exception as error:
