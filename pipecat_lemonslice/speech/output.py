@@ -219,7 +219,6 @@ class SpeechOutput:
             try:
                 wake_at = await self._move(head)
             except Exception:
-                self._track.cut()
                 self._queue.drop(head)
                 self._note(TimePassed())
                 raise
