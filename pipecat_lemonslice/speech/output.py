@@ -163,7 +163,7 @@ class SpeechOutput:
 
     def close(self) -> None:
         """End the response under way; nothing is decided after that."""
-        self._note(Aborted(DoneReason.ENDED, self._track.cut()))
+        self._note(Aborted(DoneReason.ENDED, self._track.lose().dropped))
         self._track.close()
         if self._timer:
             self._timer.cancel()

@@ -157,10 +157,6 @@ class ReplayBuffer:
             return 0.0
         return (self.pending[-1].end - max(self.position, self.pending[0].begin)) / self._rate
 
-    def seconds_of(self, chunks: Iterable[Chunk]) -> float:
-        """Return the duration of chunks."""
-        return sum(chunk.end - chunk.begin for chunk in chunks) / self._rate
-
     def first(self, remaining: Callable[[str | None], float | None]) -> list[int]:
         """Return the first pending position at which something is due, if there is any.
 
@@ -241,16 +237,16 @@ class ReplayBuffer:
         Args:
             end: Position up to which the speech has been handed over and is played whatever happens.
             unheard: What has been played and has not been heard.
-            sounding: Whether the avatar is heard now.
+            sounding: Whether the avatar is heard, or still will be.
         """
         rest = self.cut(end)
         again = _lasting(rest)
         in_flight = self.unplayed()
         playing = [*unheard, *in_flight]
-        unwanted = self.seconds_of([chunk for chunk in playing if chunk.origin.interruptible])
-        keeps_playing = self.seconds_of(playing) > unwanted and unwanted <= LEFT_BEHIND
+        unwanted = self._seconds([chunk for chunk in playing if chunk.origin.interruptible])
+        keeps_playing = self._seconds(playing) > unwanted and unwanted <= LEFT_BEHIND
         contexts = {chunk.origin.context_id for chunk in (*_lasting(playing), *again)}
-        sounding, dropped = sounding or bool(unheard), self.seconds_of(rest)
+        dropped = self._seconds(rest)
         if keeps_playing:
             return Cut(True, sounding, dropped, [], again, contexts)
         self.forget(end)
@@ -261,6 +257,9 @@ class ReplayBuffer:
         self.position = position
         self.pending.clear()
         self._past.clear()
+
+    def _seconds(self, chunks: Iterable[Chunk]) -> float:
+        return sum(chunk.end - chunk.begin for chunk in chunks) / self._rate
 
 
 def _lasting(chunks: Iterable[Chunk]) -> list[Chunk]:

@@ -99,11 +99,6 @@ class SpeechTrack:
         if self.room:
             self.room.report_at(position)
 
-    def catch_up(self) -> None:
-        """Take note of what has been played and has not been reported yet."""
-        if self.room and self.room.played > self.speech.position:
-            self._has_played(self.room.played)
-
     async def feed(self, frame: TTSAudioRawFrame) -> list[Chunk]:
         """Append audio to the track, at its rate. What the converter held back of another context comes first.
 
@@ -132,25 +127,20 @@ class SpeechTrack:
 
     def interrupt(self) -> Cut:
         """Drop what may be interrupted, at once; what may not be interrupted stays."""
-        unheard = self._unheard()
-        end = self._clear()
-        return self.speech.interrupt(end, unheard, sounding=self._playback.sounds(self._loop.time()))
+        unheard, sounding = self._unheard()
+        if self._origin and self._origin.interruptible:
+            self.converter.reset()
+            self._origin = None
+        if self.room:
+            self.room.clear()
+        return self.speech.interrupt(self.room.appended if self.room else 0, unheard, sounding=sounding)
 
     def lose(self) -> Cut:
         """Take everything off the track that the avatar has not been heard saying."""
-        unheard, unplayed, dropped = self._unheard(), self.speech.unplayed(), self.speech.pending_seconds
-        sounding = bool(unheard) or self._playback.sounds(self._loop.time())
-        self.forget()
-        return Cut(False, sounding, dropped, unheard, unplayed, set())
-
-    def cut(self) -> float:
-        """Drop what has not been handed over to the room yet; returns how many seconds of speech that was."""
-        self.catch_up()
-        return self.speech.seconds_of(self.speech.cut(self._clear()))
-
-    def forget(self) -> None:
-        """Forget what waits, and what has been handed over."""
+        unheard, sounding = self._unheard()
+        unplayed, dropped = self.speech.unplayed(), self.speech.pending_seconds
         self.speech.forget(self.room.appended if self.room else 0)
+        return Cut(False, sounding, dropped, unheard, unplayed, set())
 
     @property
     def plays_on(self) -> float:
@@ -159,7 +149,6 @@ class SpeechTrack:
 
     def close(self) -> None:
         """Detach from the avatar. What the converter holds back is there until :meth:`take_remainder`."""
-        self.forget()
         if self.room:
             self.room.clear()
             self.room.on_played = None
@@ -167,26 +156,14 @@ class SpeechTrack:
         if self._watchdog:
             self._watchdog.cancel()
 
-    def _unheard(self) -> list[Chunk]:
-        self.catch_up()
-        now = self._loop.time()
+    def _unheard(self) -> tuple[list[Chunk], bool]:
+        """Return what has been played and not been heard, and whether the avatar is heard or still will be."""
+        if self.room and self.room.played > self.speech.position:  # it reports every 100 ms
+            self._has_played(self.room.played)
+        now, more = self._loop.time(), bool(self.speech.pending) or self.converter.holds_audio
         heard_until, sounding = self._playback.heard_until(now), self._playback.sounds(now)
-        more = bool(self.speech.pending) or self.converter.holds_audio
-        return self.speech.unheard(heard_until, now, sounding=sounding, more=more)
-
-    def _clear(self) -> int:
-        """Drop what the room has not been handed yet, and what may be interrupted of what is held back.
-
-        Returns:
-            The position up to which speech is played whatever happens.
-        """
-        if self._origin and self._origin.interruptible:
-            self.converter.reset()
-            self._origin = None
-        if self.room is None:
-            return 0
-        self.room.clear()
-        return self.room.appended
+        unheard = self.speech.unheard(heard_until, now, sounding=sounding, more=more)
+        return unheard, sounding or bool(unheard)
 
     def _append(self, pcm: bytes, origin: Origin) -> list[Chunk]:
         if not pcm:
