@@ -11,16 +11,11 @@ from typing import Any, cast
 
 
 class SpeechEvent(StrEnum):
-    """What the bot tells the avatar about the speech on its track."""
+    """What the bot tells the avatar about the speech on its track: ``{"event": …, "session_id": …}``."""
 
     RESPONSE_STARTED = "response_started"
     RESPONSE_FINISHED = "response_finished"
     INTERRUPT = "interrupt"
-
-
-def speech_message(event: SpeechEvent, session_id: str) -> dict[str, str]:
-    """Return the app message that tells the avatar of an event."""
-    return {"event": str(event), "session_id": session_id}
 
 
 @dataclass(frozen=True, slots=True)

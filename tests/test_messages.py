@@ -7,20 +7,8 @@ from hypothesis import strategies as st
 from pipecat_lemonslice.messages import (
     AvatarTrouble,
     IdleTimeout,
-    SpeechEvent,
     parse_avatar_message,
-    speech_message,
 )
-
-
-def test_speech_events_as_they_go_over_the_wire() -> None:
-    """The names are the vendor's."""
-    sent = [speech_message(event, "s-1") for event in SpeechEvent]
-    assert sent == [
-        {"event": "response_started", "session_id": "s-1"},
-        {"event": "response_finished", "session_id": "s-1"},
-        {"event": "interrupt", "session_id": "s-1"},
-    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pipecat_lemonslice.api import CreatedSession, CreateSessionRequest, ExitHoo
 from pipecat_lemonslice.cli.report import Log, Measured, Reached, measure
 from pipecat_lemonslice.errors import ApiError, LemonSliceError, SessionError
 from pipecat_lemonslice.media.playback import Playback, Sound
-from pipecat_lemonslice.messages import SpeechEvent, speech_message
+from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.rooms import Picture, Room, RoomOptions, open_room
 from pipecat_lemonslice.session.presence import AvatarPresence, Found, Over, Visible
 from pipecat_lemonslice.settings import default_settings, timeouts
@@ -206,7 +206,7 @@ class OneSession:
         events: asyncio.Queue[list[Played] | AvatarFailed] = asyncio.Queue()
         track = SpeechTrack(SAMPLE_RATE, self._playback, on_played=events.put_nowait, emit=events.put_nowait)
         track.open(room, session_id)
-        self._tell(track, SpeechEvent.RESPONSE_STARTED, session_id, "speaking")
+        self._tell(track, SpeechEvent.RESPONSE_STARTED, "speaking")
         self._playback.response_began(self._now())
         await track.feed(TTSAudioRawFrame(speech.pcm, speech.sample_rate, speech.channels))
         await track.flush()
@@ -215,7 +215,7 @@ class OneSession:
             self._show(f"speaking: {track.speech.position / SAMPLE_RATE:.0f} of {room.appended / SAMPLE_RATE:.0f} s")
             if isinstance(event := await events.get(), AvatarFailed):
                 raise SessionError(event.reason)
-        self._tell(track, SpeechEvent.RESPONSE_FINISHED, session_id, "response_ended")
+        self._tell(track, SpeechEvent.RESPONSE_FINISHED, "response_ended")
         ended_at = self._now()
         self._playback.response_over(ended_at)
         self._show("listening to its last words")
@@ -228,9 +228,8 @@ class OneSession:
             self._figures["last_sound"] = self._sounded_at - ended_at
         track.close()
 
-    def _tell(self, track: SpeechTrack, event: SpeechEvent, session_id: str, reached: Reached) -> None:
-        track.tell(event)
-        self._log.sent(speech_message(event, session_id))
+    def _tell(self, track: SpeechTrack, event: SpeechEvent, reached: Reached) -> None:
+        self._log.sent(track.tell(event))
         self._log.reached(reached)
 
     async def _end(self, api: LemonSliceApi, creation: "asyncio.Task[tuple[CreatedSession, ExitHook]]") -> None:

@@ -12,7 +12,7 @@ from pipecat.frames.frames import TTSAudioRawFrame
 
 from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.media.sound import SoundDetector
-from pipecat_lemonslice.messages import SpeechEvent, speech_message
+from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES
 from pipecat_lemonslice.speech.audio import AudioConverter, audio_format
@@ -80,13 +80,15 @@ class SpeechTrack:
         self.speech.forget(room.appended)
         room.on_played = self._has_played
 
-    def tell(self, event: SpeechEvent) -> None:
-        """Tell the avatar of an event, if there is one."""
+    def tell(self, event: SpeechEvent) -> dict[str, str]:
+        """Tell the avatar of an event, if there is one; returns the message."""
+        message = {"event": str(event), "session_id": self._session_id}
         if self.room:
             try:
-                self.room.send(speech_message(event, self._session_id))
+                self.room.send(message)
             except Exception as error:
                 self._emit(AvatarFailed(f"the room refuses what it is given: {type(error).__name__}"))
+        return message
 
     def ends_with(self, context_id: str | None) -> bool:
         """Whether samples are held back that nothing of their context follows when that one has stopped."""
