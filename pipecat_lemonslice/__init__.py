@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         AvatarResponseStartedFrame,
         AvatarStatus,
         AvatarStatusFrame,
+        AvatarUsageMetricsData,
     )
-    from pipecat_lemonslice.metrics import AvatarUsageMetricsData
     from pipecat_lemonslice.observer import AvatarLatency, AvatarLatencyObserver
     from pipecat_lemonslice.speech.response import DoneReason
     from pipecat_lemonslice.tools import lemonslice_tools
@@ -58,7 +58,7 @@ __all__ = [
     "lemonslice_tools",
 ]
 
-_HOMES = ("errors", "frames", "metrics", "observer", "speech.response", "video", "tools")
+_HOMES = ("errors", "frames", "observer", "speech.response", "video", "tools")
 
 
 def __getattr__(name: str) -> object:

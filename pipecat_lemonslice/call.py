@@ -8,14 +8,14 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.services.settings import ServiceSettings
 from pipecat.transports.base_output import BaseOutputTransport
 
-from pipecat_lemonslice.api import CreateSessionRequest, LemonSliceApi
+from pipecat_lemonslice.api import LemonSliceApi
 from pipecat_lemonslice.errors import SessionError
 from pipecat_lemonslice.media.pictures import FallbackImage
 from pipecat_lemonslice.media.playback import Playback, SharedPlayback
 from pipecat_lemonslice.media.relay import MediaRelay, RelayEvent
 from pipecat_lemonslice.media.speaking import SpeakingFrames
 from pipecat_lemonslice.session.control import ControlRequests, Outcome
-from pipecat_lemonslice.session.events import AvatarLost, AvatarReady, CreationDelayed, SessionEvent
+from pipecat_lemonslice.session.events import AvatarReady, SessionEvent
 from pipecat_lemonslice.session.session import AvatarSession
 from pipecat_lemonslice.session.topology import Topology
 from pipecat_lemonslice.settings import timeouts
@@ -39,7 +39,7 @@ class Call:
         api: LemonSliceApi,
         topology: Topology,
         *,
-        settings: Callable[[], ServiceSettings],
+        settings: ServiceSettings,
         forward: Callable[[Frame], Awaitable[None]],
         emit: Callable[[Event], None],
         pipeline_rate: int,
@@ -50,33 +50,26 @@ class Call:
             processor: The frame processor that the call is made by.
             api: Where sessions are created.
             topology: Where bot and avatar meet.
-            settings: Gives the settings as they are now.
+            settings: The settings; they change while the call runs.
             forward: Passes on a frame whose place in the speech has come.
             emit: Takes every event, in order; must not block.
             pipeline_rate: Rate in Hz of what the output transport plays.
         """
         self.running: asyncio.Task[None] | None = None
-        self.missing = ""
-        """Why speech is heard without the avatar; empty while it need not be."""
-        self.delay = ""
-        """Why the avatar is late; empty if that is not known."""
-        self.reported = ""
-        """What was reported last as an error."""
-        self.fallen_back = self.given_up = False
-        """Whether it has been told that there is no avatar, and whether the pipeline is being ended."""
-        self._topology, self._settings = topology, settings
-        config = topology.config
+        self._settings, config = settings, topology.config
+        self.timeouts = timeouts(settings)
+        """The settings that are durations, as they are now."""
         self.playback = SharedPlayback() if topology.shared else Playback()
-        self.playback.mute_timeout = timeouts(settings()).mute
+        self.playback.mute_timeout = self.timeouts.mute
         self.media = MediaRelay(processor.push_frame, emit, self.playback)
         self.speaking = SpeakingFrames(processor) if topology.shared else None
         """Tells when the bot speaks, where people have the avatar straight from the room."""
         self.session = AvatarSession(
             api,
-            config,
+            topology,
+            settings,
+            self.timeouts,
             self.playback,
-            timeouts=lambda: timeouts(settings()),
-            request=self._request,
             open_room=lambda url: topology.open_room(url, pipeline_rate, self.media.on_voice, self.media.on_picture),
             emit=emit,
         )
@@ -87,15 +80,11 @@ class Call:
             processor.get_clock().get_time,
             self.playback,
             sample_rate=topology.speech_rate(pipeline_rate),
-            timeouts=timeouts(settings()),
+            timeouts=self.timeouts,
         )
         self._fallback_image = None
         if not topology.shared and config.fallback == "voice":
-            self._fallback_image = FallbackImage(lambda: config.picture(settings()), config.aspect_ratio)
-
-    async def _request(self) -> CreateSessionRequest:
-        self.controls.session_requested()
-        return await self._topology.request(self._settings())
+            self._fallback_image = FallbackImage(config, settings)
 
     def configure(self, changed: Iterable[str]) -> asyncio.Future[Outcome]:
         """Follow a change of settings.
@@ -106,10 +95,10 @@ class Call:
         Returns:
             What becomes of it at LemonSlice; see :meth:`ControlRequests.settings_changed`.
         """
-        given = timeouts(self._settings())
-        self.speech.configure(given)
-        self.playback.mute_timeout = given.mute
-        self.session.configure()
+        self.timeouts = timeouts(self._settings)
+        self.speech.configure(self.timeouts)
+        self.playback.mute_timeout = self.timeouts.mute
+        self.session.configure(self.timeouts)
         return self.controls.settings_changed(changed)
 
     def begin(self, output: BaseOutputTransport | None) -> dict[str, Run]:
@@ -129,46 +118,29 @@ class Call:
 
     def avatar_ready(self, ready: AvatarReady) -> None:
         """The avatar speaks from the next response on."""
-        self.missing, self.fallen_back = "", False
         self.speech.avatar_here(ready.room, ready.session_id)
         self.controls.avatar_ready()
 
-    def _avatar_gone(self) -> None:
-        self.speech.avatar_gone()
-        self.media.avatar_changed()
-
-    def creation_delayed(self, delayed: CreationDelayed, *, needed: bool) -> None:
-        """Wait no longer for a session that will not be there in time."""
-        self.delay = delayed.reason
-        if delayed.again_in >= timeouts(self._settings()).ready:
-            self.lose_avatar(AvatarLost(delayed.reason), needed=needed)
-
-    def lose_avatar(self, lost: AvatarLost, *, needed: bool) -> bool:
-        """The avatar cannot speak; what it was saying, and what waits for it, is heard without it, unless needed.
+    def lose_avatar(self, *, wait: bool) -> bool:
+        """The avatar cannot speak; what it was saying is heard without it, if speech does not wait for the next one.
 
         Args:
-            lost: Why, and whether for good.
-            needed: Whether the call is to end without it. Speech then waits for the next one as it did for the first.
+            wait: Whether speech waits, as it did for the first one.
 
         Returns:
             Whether it was there.
         """
-        present, awaited = self.speech.has_avatar, needed and not lost.final
-        if awaited:
-            self.delay = lost.reason
-        else:
-            self.missing = lost.reason
-        if present or not awaited:
-            self._avatar_gone()
-        if present and awaited:
+        if wait and not self.speech.has_avatar:
+            return False  # speech waits already
+        present = self.speech.avatar_gone()
+        self.media.avatar_changed()
+        if wait:
             self.speech.avatar_coming()
         return present
 
     def go_dormant(self) -> bool:
         """Stop using the avatar until somebody speaks; returns whether it was there."""
-        present = self.speech.has_avatar
-        self._avatar_gone()
-        self.missing, self.fallen_back = "", False
+        present = self.lose_avatar(wait=False)
         self.speech.avatar_coming()
         if self.speech.unheard_seconds:
             self.session.woken.set()
@@ -186,13 +158,13 @@ class Call:
         Raises:
             SessionError: They were not, in that time.
         """
-        limit = self.speech.unheard_seconds + timeouts(self._settings()).ready + DRAIN_MARGIN
+        limit = self.speech.unheard_seconds + self.timeouts.ready + DRAIN_MARGIN
         try:
             async with asyncio.timeout(limit):
                 await self.speech.drain()
                 await self.media.wait_until_finished()
                 if self.playback.unheard:
-                    self._avatar_gone()
+                    self.lose_avatar(wait=False)
                 if self.speech.unheard_seconds:  # a lost or mute avatar left it unsaid
                     await self.speech.drain()
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Frames with which a pipeline learns of the avatar and steers it.
+"""Frames with which a pipeline learns of the avatar and steers it, its usage metric, and the page's messages.
 
 The service sends status and responses in both directions, so that processors before and after it can react. A bot
 sends actions, images and keep-alives to the service, downstream from anywhere above it; they travel on after the
@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL.Image import Image
 from pipecat.frames.frames import ControlFrame, SystemFrame
+from pipecat.metrics.metrics import MetricsData
 
 from pipecat_lemonslice.errors import redact
 
@@ -143,6 +144,22 @@ class AvatarActionFrame(ControlFrame):
 @dataclass
 class AvatarKeepAliveFrame(SystemFrame):
     """Resets the session's idle timeout now. Sent by a bot that keeps ``keep_alive`` off."""
+
+
+class AvatarUsageMetricsData(MetricsData):
+    """The usage of one session, in a ``MetricsFrame`` when the session is over. Needs ``enable_usage_metrics``.
+
+    Pipecat's own usage metrics count tokens and characters.
+
+    Attributes:
+        session_id: The session.
+        seconds: How long it lasted, from its creation to its end.
+        cost: Its cost in credits as LemonSlice says; None where unknown.
+    """
+
+    session_id: str
+    seconds: float
+    cost: float | None = None
 
 
 def status_message(status: AvatarStatus, detail: str) -> Mapping[str, Any]:

@@ -11,21 +11,11 @@ from typing import Any, cast
 
 
 class SpeechEvent(StrEnum):
-    """What the bot tells the avatar about the speech on its track."""
+    """What the bot tells the avatar about the speech on its track: ``{"event": …, "session_id": …}``."""
 
     RESPONSE_STARTED = "response_started"
     RESPONSE_FINISHED = "response_finished"
     INTERRUPT = "interrupt"
-
-
-def speech_message(event: SpeechEvent, session_id: str) -> dict[str, str]:
-    """Return the app message that tells the avatar of an event."""
-    return {"event": str(event), "session_id": session_id}
-
-
-@dataclass(frozen=True, slots=True)
-class BotReady:
-    """The avatar has started; no proof of a picture yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +38,26 @@ class AvatarTrouble:
     fatal: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ImageChanged:
-    """A picture asked for with ``update-image`` is being shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnknownMessage:
-    """A message of an unknown type. It is ignored.
-
-    Attributes:
-        kind: Its type, shortened, for a log line.
-    """
-
-    kind: str
-
-
-AvatarMessage = BotReady | IdleTimeout | AvatarTrouble | ImageChanged | UnknownMessage
-
-
-def parse_avatar_message(message: object) -> AvatarMessage:
+def parse_avatar_message(message: object) -> IdleTimeout | AvatarTrouble | None:
     """Understand an app message that the avatar sent.
 
     Args:
         message: Whatever came over the wire; nothing is assumed of its shape.
 
     Returns:
-        Its meaning. Never raises: an avatar cannot bring a call down with a message.
+        Its meaning; None if it means nothing to the session, as ``bot_ready``, which is no proof of a picture. Never
+        raises: an avatar cannot bring a call down with a message.
     """
     body = cast("Mapping[str, Any]", message if isinstance(message, Mapping) else {})
     match body.get("type"):
-        case "bot_ready":
-            return BotReady()
         case "idle_timeout":
             return IdleTimeout()
-        case "image_change_complete":
-            return ImageChanged()
         case "daily_error":
             return AvatarTrouble("daily_error", _detail(body), fatal=body.get("fatal") is True)
         case "video_generation_error" | "image_change_error" as kind:
             return AvatarTrouble(kind, _detail(body), fatal=False)
-        case kind:
-            return UnknownMessage(str(kind)[:40])
+        case _:
+            return None
 
 
 def _detail(body: Mapping[str, Any]) -> str:

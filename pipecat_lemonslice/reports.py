@@ -21,10 +21,10 @@ from pipecat_lemonslice.frames import (
     AvatarResponseStartedFrame,
     AvatarStatus,
     AvatarStatusFrame,
+    AvatarUsageMetricsData,
     response_message,
     status_message,
 )
-from pipecat_lemonslice.metrics import AvatarUsageMetricsData
 from pipecat_lemonslice.session.events import ErrorReported, SessionCreated, SessionEnded, SessionState
 from pipecat_lemonslice.speech.response import DoneReason, ResponseDone, ResponseStarted, Route
 
@@ -76,7 +76,15 @@ class AvatarReports(AIService):
             **kwargs: For the base class.
         """
         super().__init__(settings=settings, **kwargs)  # pyright: ignore[reportUnknownMemberType]
-        self.needs_avatar = needs_avatar
+        self.delay = ""
+        """Why the avatar is late; empty if that is not known."""
+        self._needs_avatar = needs_avatar
+        self._missing = ""
+        """Why speech is heard without the avatar; empty while it need not be."""
+        self._reported = ""
+        """What was reported last as an error."""
+        self._fallen_back = self._given_up = False
+        """Whether it has been told that there is no avatar, and whether the pipeline is being ended."""
         self._waiting: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
         self._handling: asyncio.Task[None] | None = None
         self._status: tuple[AvatarStatus, str] | None = None
@@ -204,9 +212,13 @@ class AvatarReports(AIService):
         """Send an RTVI server message."""
         await self.push_frame(RTVIServerMessageFrame(data=data), FrameDirection.DOWNSTREAM)
 
-    async def tell_state(self, state: SessionState, detail: str) -> None:
-        """Tell the status that follows from the session's state."""
+    async def tell_state(self, state: SessionState, detail: str, *, left: bool = False) -> None:
+        """Tell the status that follows from the session's state, and whether the avatar has left."""
+        if state in (SessionState.READY, SessionState.DORMANT):
+            self._missing, self._fallen_back = "", False
         await self.tell_status(STATUS_OF_STATE[state], detail)
+        if left:
+            await self.tell_handlers("on_avatar_disconnected", detail)
 
     async def tell_status(self, status: AvatarStatus, detail: str) -> None:
         """Tell where the avatar is; nothing is told twice."""
@@ -282,40 +294,52 @@ class AvatarReports(AIService):
 
     # Outages.
 
+    def note_absence(self, reason: str, *, final: bool = False) -> bool:
+        """Keep in mind why there is no avatar, and whether that is for good.
+
+        Returns:
+            Whether speech waits for the next one: the call is to end without an avatar, and one may come.
+        """
+        if self._needs_avatar and not final:
+            self.delay = reason
+            return True
+        self._missing = reason
+        return False
+
     async def wait_no_longer(self, call: Call, seconds: float) -> None:
         """Tell that speech waited for the avatar as long as it may."""
-        call.missing = call.missing or call.delay or f"the avatar was not ready within {seconds:g} s"
+        self._missing = self._missing or self.delay or f"the avatar was not ready within {seconds:g} s"
         await self.fall_back(call)
-        if self.needs_avatar:
-            if call.missing != call.reported:
-                error = SessionError(f"no avatar after {seconds:g} s: {call.missing}")
+        if self._needs_avatar:
+            if self._missing != self._reported:
+                error = SessionError(f"no avatar after {seconds:g} s: {self._missing}")
                 await self.report(call, ErrorReported(error))
-            await self._give_up(call, call.missing)
+            await self._give_up(call, self._missing)
 
     async def fall_back(self, call: Call) -> None:
         """Tell that speech is heard without the avatar, and why: once until the avatar is there."""
-        if not call.missing or call.fallen_back:
+        if not self._missing or self._fallen_back:
             return
-        call.fallen_back = True
-        await self.tell_status(AvatarStatus.VOICE_ONLY, call.missing)
-        await self.tell_handlers("on_fallback", call.missing)
+        self._fallen_back = True
+        await self.tell_status(AvatarStatus.VOICE_ONLY, self._missing)
+        await self.tell_handlers("on_fallback", self._missing)
         await call.show_fallback_image()
 
     async def report(self, call: Call, report: ErrorReported) -> None:
         """Push one ErrorFrame; one for good ends a call that needs the avatar."""
-        call.reported = str(report.error)
-        useless = self.needs_avatar and report.final
+        self._reported = str(report.error)
+        useless = self._needs_avatar and report.final
         await self.tell_error(report.error, useless=useless)
         if useless:
-            await self._give_up(call, call.reported)
+            await self._give_up(call, self._reported)
 
     async def _give_up(self, call: Call, reason: str) -> None:
         """End the pipeline, and create no further session."""
-        if call.given_up:
+        if self._given_up:
             return
-        call.given_up = True
+        self._given_up = True
         logger.error(f"The pipeline ends, because there is no avatar and fallback='fatal': {reason}")
-        call.missing = reason
+        self._missing = reason
         await self.fall_back(call)
         call.session.begin_close()
         await self.tell_end(f"no avatar: {reason}")

@@ -83,6 +83,12 @@ def setting_names() -> list[str]:
     return sorted({one.name for one in dataclasses.fields(LemonSliceVideoSettings)} - {"model", "extra"})
 
 
+PICTURE = ("agent_image_url", "agent_image")
+"""The two settings that are one picture: at most one of them is not None."""
+
+SESSION_SETTINGS = ("agent_prompt", "agent_idle_prompt", *PICTURE)
+"""Settings that are part of a session; a running one is told when they change."""
+
 TIMEOUTS = ("response_done_timeout", "response_hold_timeout", "ready_timeout")
 CHECKS = ("join_timeout", "first_frame_timeout", "frozen_timeout", "mute_timeout")
 """Timeouts that may be None, which switches the check off."""
@@ -202,14 +208,16 @@ class Config:
         Raises:
             ConfigurationError: A field is wrong.
         """
-        given = settings.given_fields()
+        given, durations = settings.given_fields(), timeouts(settings)
+        # LemonSlice's own detection is the net below ours: it must never end a response in a pause that we bridge.
+        longest = max(durations.response_done, durations.response_hold)
         return CreateSessionRequest(
             **self._source(given),
             transport_type="daily",
             agent_prompt=given["agent_prompt"],
             agent_idle_prompt=given["agent_idle_prompt"],
             idle_timeout=self.idle_timeout,
-            response_done_timeout=self._session_timeout(timeouts(settings)),
+            response_done_timeout=self.session_response_done_timeout or longest,
             model=cast("Any", self.model),
             aspect_ratio=cast("Any", self.aspect_ratio),
             audio_sample_rate=cast("Any", self.audio_sample_rate),
@@ -304,12 +312,6 @@ class Config:
             "agent_image": self.agent_image,
         }
 
-    def _session_timeout(self, settings: Timeouts) -> float:
-        """The vendor's detection is the net below ours: it must never end a response in a pause that we bridge."""
-        if self.session_response_done_timeout is not None:
-            return self.session_response_done_timeout
-        return max(settings.response_done, settings.response_hold)
-
 
 def with_one_picture(delta: ServiceSettings) -> ServiceSettings:
     """Return a change of settings in which a new picture takes the place of the old one, of whichever kind."""
@@ -341,13 +343,6 @@ def check_keywords(given: Iterable[str]) -> None:
         if name in setting_names():
             raise ConfigurationError(f"{name} belongs in settings=LemonSliceVideoService.Settings({name}=…).")
         raise TypeError(f"LemonSliceVideoService.__init__() got an unexpected keyword argument {name!r}")
-
-
-PICTURE = ("agent_image_url", "agent_image")
-"""The two settings that are one picture: at most one of them is not None."""
-
-SESSION_SETTINGS = ("agent_prompt", "agent_idle_prompt", *PICTURE)
-"""Settings that are part of a session; a running one is told when they change."""
 
 
 def control_event(wanted: Mapping[str, Any], told: Mapping[str, Any]) -> ControlEvent | None:

@@ -40,7 +40,6 @@ from pipecat_lemonslice.rooms import open_room
 from pipecat_lemonslice.session.control import Outcome, settled
 from pipecat_lemonslice.session.events import (
     AvatarJoined,
-    AvatarLost,
     AvatarReady,
     ControlFailed,
     ControlSent,
@@ -200,7 +199,7 @@ class LemonSliceVideoService(AvatarReports):
             self,
             self._api,
             self._topology,
-            settings=lambda: self._settings,
+            settings=self._settings,
             forward=self.forward,
             emit=self.emit,
             pipeline_rate=setup.audio_out_sample_rate,
@@ -334,16 +333,19 @@ class LemonSliceVideoService(AvatarReports):
         if call is None:
             return
         match event:
+            case StateChanged(SessionState.LOST | SessionState.FAILED as state, detail):
+                wait = self.note_absence(detail, final=state is SessionState.FAILED)
+                await self.tell_state(state, detail, left=call.lose_avatar(wait=wait))
+            case StateChanged(SessionState.DORMANT as state, detail):
+                await self.tell_state(state, detail, left=call.go_dormant())
             case StateChanged(state, detail):
                 await self.tell_state(state, detail)
-                if state is SessionState.FAILED:
-                    call.controls.session_refused()
-                if state is SessionState.DORMANT and call.go_dormant():
-                    await self.tell_handlers("on_avatar_disconnected", detail)
-            case CreationDelayed():
-                call.creation_delayed(event, needed=self.needs_avatar)
+            case CreationDelayed(reason, again_in):
+                self.delay = reason
+                if again_in >= call.timeouts.ready:
+                    call.lose_avatar(wait=self.note_absence(reason))
             case SessionCreated(session_id):
-                call.delay = ""
+                self.delay = ""
                 await self.tell_handlers("on_session_created", session_id)
                 call.controls.session_created()
             case SessionEnded():
@@ -354,9 +356,6 @@ class LemonSliceVideoService(AvatarReports):
             case AvatarReady():
                 call.avatar_ready(event)
                 await self.tell_handlers("on_avatar_ready")
-            case AvatarLost(reason):
-                if call.lose_avatar(event, needed=self.needs_avatar):
-                    await self.tell_handlers("on_avatar_disconnected", reason)
             case ErrorReported():
                 await self.report(call, event)
             case ControlSent():

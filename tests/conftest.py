@@ -9,9 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.network import NetworkLoop
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 REAL_TIME = (
     "tests/bots/test_evals.py", "tests/bots/test_interrupted_answers.py", "tests/bots/test_local.py",

@@ -14,7 +14,7 @@ import pipecat_lemonslice
 
 ROOT = Path(pipecat_lemonslice.__file__).parent
 LAYERS = (
-    "_pipecat errors messages frames metrics",
+    "_pipecat errors messages frames",
     "api settings rooms media speech session call",
     "tracing reports video tools observer cli __main__",
 )

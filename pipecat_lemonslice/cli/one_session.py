@@ -18,11 +18,11 @@ from pipecat_lemonslice.api import CreatedSession, CreateSessionRequest, ExitHoo
 from pipecat_lemonslice.cli.report import Log, Measured, Reached, measure
 from pipecat_lemonslice.errors import ApiError, LemonSliceError, SessionError
 from pipecat_lemonslice.media.playback import Playback, Sound
-from pipecat_lemonslice.messages import SpeechEvent, speech_message
+from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.rooms import Picture, Room, RoomOptions, open_room
 from pipecat_lemonslice.session.presence import AvatarPresence, Found, Over, Visible
 from pipecat_lemonslice.settings import default_settings, timeouts
-from pipecat_lemonslice.speech.audio import Played
+from pipecat_lemonslice.speech.replay import Played
 from pipecat_lemonslice.speech.track import AvatarFailed, SpeechTrack
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ LISTEN_SECONDS = 1.0
 HEARD_TIMEOUT = 5.0
 """Seconds after the speech has been played in which the avatar must be heard."""
 
-FAREWELL_SECONDS = 0.5
-"""What is waited for after the avatar should have said its last word."""
+MARGIN_SECONDS = 0.5
+"""How long the avatar is listened to after it should have said its last word."""
 
 COST_TIMEOUT = 3.0
 SILENCE_DBFS = -90.0
@@ -72,7 +72,8 @@ class OneSession:
         self._visible = asyncio.Event()
         self._ending, self._idle_until = False, 0.0
         self._pictured: list[float] = []
-        self._silence: list[float] = []
+        self._powers: list[float] = []
+        """Mean square of each piece of voice before there was anything to say."""
         self._sounded_at: float | None = None
         self._figures: dict[str, Any] = {}
 
@@ -202,19 +203,19 @@ class OneSession:
             SessionError: The room plays nothing, or the avatar is not heard.
         """
         self._measure_noise()
-        news: asyncio.Queue[list[Played] | AvatarFailed] = asyncio.Queue()
-        track = SpeechTrack(SAMPLE_RATE, self._playback, on_played=news.put_nowait, emit=news.put_nowait)
+        events: asyncio.Queue[list[Played] | AvatarFailed] = asyncio.Queue()
+        track = SpeechTrack(SAMPLE_RATE, self._playback, on_played=events.put_nowait, emit=events.put_nowait)
         track.open(room, session_id)
-        self._tell(track, SpeechEvent.RESPONSE_STARTED, session_id, "speaking")
+        self._tell(track, SpeechEvent.RESPONSE_STARTED, "speaking")
         self._playback.response_began(self._now())
         await track.feed(TTSAudioRawFrame(speech.pcm, speech.sample_rate, speech.channels))
         await track.flush()
         track.report_at(room.appended)
-        while track.pending:
-            self._show(f"speaking: {track.position / SAMPLE_RATE:.0f} of {room.appended / SAMPLE_RATE:.0f} s")
-            if isinstance(failed := await news.get(), AvatarFailed):
-                raise SessionError(failed.reason)
-        self._tell(track, SpeechEvent.RESPONSE_FINISHED, session_id, "response_ended")
+        while track.speech.pending:
+            self._show(f"speaking: {track.speech.position / SAMPLE_RATE:.0f} of {room.appended / SAMPLE_RATE:.0f} s")
+            if isinstance(event := await events.get(), AvatarFailed):
+                raise SessionError(event.reason)
+        self._tell(track, SpeechEvent.RESPONSE_FINISHED, "response_ended")
         ended_at = self._now()
         self._playback.response_over(ended_at)
         self._show("listening to its last words")
@@ -222,14 +223,13 @@ class OneSession:
             if self._now() > ended_at + HEARD_TIMEOUT:
                 raise SessionError(f"the avatar was not heard within {HEARD_TIMEOUT:g} s after its speech was played")
             await asyncio.sleep(0.02)
-        await asyncio.sleep(ended_at + lag + FAREWELL_SECONDS - self._now())
+        await asyncio.sleep(ended_at + lag + MARGIN_SECONDS - self._now())
         if self._sounded_at is not None:
             self._figures["last_sound"] = self._sounded_at - ended_at
         track.close()
 
-    def _tell(self, track: SpeechTrack, event: SpeechEvent, session_id: str, reached: Reached) -> None:
-        track.tell(event)
-        self._log.sent(speech_message(event, session_id))
+    def _tell(self, track: SpeechTrack, event: SpeechEvent, reached: Reached) -> None:
+        self._log.sent(track.tell(event))
         self._log.reached(reached)
 
     async def _end(self, api: LemonSliceApi, creation: "asyncio.Task[tuple[CreatedSession, ExitHook]]") -> None:
@@ -267,7 +267,7 @@ class OneSession:
     def _hear(self, pcm: bytes, sample_rate: int) -> None:
         self._figures["sample_rate"] = sample_rate
         samples = np.frombuffer(pcm, "<i2").astype(np.float64)
-        self._silence.append(float(np.mean(samples**2)))
+        self._powers.append(float(np.mean(samples**2)))
         if self._playback.heard(pcm, sample_rate, self._now()) in (Sound.FIRST, Sound.ONGOING):
             if self._sounded_at is None:
                 self._log.reached("first_sound")
@@ -277,7 +277,7 @@ class OneSession:
 
     def _measure_noise(self) -> None:
         """Measure the level of the avatar's track before it was given anything to say."""
-        dbfs = 10 * log10(max(median(self._silence or [0.0]), 1e-3) / 32768**2)
+        dbfs = 10 * log10(max(median(self._powers or [0.0]), 1e-3) / 32768**2)
         if dbfs > SILENCE_DBFS:
             self._figures["noise"] = round(dbfs, 1)
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from pipecat_lemonslice.api import CreateSessionRequest, Request, Response
-from pipecat_lemonslice.rooms import MessageReceived, Participant, ParticipantJoined, ParticipantLeft, RoomEvent
+from pipecat_lemonslice.rooms import MessageReceived, ParticipantJoined, ParticipantLeft, RoomEvent
 
 KINDS: Mapping[str, str] = {
     "session_id": "session",
@@ -228,10 +228,17 @@ class Log:
     def happened(self, event: RoomEvent, avatar_name: str) -> None:
         """Write down what happened in the room."""
         match event:
-            case ParticipantJoined(participant):
-                self._note_person("joined", participant, avatar_name)
-            case ParticipantLeft(participant, reason):
-                self._note_person("left", participant, avatar_name, self._clean(reason))
+            case ParticipantJoined(participant) | ParticipantLeft(participant):
+                left = isinstance(event, ParticipantLeft)
+                self.entries.append(
+                    Person(
+                        at=self._now(),
+                        event="left" if left else "joined",
+                        who=self._placeholder("participant", participant.id),
+                        avatar=participant.name == avatar_name,
+                        reason=self._clean(event.reason) if left else None,
+                    )
+                )
             case MessageReceived(sender, message):
                 who, body = self._placeholder("participant", sender), self._clean(message)
                 self.entries.append(Message(at=self._now(), direction="received", who=who, body=body))
@@ -241,13 +248,6 @@ class Log:
     def sent(self, message: Mapping[str, Any]) -> None:
         """Write down a message to the avatar."""
         self.entries.append(Message(at=self._now(), direction="sent", who=None, body=self._clean(message)))
-
-    def _note_person(
-        self, event: Literal["joined", "left"], participant: Participant, avatar_name: str, reason: JsonValue = None
-    ) -> None:
-        who = self._placeholder("participant", participant.id)
-        avatar = participant.name == avatar_name
-        self.entries.append(Person(at=self._now(), event=event, who=who, avatar=avatar, reason=reason))
 
     def _now(self) -> float:
         return round(self._clock() - self._began_at, 3)

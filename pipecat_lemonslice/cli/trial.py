@@ -145,7 +145,7 @@ def _speech(option: str, pcm: bytes, rate: int, channels: int) -> "Speech":
 
     if not 8000 <= rate <= 192_000:
         fail(f"{option}: its sample rate is {rate} Hz; give one from 8000 to 192000.", 2)
-    if not any(SoundDetector().feed_blocks(pcm, rate)):
+    if not any(SoundDetector().feed(pcm, rate)):
         fail(f"{option}: there is no sound in it.", 2)
     return Speech(pcm, rate, channels)
 

@@ -1,17 +1,18 @@
 """The avatar's pictures on their way downstream: how many, in which size, and the image while there is no avatar."""
 
 import asyncio
-from collections.abc import Callable
 from io import BytesIO
 from weakref import WeakValueDictionary
 
 from loguru import logger
 from PIL import Image, ImageOps
 from pipecat.frames.frames import OutputImageRawFrame
+from pipecat.services.settings import ServiceSettings
 
 from pipecat_lemonslice.api import PictureSource, prepare_picture
 from pipecat_lemonslice.errors import ConfigurationError
 from pipecat_lemonslice.rooms import Picture
+from pipecat_lemonslice.settings import Config
 
 WAITING_PICTURES = 6
 """Pictures that may wait to be shown, about a quarter of a second of them."""
@@ -109,20 +110,20 @@ class VideoThrottle:
 class FallbackImage:
     """The agent's picture, shown while there is no avatar. One that is known by its address only is not fetched."""
 
-    def __init__(self, source: Callable[[], PictureSource | None], aspect_ratio: str | None) -> None:
+    def __init__(self, config: Config, settings: ServiceSettings) -> None:
         """Create an image that has not been made yet.
 
         Args:
-            source: Gives the picture of the avatar as it is asked for now; None where there is none at hand.
-            aspect_ratio: As in the session's request; None for the default.
+            config: What sessions are asked for.
+            settings: The settings; they change while the call runs.
         """
-        self._source = source
-        self._size = SIZES.get(aspect_ratio or "2x3", SIZES["2x3"])
+        self._config, self._settings = config, settings
+        self._size = SIZES.get(config.aspect_ratio or "2x3", SIZES["2x3"])
         self._made: tuple[PictureSource, bytes] | None = None
 
     async def picture(self) -> Picture | None:
         """Return the picture to be shown, in the size of the avatar's; None if there is none. Made once."""
-        source = self._source()
+        source = self._config.picture(self._settings)
         if source is None:
             return None
         if self._made is None or self._made[0] is not source:

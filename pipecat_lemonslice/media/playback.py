@@ -168,11 +168,16 @@ class Playback:
         Returns:
             What it is.
         """
-        sounds, faint = self._detector.feed(pcm, sample_rate), self._detector.faint
+        sounds, faint = any(self._detector.feed(pcm, sample_rate)), self._detector.faint
         if sounds:
             self._excuse()
         self._silent_seconds = 0.0 if faint else self._silent_seconds + len(pcm) / (2 * sample_rate)
-        if not self._is_wanted(now):
+        if self._voice is _Voice.INTERRUPTED:
+            since = now - self._interrupted_at
+            stopped = self._silent_seconds >= UNWANTED_SILENCE_SECONDS and since >= UNWANTED_LEAST_SECONDS
+            if stopped or now >= self._wanted_from:
+                self._voice = _Voice.WANTED
+        if self._voice is not _Voice.WANTED:
             return Sound.UNWANTED
         if not sounds:
             return Sound.FAINT if faint else Sound.SILENT
@@ -247,14 +252,6 @@ class Playback:
                 self._first_heard_at = heard_at
             elif self._first_played_at < heard_at:
                 self._lag, self._lag_due = heard_at - self._first_played_at, False
-
-    def _is_wanted(self, now: float) -> bool:
-        if self._voice is _Voice.INTERRUPTED:
-            since = now - self._interrupted_at
-            stopped = self._silent_seconds >= UNWANTED_SILENCE_SECONDS and since >= UNWANTED_LEAST_SECONDS
-            if stopped or now >= self._wanted_from:
-                self._voice = _Voice.WANTED
-        return self._voice is _Voice.WANTED
 
     def _forget_played(self) -> None:
         """No sound that is heard from now on belongs to what was played before."""

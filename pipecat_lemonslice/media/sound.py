@@ -78,7 +78,7 @@ class SoundDetector:
         self._least, self._most = np.inf, 0.0
         self._still_blocks = 0
 
-    def feed(self, pcm: bytes, sample_rate: int) -> bool:
+    def feed(self, pcm: bytes, sample_rate: int) -> list[bool]:
         """Take in the next piece of the track.
 
         Args:
@@ -86,21 +86,8 @@ class SoundDetector:
             sample_rate: In Hz, greater than zero.
 
         Returns:
-            Whether there is sound in it. A piece too short to be judged is like the one before it.
-        """
-        before = self._sounds
-        blocks = self.feed_blocks(pcm, sample_rate)
-        return any(blocks) if blocks else before
-
-    def feed_blocks(self, pcm: bytes, sample_rate: int) -> list[bool]:
-        """Take in the next piece of the track, and judge each of its blocks by itself.
-
-        Args:
-            pcm: As in :meth:`feed`.
-            sample_rate: As in :meth:`feed`.
-
-        Returns:
             Whether there is sound in each block of 20 ms, or hardly less; what is left over is part of the next piece.
+            A piece too short to be judged is one block, like the block before it.
         """
         if sample_rate != self._rate:
             self._rate, self._rest = sample_rate, b""
@@ -110,7 +97,7 @@ class SoundDetector:
         count = len(data) // block_bytes
         self._rest = data[count * block_bytes :]
         if not count:
-            return []
+            return [self._sounds]
         blocks: list[bool] = []
         self.faint = False
         for noise, level, peak in self._levels(data[: count * block_bytes]):

@@ -101,7 +101,8 @@ class VoiceGate:
             pieces = self._passed(piece, sound, quiet_for, now)
             if pieces:
                 self._played_until = max(self._played_until, now) + len(pieces) * self._piece_seconds
-            frames += [SpeechOutputAudioRawFrame(each, sample_rate, 1) for each in pieces]
+            for each in pieces:
+                frames.append(SpeechOutputAudioRawFrame(each, sample_rate, 1))
         if self._played_until >= now:
             self.heard_at = self._played_until + len(self._buffer) / (2 * sample_rate)
         return frames, begins

@@ -86,7 +86,7 @@ class ControlRequests:
         self,
         session: AvatarSession,
         config: Config,
-        settings: Callable[[], ServiceSettings],
+        settings: ServiceSettings,
         playback: Playback,
         emit: Callable[[SessionEvent], None],
     ) -> None:
@@ -95,7 +95,7 @@ class ControlRequests:
         Args:
             session: The session that gets them.
             config: What sessions are asked for beside the settings.
-            settings: Gives the settings as they are now.
+            settings: The settings; they change while the call runs.
             playback: Knows whether the avatar is silent.
             emit: Takes the events; must not block.
         """
@@ -105,9 +105,8 @@ class ControlRequests:
         self._playback = playback
         self._loop = asyncio.get_running_loop()
         self._emit = emit
-        self._told = self._wanted()
-        self._picture_before: dict[str, Any] = {}
-        """The picture before the one that LemonSlice has taken last; empty if it has taken none."""
+        self._picture_before: tuple[dict[str, Any], dict[str, Any]] | None = None
+        """What a session has been told, and the picture before the one that it has taken last."""
         self._changes: list[_Change] = []
         self._telling = False
         """Whether telling the settings waits in the queue."""
@@ -117,10 +116,6 @@ class ControlRequests:
         self._full = False
 
     # Settings.
-
-    def session_requested(self) -> None:
-        """Note that a session is being created with the settings as they are now."""
-        self._told, self._picture_before = self._wanted(), {}
 
     def session_created(self) -> None:
         """Tell the new session what has changed since it was asked for."""
@@ -144,13 +139,15 @@ class ControlRequests:
     def picture_refused(self, reason: str) -> None:
         """Go back to the picture before: the avatar cannot show the one that LemonSlice has taken."""
         self._emit(ControlFailed(reason))
-        before, self._picture_before = self._picture_before, {}
-        refused = {name: self._told[name] for name in before}
-        self._told.update(before)
-        self._go_back(refused)
+        told, before = self._picture_before or ({}, {})
+        self._picture_before = None
+        if told is self._session.told:
+            refused = {name: told[name] for name in before}
+            told.update(before)
+            self._go_back(refused)
 
     def _wanted(self) -> dict[str, Any]:
-        return self._config.session_settings(self._settings())
+        return self._config.session_settings(self._settings)
 
     @property
     def _silent(self) -> bool:
@@ -186,7 +183,7 @@ class ControlRequests:
         Raises:
             LemonSliceError: It was not taken; the setting is what it was before.
         """
-        session_id, told, now = self._session.session_id, self._told, self._wanted()
+        session_id, told, now = self._session.session_id, self._session.told, self._wanted()
         wanted = {name: now[name] for name in names}
         event = control_event(wanted, told)
         if event is None or session_id is None or (names is PICTURE and not self._silent):
@@ -202,22 +199,22 @@ class ControlRequests:
                 if named and not change.outcome.done():
                     change.outcome.set_exception(error)
             raise
-        if names is PICTURE and told is self._told:
-            self._picture_before = {name: told[name] for name in PICTURE}
+        if names is PICTURE:
+            self._picture_before = told, {name: told[name] for name in PICTURE}
         told.update(wanted)
 
     def _go_back(self, refused: dict[str, Any]) -> None:
         """Set a setting back to what the session has been told, unless it has been changed again."""
-        now = self._wanted()
-        if refused and all(now[name] is value for name, value in refused.items()):
-            self._settings().apply_update(LemonSliceVideoSettings(**{name: self._told[name] for name in refused}))
+        now, told = self._wanted(), self._session.told
+        if all(now[name] is value for name, value in refused.items()):
+            self._settings.apply_update(LemonSliceVideoSettings(**{name: told[name] for name in refused}))
 
     def _is_settled(self, change: _Change) -> bool:
         """Settle a change whose outcome is known; returns whether it is."""
         if change.outcome.done():
             return True
         now = self._wanted()
-        told = all(self._told[name] is value for name, value in change.wanted.items())
+        told = all(self._session.told[name] is value for name, value in change.wanted.items())
         if any(now[name] is not value for name, value in change.wanted.items()):
             change.outcome.set_result(Outcome.REPLACED)
         elif self._session.state is SessionState.FAILED:
@@ -242,10 +239,6 @@ class ControlRequests:
         actions, self._kept = self._kept, {}
         for action in actions:
             self.perform(action)
-
-    def session_refused(self) -> None:
-        """Drop what was kept: there will be no session."""
-        self._kept.clear()
 
     def perform(self, action: str) -> asyncio.Future[Outcome]:
         """Have the avatar perform an action; without one, each action is kept once for the next one.

@@ -163,19 +163,6 @@ class AvatarReady:
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class AvatarLost:
-    """The avatar cannot speak, and will not do so soon.
-
-    Attributes:
-        reason: A sentence for people.
-        final: Whether no further session is created.
-    """
-
-    reason: str
-    final: bool = False
-
-
 SessionEvent = (
     StateChanged
     | CreationDelayed
@@ -187,7 +174,6 @@ SessionEvent = (
     | PictureRefused
     | AvatarJoined
     | AvatarReady
-    | AvatarLost
 )
 
 

@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from loguru import logger
+from pipecat.services.settings import ServiceSettings
 
 from pipecat_lemonslice.api import (
     ControlEvent,
     CreatedSession,
-    CreateSessionRequest,
     ExitHook,
     LemonSliceApi,
     ResetIdleTimeout,
@@ -27,7 +27,6 @@ from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.session.connection import AvatarConnection, IdleSessionError, Quiet
 from pipecat_lemonslice.session.events import (
     AvatarJoined,
-    AvatarLost,
     AvatarReady,
     ControlSent,
     CreationDelayed,
@@ -41,7 +40,8 @@ from pipecat_lemonslice.session.events import (
 )
 from pipecat_lemonslice.session.presence import Absent, Found, Over, Troubled, Visible
 from pipecat_lemonslice.session.renewal import Outages
-from pipecat_lemonslice.settings import Config, Timeouts
+from pipecat_lemonslice.session.topology import Topology
+from pipecat_lemonslice.settings import Timeouts
 
 T = TypeVar("T")
 
@@ -57,11 +57,11 @@ class AvatarSession:
     def __init__(
         self,
         api: LemonSliceApi,
-        config: Config,
+        topology: Topology,
+        settings: ServiceSettings,
+        timeouts: Timeouts,
         playback: Playback,
         *,
-        timeouts: Callable[[], Timeouts],
-        request: Callable[[], Awaitable[CreateSessionRequest]],
         open_room: Callable[[str], Awaitable[Room]],
         emit: Callable[[SessionEvent], None],
     ) -> None:
@@ -69,18 +69,20 @@ class AvatarSession:
 
         Args:
             api: Where sessions are created.
-            config: What they are asked for.
+            topology: Makes the requests for them.
+            settings: The settings; they change while the call runs.
+            timeouts: How long the avatar is waited for.
             playback: Knows when the avatar was given speech.
-            timeouts: Gives how long the avatar is waited for now.
-            request: Makes the request for the session that is about to be created.
             open_room: Joins the room at an address.
             emit: Takes every event, in order; must not block.
         """
-        self._api, self._config, self._playback, self._emit = api, config, playback, emit
-        self._timeouts, self._request, self._open_room = timeouts, request, open_room
+        self._api, self._topology, self._settings, self._playback = api, topology, settings, playback
+        self._config, self._timeouts, self._open_room, self._emit = topology.config, timeouts, open_room, emit
         self._loop = asyncio.get_running_loop()
         self.state = SessionState.CREATING
         """Only ``_to`` changes it."""
+        self.told = self._config.session_settings(settings)
+        """The settings that the newest session knows: those of its request, and what it has been told since."""
         self._created: CreatedSession | None = None
         self._room: Room | None = None
         self._connection: AvatarConnection | None = None
@@ -128,10 +130,11 @@ class AvatarSession:
             self._outages.reported = True
             self._emit(ErrorReported(SessionError(reason)))
 
-    def configure(self) -> None:
-        """Have the avatar waited for as long as the timeouts say now."""
+    def configure(self, timeouts: Timeouts) -> None:
+        """Change how long the avatar is waited for; the wait under way follows."""
+        self._timeouts = timeouts
         if self._connection:
-            self._connection.configure(self._timeouts())
+            self._connection.configure(timeouts)
 
     async def control(self, event: ControlEvent, *, once: bool = False) -> None:
         """Send a control event to the session that exists now.
@@ -197,7 +200,8 @@ class AvatarSession:
 
     async def _create(self) -> CreatedSession:
         """Create a session. One that is accepted after the call was cancelled is terminated, not leaked."""
-        request = await self._request()
+        request = await self._topology.request(self._settings)
+        self.told = self._config.session_settings(self._settings)
         self._asked_at = self._loop.time()
         creation = self._spawn(self._api.create_session(request, on_retry=self._delayed))
         try:
@@ -234,7 +238,7 @@ class AvatarSession:
         Raises:
             SessionError: Why.
         """
-        self._connection = AvatarConnection(room, self._config, self._timeouts(), self._playback)
+        self._connection = AvatarConnection(room, self._config, self._timeouts, self._playback)
         async for change in self._connection.changes():
             match change:
                 case Found(participant):
@@ -244,7 +248,6 @@ class AvatarSession:
                     self._emit(AvatarReady(room, created.session_id))
                 case Absent(reason) if self.state is SessionState.READY:
                     self._to(SessionState.LOST, reason)
-                    self._emit(AvatarLost(reason))
                 case Troubled(trouble):
                     self._emit(trouble_event(trouble))
                 case Quiet():
@@ -273,10 +276,7 @@ class AvatarSession:
     def _fail(self, error: LemonSliceError) -> float | None:
         """Report a failure; returns the pause before the next session, None if there is to be none."""
         pause = self._outages.failed(error, self._loop.time(), created=self._created is not None)
-        known = self.state is SessionState.LOST
         self._to(SessionState.FAILED if pause is None else SessionState.LOST, str(error))
-        if not known:
-            self._emit(AvatarLost(str(error), final=pause is None))
         self._warn(error, pause)
         if pause is None or not self._outages.reported:
             self._outages.reported = True

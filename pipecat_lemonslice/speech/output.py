@@ -24,8 +24,8 @@ from pipecat_lemonslice.media.playback import Playback
 from pipecat_lemonslice.messages import SpeechEvent
 from pipecat_lemonslice.rooms import Room
 from pipecat_lemonslice.settings import Timeouts
-from pipecat_lemonslice.speech.audio import Chunk, Played
 from pipecat_lemonslice.speech.queue import MAX_QUEUED_FRAMES, MAX_QUEUED_SECONDS, Drained, SpeechQueue
+from pipecat_lemonslice.speech.replay import Cut, Played
 from pipecat_lemonslice.speech.response import (
     Aborted,
     AllPlayed,
@@ -108,9 +108,7 @@ class SpeechOutput:
     @property
     def unheard_seconds(self) -> float:
         """Speech that has not been played yet, in seconds."""
-        self._track.catch_up()
-        released = self._track.seconds_of(self._queue.released_speech)
-        return self._queue.seconds + self._track.pending_seconds + released
+        return self._queue.seconds + self._track.speech.pending_seconds
 
     def configure(self, timeouts: Timeouts) -> None:
         """Change the timeouts; the response under way follows them."""
@@ -123,10 +121,7 @@ class SpeechOutput:
 
     async def put(self, frame: Frame) -> None:
         """Take a frame in; waits only while as much waits as may."""
-        while (
-            len(self._queue.items) >= MAX_QUEUED_FRAMES
-            or self._queue.seconds + self._track.pending_seconds > MAX_QUEUED_SECONDS
-        ):
+        while len(self._queue.items) >= MAX_QUEUED_FRAMES or self.unheard_seconds > MAX_QUEUED_SECONDS:
             self._space.clear()
             await self._space.wait()
         await self._breathe()
@@ -149,7 +144,7 @@ class SpeechOutput:
         """Drop what may be interrupted, at once. Returns False if what plays may not be, and plays to its end."""
         self._queue.drop_interruptible()
         cut = self._track.interrupt()
-        self._say_again(cut.unheard, cut.unplayed)
+        self._say_again(cut)
         self._contexts.interrupt(cut.contexts | self._queue.contexts)
         self._words.interrupt()
         told = self._note(Interrupted(cut.keeps_playing, self._track.plays_on, cut.dropped))
@@ -161,14 +156,14 @@ class SpeechOutput:
 
     async def drain(self) -> None:
         """Wait until everything that came before has been heard; ends the response under way."""
-        mark = Drained(self._loop.create_future())
+        mark = Drained(asyncio.Event())
         self._queue.put(mark)
         self._wake.set()
-        await mark.done
+        await mark.reached.wait()
 
     def close(self) -> None:
         """End the response under way; nothing is decided after that."""
-        self._note(Aborted(DoneReason.ENDED, self._track.seconds_of(self._track.cut())))
+        self._note(Aborted(DoneReason.ENDED, self._track.lose().dropped))
         self._track.close()
         if self._timer:
             self._timer.cancel()
@@ -186,26 +181,29 @@ class SpeechOutput:
         """The next response waits for the avatar, as at the start of a call."""
         self._routes.avatar_coming()
 
-    def avatar_gone(self) -> None:
-        """No avatar speaks until there is one again; what it was not heard saying is heard as TTS audio."""
-        self._track.catch_up()
-        dropped, unheard, unplayed = self._track.pending_seconds, self._track.unheard(), self._track.unplayed()
-        sounding = bool(unheard) or self._playback.sounds(self._loop.time())
-        self._track.forget()
-        self._say_again(unheard, unplayed)
-        told = self._tracker.route is Route.AVATAR and self._note(Aborted(DoneReason.AVATAR_LOST, dropped))
+    def avatar_gone(self) -> bool:
+        """No avatar speaks until there is one again; what it was not heard saying is heard as TTS audio.
+
+        Returns:
+            Whether there was one.
+        """
+        present = self.has_avatar
+        cut = self._track.lose()
+        self._say_again(cut)
+        told = self._tracker.route is Route.AVATAR and self._note(Aborted(DoneReason.AVATAR_LOST, cut.dropped))
         # If it is still there, it must not be heard beside the voice that goes on.
-        if sounding and not told:
+        if cut.sounding and not told:
             self._track.tell(SpeechEvent.INTERRUPT)
         self._track.close()
         self._routes.avatar_gone()
         self._wake.set()
+        return present
 
-    def _say_again(self, unheard: list[Chunk], unplayed: list[Chunk]) -> None:
+    def _say_again(self, cut: Cut) -> None:
         """Take speech off the track, with the frames that stand in it; it goes in front of everything that waits."""
-        for chunk in unheard:
+        for chunk in cut.unheard:
             self._words.taken_back(chunk.origin.context_id, (chunk.end - chunk.begin) / self._rate)
-        self._queue.release([*unheard, *unplayed])
+        self._queue.release([*cut.unheard, *cut.unplayed])
 
     # The movement.
 
@@ -221,7 +219,6 @@ class SpeechOutput:
             try:
                 wake_at = await self._move(head)
             except Exception:
-                self._track.cut()
                 self._queue.drop(head)
                 self._note(TimePassed())
                 raise
@@ -305,14 +302,14 @@ class SpeechOutput:
             if self._words.waiting:
                 await self._forward_words(self._words.finish(None))
             self._note(LLMClosed(), StopReached())
-            mark.release()
+            mark.reached.set()
         return None
 
     async def _rest(self) -> float | None:
         """With nothing to do: have what the resampler holds back follow before the rest has been played."""
         if self._words.waiting and self._tracker.route is None and await self._forward_words(self._words.overdue()):
             return None
-        if not self._track.converter.holds_audio or self._track.pending_seconds > REMAINDER_SECONDS:
+        if not self._track.converter.holds_audio or self._track.speech.pending_seconds > REMAINDER_SECONDS:
             return inf
         flush_at = self._track.fed_at + REMAINDER_GRACE
         if self._loop.time() < flush_at:
@@ -322,12 +319,13 @@ class SpeechOutput:
 
     def _next_position(self) -> int:
         """Return the next position on the track at which something is to be done; 0 if there is none."""
+        speech = self._track.speech
         positions = [self._queue.behind[0][0]] if self._queue.behind else []
         if self._track.converter.holds_audio and self._track.room:
             positions.append(self._track.room.appended - round(REMAINDER_SECONDS * self._rate))
         if self._words.waiting:
-            positions += self._track.first(self._words.remaining)
-        return min((at for at in positions if at > self._track.position), default=0)
+            positions += speech.first(self._words.remaining)
+        return min((at for at in positions if at > speech.position), default=0)
 
     # Small steps.
 
@@ -343,10 +341,10 @@ class SpeechOutput:
     @property
     def _track_busy(self) -> bool:
         """Whether there is speech on the track that has not been played."""
-        return bool(self._track.pending) or self._track.converter.holds_audio
+        return bool(self._track.speech.pending) or self._track.converter.holds_audio
 
     def _audio_waits(self) -> bool:
-        return self._track_busy or self._queue.audio_frames > 0 or bool(self._queue.released)
+        return self._track_busy or self._queue.pieces > 0
 
     def _note(self, *facts: TrackerInput) -> bool:
         """Tell the tracker what happened; returns whether the avatar has been told to fall silent."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
-from pipecat_lemonslice.speech.audio import SAMPLE_BYTES, Chunk
+from pipecat_lemonslice.rooms.playout import SAMPLE_BYTES
+from pipecat_lemonslice.speech.replay import Chunk
 
 MAX_QUEUED_SECONDS = 1800.0
 """Speech that may wait. Beyond it the pipeline is held back until some has been spoken; nothing is dropped."""
@@ -23,12 +24,7 @@ MAX_QUEUED_FRAMES = 100_000
 class Drained:
     """A mark in the queue: everything before it has been heard."""
 
-    done: "asyncio.Future[None]"
-
-    def release(self) -> None:
-        """Let whoever waits for it go on."""
-        if not self.done.done():
-            self.done.set_result(None)
+    reached: asyncio.Event
 
 
 class SpeechQueue:
@@ -44,24 +40,19 @@ class SpeechQueue:
         """Frames behind audio on the track, each with the position that has to be played first."""
         self.released: list[Chunk | Frame] | None = None
         """What was taken off the track, to be put in front of what waits; None if nothing was."""
-        self.audio_frames = 0
-        """How many of the frames that wait are audio."""
-        self.seconds = 0.0
-        """Duration of the audio frames that wait."""
         self.items: deque[Frame | Drained] = deque()
         """What has come and waits for its turn."""
+        self.pieces = 0
+        """How many pieces of audio there are among the items and what was taken off the track."""
+        self.seconds = 0.0
+        """Their duration."""
         self._rate = sample_rate
-
-    @property
-    def released_speech(self) -> list[Chunk]:
-        """The speech that was taken off the track."""
-        return [item for item in self.released or () if isinstance(item, Chunk)]
 
     @property
     def contexts(self) -> set[str | None]:
         """The TTS contexts of all audio that waits."""
         waiting = {item.context_id for item in self.items if isinstance(item, TTSAudioRawFrame)}
-        return waiting | {chunk.origin.context_id for chunk in self.released_speech}
+        return waiting | {item.origin.context_id for item in self.released or () if isinstance(item, Chunk)}
 
     def put(self, item: Frame | Drained) -> None:
         """Add something at the end; a frame that cannot be read raises, and does not enter."""
@@ -98,11 +89,13 @@ class SpeechQueue:
         self.behind.clear()
         if items:
             self.released = [*items, *(self.released or ())]
+            self._recount()
 
     def release_remainder(self, speech: list[Chunk]) -> None:
         """Add what follows the speech that was taken off the track."""
         if speech:
             self.released = [*(self.released or ()), *speech]
+            self._recount()
 
     def requeue(self) -> None:
         """Put what was taken off the track in front of everything that waits."""
@@ -116,24 +109,23 @@ class SpeechQueue:
         """Let everybody go who waits for the end; nothing is played any longer."""
         for item in self.items:
             if isinstance(item, Drained):
-                item.release()
+                item.reached.set()
 
-    def _count(self, item: Frame | Drained, sign: int) -> float:
+    def _count(self, item: Chunk | Frame | Drained, sign: int) -> float:
         """Keep the totals, so that nothing has to look through the queue; returns the item's seconds of audio."""
-        if not isinstance(item, TTSAudioRawFrame):
-            return 0.0
-        seconds = duration(item, self._rate)
+        match item:
+            case TTSAudioRawFrame():
+                rate = item.sample_rate if item.sample_rate > 0 else self._rate
+                seconds = len(item.audio) / (SAMPLE_BYTES * max(1, item.num_channels) * rate)
+            case Chunk():
+                seconds = (item.end - item.begin) / self._rate
+            case _:
+                return 0.0
         self.seconds += sign * seconds
-        self.audio_frames += sign
+        self.pieces += sign
         return seconds
 
     def _recount(self) -> None:
-        self.audio_frames, self.seconds = 0, 0.0
-        for item in self.items:
+        self.pieces, self.seconds = 0, 0.0
+        for item in (*(self.released or ()), *self.items):
             self._count(item, 1)
-
-
-def duration(frame: TTSAudioRawFrame, default_rate: int) -> float:
-    """Return the duration of a frame's audio in seconds."""
-    rate = frame.sample_rate if frame.sample_rate > 0 else default_rate
-    return len(frame.audio) / (SAMPLE_BYTES * max(1, frame.num_channels) * rate)

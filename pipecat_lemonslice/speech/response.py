@@ -162,30 +162,22 @@ class ResponseTracker:
         """Create a tracker that has heard nothing yet; both timeouts may change at any time."""
         self.done_timeout = done_timeout
         self.hold_timeout = hold_timeout
-        self._route: Route | None = None
+        self.route: Route | None = None
+        """Where the response under way is heard; None between responses."""
+        self.played_until = 0.0
+        """When the last byte appended so far has been played, or was."""
         self._id = 0
         self._seconds = 0.0
-        self._played_until = 0.0
         self._stop_reached = False
         self._llm_open = False
         self._waiting = False
 
     @property
-    def route(self) -> Route | None:
-        """Where the response under way is heard; None between responses."""
-        return self._route
-
-    @property
-    def played_until(self) -> float:
-        """When the last byte appended so far has been played, or was."""
-        return self._played_until
-
-    @property
     def deadline(self) -> float | None:
         """When the response ends unless something happens; None while it cannot end by itself."""
-        if self._route is None or self._waiting:
+        if self.route is None or self._waiting:
             return None
-        return self._played_until + self._done_after()[0]
+        return self.played_until + self._done_after()[0]
 
     def handle(self, fact: TrackerInput, now: float, *, waiting: bool = False) -> tuple[TrackerOutput, ...]:
         """Take a fact in and return what follows from it.
@@ -209,7 +201,7 @@ class ResponseTracker:
             case AudioAppended(seconds, route):
                 return self._append(seconds, route, now)
             case AllPlayed():
-                self._played_until = now
+                self.played_until = now
             case StopReached():
                 self._stop_reached = True
             case LLMOpened():
@@ -228,12 +220,12 @@ class ResponseTracker:
         return ()
 
     def _append(self, seconds: float, route: Route, now: float) -> tuple[TrackerOutput, ...]:
-        self._played_until = max(self._played_until, now) + seconds
+        self.played_until = max(self.played_until, now) + seconds
         self._stop_reached = False
-        if self._route:
+        if self.route:
             self._seconds += seconds
             return ()
-        self._route = route
+        self.route = route
         self._id += 1
         self._seconds = seconds
         return (ResponseStarted(self._id, route),)
@@ -246,7 +238,7 @@ class ResponseTracker:
         return self.done_timeout, DoneReason.RESPONSE_DONE_TIMEOUT
 
     def _cut(self, reason: DoneReason, audible_until: float, dropped: float) -> tuple[TrackerOutput, ...]:
-        self._played_until = min(self._played_until, audible_until)
+        self.played_until = min(self.played_until, audible_until)
         self._seconds = max(0.0, self._seconds - dropped)
         return self._finish(reason)
 
@@ -255,7 +247,7 @@ class ResponseTracker:
         return () if deadline is None or now < deadline else self._finish(self._done_after()[1])
 
     def _finish(self, reason: DoneReason) -> tuple[TrackerOutput, ...]:
-        route, self._route = self._route, None
+        route, self.route = self.route, None
         if route is None:
             return ()
         self._stop_reached = False

@@ -171,7 +171,7 @@ def run() -> None:
         before, aim = (f"{modules} / {changes}" for modules, changes in (journey.before, journey.aim))
         print(f"{journey.name:36}{before:>14}{aim:>10}{f'{calls.entered} / {calls.changes}':>12}")
     share = second.on_the_loop.total() / 50
-    print(f"{'20 ms of running speech':36}{'108 calls':>14}{'below 10':>10}{f'{share:.0f} calls':>12}")
+    print(f"{'20 ms of running speech':36}{'108 calls':>14}{'below 10':>10}{f'{share:.1f} calls':>12}")
     often = ", ".join(f"{module} {count / 50:.0f}" for module, count in second.on_the_loop.most_common(8))
     print(f"of these: {often}")
 
