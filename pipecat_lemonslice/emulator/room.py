@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-import numpy as np
 from aiohttp import WSMsgType, web
 
 from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter
@@ -171,7 +170,7 @@ class WebSocketMember(Member):
     Texts and sounds leave in their order, after them the newest picture of each sender.
 
     Args:
-        join: Its first message.
+        hello: Its first message.
         transport: Its connection.
 
     Raises:
@@ -180,20 +179,23 @@ class WebSocketMember(Member):
         TypeError: Something in it has another type.
     """
 
-    def __init__(self, join: Mapping[str, Any], transport: asyncio.Transport) -> None:
-        tracks = {str(track["name"]): _rate(track["sample_rate"]) for track in join["tracks"]}
-        super().__init__(str(join["user_name"]), tracks)
+    def __init__(self, hello: Mapping[str, Any], transport: asyncio.Transport) -> None:
+        if hello["type"] != "join":
+            raise ValueError(f"its type is {hello['type']!r}"[:80])
+        tracks = {str(track["name"]): _rate(track["sample_rate"]) for track in hello["tracks"]}
+        super().__init__(str(hello["user_name"]), tracks)
+        self.token: str | None = hello.get("token")
+        self._subscribe = hello.get("subscribe")
+        self._rate = _rate(hello["voice_sample_rate"])
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._outgoing: deque[str | bytes] = deque()
         self._pictures: dict[Member, bytearray] = {}
         self._has_outgoing = asyncio.Event()
-        self._subscribe = join.get("subscribe")
-        self._rate = _rate(join["voice_sample_rate"])
         self._converters: dict[tuple[Member, int], Converter] = {}
         self._speech = bytearray()
         self._speech_rate = self._rate
-        self._started = self._played = 0
+        self._position = 0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -206,8 +208,11 @@ class WebSocketMember(Member):
                 self._send("participant_left", participant=_entry(sender), reason=reason)
             case AppMessage(message):
                 self._send("app_message", sender=str(sender.id), message=message)
-            case Sound() if sender.user_name == self._subscribe:
-                self._pass_on(sender, event)
+            case Sound(pcm, rate) if sender.user_name == self._subscribe:
+                if (sender, rate) not in self._converters:
+                    self._converters[sender, rate] = Converter(rate, self._rate)
+                for packet in self._converters[sender, rate].packets(pcm):
+                    self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + packet)
             case Picture(data) if sender.user_name == self._subscribe:
                 self._pictures[sender] = data
                 self._has_outgoing.set()
@@ -226,8 +231,7 @@ class WebSocketMember(Member):
         """
         others, now = room.participants, self._loop.time()
         seconds_here = {str(other.id): round(now - other.entered_at, 3) for other in others}
-        entries = [_entry(other) for other in others]
-        self._send("joined", id=str(self.id), participants=entries, seconds_here=seconds_here)
+        self._send("joined", id=str(self.id), participants=[*map(_entry, others)], seconds_here=seconds_here)
         room.enter(self)
         sending = asyncio.create_task(self._send_outgoing(ws))
         try:
@@ -241,14 +245,6 @@ class WebSocketMember(Member):
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
-    def _pass_on(self, sender: Member, sound: Sound) -> None:
-        key = sender, sound.sample_rate
-        if key not in self._converters:
-            self._converters[key] = Converter(sound.sample_rate, self._rate)
-        # A resampler gives pieces of any length: those are made into whole packets.
-        for packet in self._converters[key].packets(sound.pcm):
-            self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + packet)
-
     async def _read(self, ws: web.WebSocketResponse, room: Room) -> None:
         async for message in ws:
             if message.type is WSMsgType.BINARY:
@@ -260,8 +256,8 @@ class WebSocketMember(Member):
                     return
                 case "clear":
                     end = int(data["end"])
-                    del self._speech[max(0, end - self._started) * 2 :]
-                    self._started, self._played = min(self._started, end), min(self._played, end)
+                    del self._speech[max(0, end - self._position) * 2 :]
+                    self._position = min(self._position, end)
                 case "app_message":
                     room.send(self, AppMessage(dict(data["message"])), data.get("recipient"))
                 case unknown:
@@ -269,33 +265,28 @@ class WebSocketMember(Member):
 
     def _hear(self, data: bytes, room: Room) -> None:
         kind, source, channels, rate = _SOUND_HEAD.unpack_from(data)
-        pcm = data[_SOUND_HEAD.size :]
-        if kind != _SOUND or source != self.id.bytes or channels not in (1, 2) or len(pcm) % (2 * channels):
-            raise ValueError("not whole samples of this participant's own sound")
-        if channels == 2:
-            pcm = np.frombuffer(pcm, np.int16).reshape(-1, 2).mean(axis=1).astype(np.int16).tobytes()
-        self._speech += pcm
+        if (kind, source, channels, len(data) % 2) != (_SOUND, self.id.bytes, 1, _SOUND_HEAD.size % 2):
+            raise ValueError("not whole samples of this participant's own sound, in one channel")
+        self._speech += data[_SOUND_HEAD.size :]
         self._speech_rate = _rate(rate)
         if self._timer is None:
             self._due = self._loop.time()
             self._play(room)
 
-    def _play(self, room: Room, over: int = 0) -> None:
-        """Report so many samples that have been played, and play the 20 ms that follow."""
+    def _play(self, room: Room) -> None:
+        """Report how many samples have been played, and play the 20 ms that follow."""
+        if self._timer:
+            self._send("played", samples=self._position)
         self._timer = None
-        if over:
-            self._played = min(self._played + over, self._started)
-            self._send("played", samples=self._played)
         if not self._speech:
             return
         size = round(self._speech_rate * PACKET_SECONDS) * 2
         packet = bytes(self._speech[:size])
         del self._speech[:size]
         room.send(self, Sound(packet, self._speech_rate, self._due))
-        samples = len(packet) // 2
-        self._started += samples
-        self._due += samples / self._speech_rate
-        self._timer = self._loop.call_at(self._due, self._play, room, samples)
+        self._position += len(packet) // 2
+        self._due += len(packet) / (2 * self._speech_rate)
+        self._timer = self._loop.call_at(self._due, self._play, room)
 
     async def _send_outgoing(self, ws: web.WebSocketResponse) -> None:
         with contextlib.suppress(ConnectionError):
@@ -316,19 +307,18 @@ class WebSocketMember(Member):
         self._has_outgoing.set()
 
 
-async def join(ws: web.WebSocketResponse, transport: asyncio.Transport) -> tuple[WebSocketMember, str | None]:
-    """Return who is at the other end of a new WebSocket, and their token.
+async def join(ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> WebSocketMember:
+    """Return who is at the other end of a new WebSocket and its connection.
 
     Raises:
         Refused: Their first message is not a correct join.
     """
-    if (sock := transport.get_extra_info("socket")) is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
     try:
-        data = json.loads(await ws.receive_str(timeout=_JOIN_SECONDS))
-        if data["type"] != "join":
-            raise ValueError(f"its type is {data['type']!r}"[:80])
-        return WebSocketMember(data, transport), data.get("token")
+        if transport is None:
+            raise ValueError("the connection has ended")
+        if (sock := transport.get_extra_info("socket")) is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
+        return WebSocketMember(json.loads(await ws.receive_str(timeout=_JOIN_SECONDS)), transport)
     except (ValueError, KeyError, TypeError, TimeoutError) as error:
         raise Refused(BAD_MESSAGE, f"the first message must be a join: {error}") from error
 

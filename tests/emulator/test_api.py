@@ -43,8 +43,8 @@ async def test_a_full_body_is_accepted_and_can_be_looked_at(client: Client) -> N
     }
     session = await client.create(**body)
     assert session.request.body == {**CREATE, **body}
-    assert (session.picture_size, session.avatar.sample_rate) == ((360, 640), 48000)
-    assert (await client.create(model="lite", aspect_ratio="1x1")).picture_size == (512, 512)
+    assert session.avatar.sample_rate == 48000
+    await client.create(model="lite", aspect_ratio="1x1")
     assert client.emulator.created == 2
 
 

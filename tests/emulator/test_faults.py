@@ -26,9 +26,8 @@ async def raw(client: Client, **kwargs: Any) -> tuple[int, str, str, Any]:
 
 @with_emulator()
 async def test_a_rejection_is_as_it_was_asked_for(client: Client) -> None:
-    """JSON with a detail, or a gateway's HTML, with Retry-After; said in Python or as text; so often and no more."""
-    client.emulator.reject(500, times=0)
-    client.emulator.reject(503, times=2, detail="come, back later=1", retry_after=1.5)
+    """JSON with a detail, or a gateway's HTML, with Retry-After; so often and no more."""
+    client.emulator.fault("2*reject=503,detail=come, back later=1,retry_after=1.5")
     client.emulator.fault("reject=502,body=<p>Bad, gateway</p>,retry_after=Wed, 21 Oct 2026 07:28:00 GMT")
     for _ in range(2):
         status, kind, text, headers = await raw(client)
@@ -243,8 +242,8 @@ async def test_a_picture_freezes_or_a_voice_is_gone(client: Client, fault: str) 
     await asyncio.sleep(1)
     after = {"freeze_video": bot.shown, "mute": len(bot.sounds)}
     assert {kind for kind in counts if counts[kind] == after[kind]} == {name}
-    session.avatar.thaw_video()
-    session.avatar.unmute()
+    session.avatar.freeze_video(False)
+    session.avatar.mute(False)
     await asyncio.sleep(1)
     assert bot.shown > after["freeze_video"] + 20
     assert len(bot.sounds) > after["mute"] + 40
@@ -296,9 +295,9 @@ async def test_a_voice_has_a_noise_floor(client: Client) -> None:
     assert 10 * np.log10(np.mean(noise**2) / 32768**2) == pytest.approx(-61, abs=0.5)
     assert level(sounds) == pytest.approx(-61, abs=1)
     for dbfs in (-45.0, -20.0):
-        session.avatar.set_noise(dbfs)
+        session.avatar.noise = dbfs
         assert level((await bot.hear(7))[2:]) == pytest.approx(dbfs, abs=0.5)
-    session.avatar.set_noise(None)
+    session.avatar.noise = None
     assert not any(b"".join(sound[22:] for sound in (await bot.hear(7))[2:]))
 
 

@@ -91,8 +91,7 @@ def test_what_went_wrong_goes_wrong_again(tmp_path: Path, reached: int, entries:
     steps: tuple[Reached, ...] = (*(step for step in REACHED[:reached] if step != "first_sound"), "terminated")
     replay = read_report(written(tmp_path / "report.json", created(201), *entries, reached=steps))
     (one,) = replay.faults()
-    assert (one.name, one.value) == (parse(fault).name, parse(fault).value)
-    assert one.times == parse(fault).times
+    assert parse(one) == parse(fault)
 
 
 def test_what_was_not_measured_stays_as_it_is(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_what_was_not_measured_stays_as_it_is(tmp_path: Path) -> None:
     replay = read_report(written(tmp_path / "report.json", created(401), reached=()))
     options = EmulatorOptions(latency=0.4, pictures_per_second=10.0)
     assert replace(replay.options(options), messages=options.messages) == options
-    assert [(fault.name, fault.value, fault.times) for fault in replay.faults()] == [("reject", 401, 1)]
+    assert replay.faults() == ["reject=401"]
 
 
 def test_a_file_that_cannot_be_played_back_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

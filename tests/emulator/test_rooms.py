@@ -127,15 +127,6 @@ async def test_people_hear_each_other_at_their_own_rate(client: Client) -> None:
 
 
 @with_emulator()
-async def test_stereo_is_heard_as_mono(client: Client) -> None:
-    """As the mean of two channels."""
-    _, (ann, bob) = await people(client, "Ann", "Bob")
-    await ann.say(struct.pack("<4h", 100, 300, -50, 50), channels=2)
-    await bob.hear(1)
-    assert bob.voice == struct.pack("<2h", 200, 0)
-
-
-@with_emulator()
 async def test_a_slow_reader_gets_the_newest_pictures(client: Client) -> None:
     """Who reads nothing for four seconds finds a few of 100 pictures, and every sound."""
     session, bot = await client.meet()
