@@ -41,6 +41,7 @@ class Avatar(Member, AvatarRecord):
 
     Attributes:
         sample_rate: Rate in Hz of its hearing and its voice.
+        speaking: Whether it shows the demeanour of speaking.
         heard_until: When the last byte heard has been played, or cut off by an interrupt, on the loop's clock, not
             counting the latency of the avatar's own voice.
         active_until: Up to when nobody can call it idle.
@@ -55,10 +56,9 @@ class Avatar(Member, AvatarRecord):
         self.sample_rate: int = request.audio_sample_rate
         AvatarRecord.__init__(self, int(options.record_seconds * 2 * self.sample_rate))
         self._clock = self._loop.time
-        self._session_id, self._room, self._options = session_id, room, options
-        self._aspect_ratio = request.aspect_ratio
+        self._session_id, self._request, self._room, self._options = session_id, request, room, options
         self._response_done_timeout = request.response_done_timeout or math.inf
-        self._responding = False
+        self._responding = self.speaking = False
         self.heard_until = -math.inf
         self.active_until = self._clock()
         self._expression = Expression(request.agent_prompt or "", request.agent_idle_prompt or "", self._clock())
@@ -81,7 +81,7 @@ class Avatar(Member, AvatarRecord):
         self._has_face = asyncio.Event()
         self._images: asyncio.Queue[bytes | str] = asyncio.Queue()
         self._presence: asyncio.Task[None] | None = None
-        self._drawing = start_task(self._draw(request.image or request.agent_image_url))
+        self._drawing = start_task(self._draw())
         for fault in faults:
             self._add_fault(fault)
 
@@ -143,11 +143,6 @@ class Avatar(Member, AvatarRecord):
     def present(self) -> bool:
         """Whether it is in its room."""
         return self in self._room.participants
-
-    @property
-    def speaking(self) -> bool:
-        """Whether it shows the demeanour of speaking."""
-        return self._expression.speaking
 
     def obey(self, control: ControlRequest) -> None:
         """Do what a control request wants of it."""
@@ -279,10 +274,10 @@ class Avatar(Member, AvatarRecord):
         speech = self._line.pull(self._packet_bytes, now)
         if speech and not self.speaking:
             self.note(Kind.VOICE, len(self.sounded))
-            self._expression.speaking = True
+            self.speaking = True
         elif self.speaking and not speech and not self._responding and not self._line.waiting:
             self.note(Kind.IDLE, len(self.sounded))
-            self._expression.speaking = False
+            self.speaking = False
         return speech
 
     def _picture_at(self, now: float, *, white: bool) -> bytearray:
@@ -292,15 +287,15 @@ class Avatar(Member, AvatarRecord):
         if white:
             return bytearray(header) + b"\xff" * (self._face.width * self._face.height * 3)
         opening = mouth_opening(self._line.peek(2 * self._packet_bytes, now))
-        return self._face.picture(self._expression.look(now, opening), header)
+        return self._face.picture(self._expression.look(now, self.speaking, opening), header)
 
     # Its picture.
 
-    async def _draw(self, first: bytes | str | None) -> None:
+    async def _draw(self) -> None:
         """Draw the first face, then that of each new picture. One that cannot be had leaves the face as it is."""
         if self._face is None:
-            self._face = await asyncio.to_thread(face.drawn, self._aspect_ratio)
-        if first:
+            self._face = await asyncio.to_thread(face.drawn, self._request.aspect_ratio)
+        if first := self._request.image or self._request.agent_image_url:
             await self._show_image(first)
         self._has_face.set()
         while True:
@@ -316,7 +311,7 @@ class Avatar(Member, AvatarRecord):
         """Take a picture for its face; returns why that cannot be done, or nothing."""
         try:
             data = source if isinstance(source, bytes) else await face.fetch(source)
-            self._face = await asyncio.to_thread(face.photo, data, self._aspect_ratio)
+            self._face = await asyncio.to_thread(face.photo, data, self._request.aspect_ratio)
         except (aiohttp.ClientError, OSError) as error:
             # Its text may contain a signed URL.
             reason = f"it could not be fetched: {type(error).__name__}"

@@ -10,8 +10,8 @@ import json
 import socket
 import struct
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -19,13 +19,14 @@ from aiohttp import WSMsgType, web
 
 from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter
 
-BAD_MESSAGE, BAD_TOKEN, NO_ROOM = 4000, 4003, 4004
-
 _SOUND, _PICTURE = 1, 2
 _SOUND_HEAD = struct.Struct("<B16sBI")
 _PICTURE_HEAD = struct.Struct("<B16sHH")
 _RATES = range(8000, 96001, 50)
 """Sample rates of which 20 ms are a whole number of samples."""
+
+BROKEN_RULES = (ValueError, KeyError, TypeError, struct.error, TimeoutError)
+"""What is raised when somebody breaks the rules of the wire."""
 
 _JOIN_SECONDS = 10.0
 _KERNEL_BUFFER = 512 * 1024
@@ -53,12 +54,9 @@ class AppMessage:
 
 @dataclass(frozen=True)
 class Sound:
-    """Sound of the sender.
+    """Sound of the sender: signed 16 bit samples of one channel.
 
-    Attributes:
-        pcm: Signed 16 bit samples of one channel.
-        sample_rate: Rate in Hz.
-        begins: When it begins to be played, on the clock of the event loop, which may be late for it; None: now.
+    ``begins`` is when it begins to be played, on the clock of the event loop, which may be late for it; None: now.
     """
 
     pcm: bytes
@@ -79,19 +77,6 @@ RoomEvent = Joined | Left | AppMessage | Sound | Picture
 def picture_header(source: UUID, width: int, height: int) -> bytes:
     """Return what comes before the RGB bytes of a picture."""
     return _PICTURE_HEAD.pack(_PICTURE, source.bytes, width, height)
-
-
-class Refused(Exception):
-    """Somebody is not let in, or has broken the rules of the wire.
-
-    Args:
-        code: WebSocket close code.
-        reason: What they are told.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
 
 
 class Member:
@@ -119,23 +104,19 @@ class Member:
         """Its connection breaks, if it has one."""
 
 
+@dataclass(eq=False)
 class Room:
     """One room.
 
-    Args:
+    Attributes:
         name: Last part of its URL.
         tokens: Tokens that let people in; empty: anybody comes in.
+        participants: Who is in the room, in the order in which they came.
     """
 
-    def __init__(self, name: str, tokens: frozenset[str] = frozenset()) -> None:
-        self.name = name
-        self.tokens = tokens
-        self._members: dict[UUID, Member] = {}
-
-    @property
-    def participants(self) -> list[Member]:
-        """Who is in the room, in the order in which they came."""
-        return list(self._members.values())
+    name: str
+    tokens: Collection[str] = ()
+    participants: list[Member] = field(default_factory=list[Member])
 
     def admits(self, token: str | None) -> bool:
         """Return whether a token lets somebody in."""
@@ -145,22 +126,23 @@ class Room:
         """Let somebody in, and tell the others."""
         self.send(member, Joined())
         member.entered_at = asyncio.get_running_loop().time()
-        self._members[member.id] = member
+        self.participants.append(member)
 
     def leave(self, member: Member, reason: str = "leftCall") -> None:
         """Let somebody go, and tell the others; without effect if they are not there."""
-        if self._members.pop(member.id, None) is not None:
+        if member in self.participants:
+            self.participants.remove(member)
             self.send(member, Left(reason))
 
     def send(self, sender: Member, event: RoomEvent, recipient: str | None = None) -> None:
         """Tell everybody else what somebody did, or only the participant with this id."""
-        for other in self.participants:
+        for other in list(self.participants):
             if other is not sender and recipient in (None, str(other.id)):
                 other.on_event(sender, event)
 
     def drop_connections(self) -> None:
         """Break every connection to the room, as a network does."""
-        for member in self.participants:
+        for member in list(self.participants):
             member.disconnect()
 
 
@@ -174,9 +156,7 @@ class WebSocketMember(Member):
         transport: Its connection.
 
     Raises:
-        ValueError: The message is not a join, or one of its sample rates is not possible.
-        KeyError: Something is missing in it.
-        TypeError: Something in it has another type.
+        One of ``BROKEN_RULES``: The message is not a correct join.
     """
 
     def __init__(self, hello: Mapping[str, Any], transport: asyncio.Transport) -> None:
@@ -227,17 +207,15 @@ class WebSocketMember(Member):
         """Be in a room until the connection ends.
 
         Raises:
-            Refused: It sent something that breaks the rules of the wire.
+            One of ``BROKEN_RULES``: It sent something else than it may.
         """
-        others, now = room.participants, self._loop.time()
-        seconds_here = {str(other.id): round(now - other.entered_at, 3) for other in others}
-        self._send("joined", id=str(self.id), participants=[*map(_entry, others)], seconds_here=seconds_here)
+        entries, now = [_entry(other) for other in room.participants], self._loop.time()
+        seconds_here = {str(other.id): round(now - other.entered_at, 3) for other in room.participants}
+        self._send("joined", id=str(self.id), participants=entries, seconds_here=seconds_here)
         room.enter(self)
         sending = asyncio.create_task(self._send_outgoing(ws))
         try:
             await self._read(ws, room)
-        except (ValueError, KeyError, TypeError, struct.error) as error:
-            raise Refused(BAD_MESSAGE, f"message not understood: {error}") from error
         finally:
             if self._timer:
                 self._timer.cancel()
@@ -307,20 +285,15 @@ class WebSocketMember(Member):
         self._has_outgoing.set()
 
 
-async def join(ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> WebSocketMember:
+async def join(ws: web.WebSocketResponse, transport: asyncio.Transport) -> WebSocketMember:
     """Return who is at the other end of a new WebSocket and its connection.
 
     Raises:
-        Refused: Their first message is not a correct join.
+        One of ``BROKEN_RULES``: Their first message is not a correct join.
     """
-    try:
-        if transport is None:
-            raise ValueError("the connection has ended")
-        if (sock := transport.get_extra_info("socket")) is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
-        return WebSocketMember(json.loads(await ws.receive_str(timeout=_JOIN_SECONDS)), transport)
-    except (ValueError, KeyError, TypeError, TimeoutError) as error:
-        raise Refused(BAD_MESSAGE, f"the first message must be a join: {error}") from error
+    if (sock := transport.get_extra_info("socket")) is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
+    return WebSocketMember(json.loads(await ws.receive_str(timeout=_JOIN_SECONDS)), transport)
 
 
 def reset(transport: asyncio.BaseTransport) -> None:

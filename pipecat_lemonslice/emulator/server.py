@@ -19,12 +19,16 @@ from pydantic import ValidationError
 from pipecat_lemonslice.emulator import face
 from pipecat_lemonslice.emulator.faults import Fault, answer, parse, take
 from pipecat_lemonslice.emulator.models import MEBIBYTE, ControlRequest, CreateRequest, EmulatorOptions, Page
-from pipecat_lemonslice.emulator.room import BAD_TOKEN, NO_ROOM, Refused, Room, join
+from pipecat_lemonslice.emulator.room import BROKEN_RULES, Room, WebSocketMember, join
 from pipecat_lemonslice.emulator.session import Session, Status
 
 _SESSIONS = "/api/liveai/sessions"
 _SHUTDOWN_SECONDS = 2.0
 _MAX_REQUESTS = 10_000
+
+
+class _NotAdmitted(ValueError):
+    """Somebody is not let into a room; says why."""
 
 
 @dataclass(frozen=True)
@@ -286,24 +290,28 @@ class Emulator:
         await ws.prepare(request)
         self._sockets.add(ws)
         try:
-            member = await join(ws, request.transport)
-            room = self._rooms.get(request.match_info["name"])
-            if refusals := take(self._faults, "join"):
-                raise Refused(BAD_TOKEN, refusals[0].value)
-            if room is None:
-                raise Refused(NO_ROOM, "no such room")
-            if not room.admits(member.token):
-                raise Refused(BAD_TOKEN, "the token does not let you into this room")
-            await member.stay(ws, room)
-            await ws.close()
-        except Refused as refused:
-            logger.debug(f"Emulator: a participant was sent away: {refused}")
+            if request.transport is not None:
+                member = await join(ws, request.transport)
+                await member.stay(ws, self._admit(member, request.match_info["name"]))
+        except BROKEN_RULES as error:
+            says = str(error) if isinstance(error, _NotAdmitted) else f"message not understood: {error!r}"
+            logger.debug(f"Emulator: a participant was sent away: {says}")
             with contextlib.suppress(ConnectionError):
-                await ws.send_json({"type": "error", "error": str(refused)})
-            await ws.close(code=refused.code, message=str(refused).encode()[:120])
+                await ws.send_json({"type": "error", "error": says})
         finally:
             self._sockets.discard(ws)
+            await ws.close()
         return ws
+
+    def _admit(self, member: WebSocketMember, name: str) -> Room:
+        """Return the room of this name, if it lets somebody in."""
+        if refusals := take(self._faults, "join"):
+            raise _NotAdmitted(refusals[0].value)
+        if (room := self._rooms.get(name)) is None:
+            raise _NotAdmitted("no such room")
+        if not room.admits(member.token):
+            raise _NotAdmitted("the token does not let you into this room")
+        return room
 
 
 async def _read_create(request: web.Request) -> CreateRequest:

@@ -165,15 +165,15 @@ class Client:
         await session.avatar.wait_for("joined")
         return session, bot
 
-    async def refused(self, url: str, first: str) -> tuple[str, int | None]:
-        """Join in vain; returns what is said, and the close code."""
+    async def refused(self, url: str, first: str) -> str:
+        """Join in vain; returns what is said before the connection is closed."""
         socket = await self.http.ws_connect(url)
         await socket.send_str(first)
         answer = json.loads(await socket.receive_str(timeout=5))
-        await socket.receive(timeout=5)
+        assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
         await socket.close()
         assert answer["type"] == "error"
-        return answer["error"], socket.close_code
+        return answer["error"]
 
     async def close(self) -> None:
         for person in self._people:

@@ -312,6 +312,6 @@ async def test_rooms_refuse_so_many_people(client: Client) -> None:
     client.emulator.fault("refuse_rooms")
     hello = json.dumps(JOIN)
     refusals = [await client.refused(url, hello) for _ in range(4)]
-    assert refusals == [("meeting is full", 4003)] * 2 + [("refused by the emulator", 4003)] * 2
+    assert refusals == ["meeting is full"] * 2 + ["refused by the emulator"] * 2
     client.emulator.behave()
     await client.join(url)
