@@ -1,24 +1,21 @@
 """Requests to an emulator's API and people in its rooms, written by hand from the descriptions of both."""
 
 import asyncio
-import functools
-import inspect
 import io
 import json
 import math
 import struct
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import aiohttp
 import numpy as np
+import pytest
 from PIL import Image
 
-from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, Session
-from tests.support.network import NetworkLoop
-from tests.support.virtual_time import run_virtual
+from pipecat_lemonslice.emulator import Emulator, Session
 
 KEY = {"X-API-Key": "key-of-a-test"}
 CREATE = {"agent_id": "agent_1", "transport_type": "daily"}
@@ -180,28 +177,9 @@ class Client:
             await person.close()
 
 
-def with_emulator(latency: float = 0.05, **options: Any) -> Callable[..., Callable[..., None]]:
-    """Run a test in virtual time, with a client of an emulator that has these options."""
-
-    def decorate(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-        def run(*args: Any, **kwargs: Any) -> None:
-            async def scenario() -> None:
-                setup = EmulatorOptions(latency=latency, **options)
-                async with Emulator(setup) as emulator, aiohttp.ClientSession() as http:
-                    client = Client(emulator, http)
-                    try:
-                        await test(client, *args, **kwargs)
-                    finally:
-                        await client.close()
-
-            run_virtual(scenario, loop=NetworkLoop)
-
-        functools.update_wrapper(run, test)
-        _, *others = inspect.signature(test).parameters.values()
-        cast("Any", run).__signature__ = inspect.Signature(others)
-        return run
-
-    return decorate
+def set_up(**options: Any) -> pytest.MarkDecorator:
+    """Give the emulator of a test these options."""
+    return pytest.mark.parametrize("client", [options], indirect=True)
 
 
 def event(name: str, session: Session) -> dict[str, str]:
