@@ -93,11 +93,6 @@ class Person:
         await self.until(lambda: len(self.sounds) >= begin + packets, timeout=packets + 5.0)
         return self.sounds[begin : begin + packets]
 
-    async def vanish(self) -> None:
-        """Break the connection without a goodbye."""
-        await self._http.close()
-        await self.close()
-
     async def close(self) -> None:
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)

@@ -229,7 +229,7 @@ async def test_a_new_picture_fills_the_shape(client: Client, ratio: str, size: t
     assert {"type": "image_change_complete", "session_id": session.id} in bot.app_messages
 
 
-async def portrait(_: web.Request) -> web.Response:
+async def portrait(_: web.BaseRequest) -> web.Response:
     return web.Response(body=png())
 
 

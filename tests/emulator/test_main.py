@@ -4,19 +4,17 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from loguru import logger
 
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
 from pipecat_lemonslice.emulator.__main__ import main
 from pipecat_lemonslice.emulator.faults import KINDS
 from tests.emulator.client import CREATE, KEY
-
-Says = Callable[..., str]
+from tests.emulator.conftest import Says
 
 
 @asynccontextmanager
@@ -68,23 +66,6 @@ async def test_an_ipv6_address_is_written_in_brackets() -> None:
         assert emulator.api_url.startswith("http://[::1]:")
         async with http.get(f"{emulator.api_url}/liveai/sessions", headers=KEY) as response:
             assert response.status == 200
-
-
-@pytest.fixture
-def says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Says:
-    """What the command line says on stderr, in one line, when it ends with this status."""
-    monkeypatch.setattr(logger, "remove", lambda: None)
-
-    def run(status: int, *arguments: str) -> str:
-        try:
-            ended = main(arguments)
-        except SystemExit as error:
-            ended = error.code
-        assert ended == status
-        (line,) = capsys.readouterr().err.splitlines()
-        return line
-
-    return run
 
 
 def test_where_it_cannot_listen_is_said(says: Says) -> None:

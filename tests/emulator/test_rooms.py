@@ -21,7 +21,7 @@ async def people(client: Client, *names: str, **fields: Any) -> tuple[str, list[
 
 
 async def test_joining_and_leaving_are_told(client: Client) -> None:
-    """A newcomer learns who is there and since when, the others learn who comes, leaves and disappears."""
+    """A newcomer learns who is there and since when, the others learn who comes and who leaves, with or without a goodbye."""
     url = client.emulator.room_url(client.emulator.open_room("named"))
     assert url.endswith("/rooms/named")
     _, (ann,) = await people(client, "Ann")
@@ -34,7 +34,7 @@ async def test_joining_and_leaving_are_told(client: Client) -> None:
     await first.socket.send_json({"type": "leave"})
     await first.until(lambda: not first.open)
     third = await client.join(url, user_name="Third")
-    await third.vanish()
+    await third.close()
     await second.until(lambda: len(second.texts) == 3)
     told = [(text["type"], text["participant"]["user_name"], text.get("reason")) for text in second.texts]
     left, joined = "participant_left", "participant_joined"
