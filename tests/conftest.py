@@ -1,6 +1,6 @@
 """The tests run in two processes or more: those in real time one after the other, all the others beside them.
 
-The tests of the service, of the API client, of the emulator and of faults run in virtual time: see `support/virtual_time`.
+The tests of the service, the API client, the emulator and of faults run in virtual time: see `support/virtual_time`.
 """
 
 import asyncio

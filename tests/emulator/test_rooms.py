@@ -21,7 +21,7 @@ async def people(client: Client, *names: str, **fields: Any) -> tuple[str, list[
 
 
 async def test_joining_and_leaving_are_told(client: Client) -> None:
-    """A newcomer learns who is there and since when, the others learn who comes and who leaves, with or without a goodbye."""
+    """A newcomer learns who is there and since when, the others who comes and leaves, with or without a goodbye."""
     url = client.emulator.room_url(client.emulator.open_room("named"))
     assert url.endswith("/rooms/named")
     _, (ann,) = await people(client, "Ann")
