@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import io
 import json
 from pathlib import Path
 from types import MappingProxyType
@@ -27,16 +26,11 @@ from pipecat_lemonslice.api import (
 )
 from pipecat_lemonslice.api.models import control_payload
 from pipecat_lemonslice.errors import ConfigurationError
+from tests.emulator.client import png
 
 ROOM = "https://x.daily.co/r"
 BUCKET = RecordingsBucket(assume_role_arn="arn:aws:iam::1:role/x", bucket_name="b", bucket_region="eu-west-1")
 LIVEKIT = LiveKitProperties(livekit_url="wss://lk.example", livekit_token="S3CR3T-token")
-
-
-def png(width: int = 8, height: int = 12) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 # Requests. What a whole one looks like is in tests/contract.
