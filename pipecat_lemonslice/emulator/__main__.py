@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Annotated, Any, NoReturn
 
@@ -103,18 +103,6 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help explains the options)\n")
 
 
-def _says(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return what argparse reads a value with, so that it shows what the error says."""
-
-    def convert(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return convert
-
-
 def _fault(text: str) -> str:
     parse(text)
     return text
@@ -127,27 +115,27 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         epilog=_USE + help_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    seconds, text = _says(SECONDS.read), _says(_TEXT.read)
+    seconds, text = SECONDS.read, _TEXT.read
     many: dict[str, Any] = {"action": "append", "default": []}
     # The defaults of options that are those of the emulator.
     parser.set_defaults(**vars(EmulatorOptions(port=8900, record_seconds=0.0)))
     add = parser.add_argument_group("server").add_argument
     add("--host", type=text, help="address to listen on (%(default)s)")
-    add("--port", type=_says(_PORT.read), help="port; 0 takes a free one (%(default)s)")
+    add("--port", type=_PORT.read, help="port; 0 takes a free one (%(default)s)")
     add("--key", dest="api_keys", **many, type=text, metavar="KEY", help="accepted API key, repeatable (any)")
     add("--agent", dest="agents", **many, type=text, metavar="ID", help="known agent id, repeatable (any)")
-    add("--room", **many, type=_says(_ROOM.read), metavar="NAME", help="open the room /rooms/NAME, repeatable")
+    add("--room", **many, type=_ROOM.read, metavar="NAME", help="open the room /rooms/NAME, repeatable")
     tokens = "token for --room and for rooms of sessions that carry a daily_token, repeatable (none needed)"
     add("--room-token", dest="room_tokens", **many, type=text, metavar="TOKEN", help=tokens)
-    add("--max-body", type=_says(_SIZE.read), metavar="BYTES", help="larger requests answer 413 (4 MiB)")
-    add("--fault", **many, type=_says(_fault), metavar="SPEC", help="what goes wrong, repeatable (below)")
+    add("--max-body", type=_SIZE.read, metavar="BYTES", help="larger requests answer 413 (4 MiB)")
+    add("--fault", **many, type=_fault, metavar="SPEC", help="what goes wrong, repeatable (below)")
     add("--verbose", action="store_true", help="log requests")
     add = parser.add_argument_group("avatar").add_argument
     add("--latency", type=seconds, metavar="S", help="from hearing to speaking (%(default)s)")
     add("--cold-start", type=seconds, metavar="S", help="time in QUEUED (0)")
     add("--join-delay", type=seconds, metavar="S", help="then until it joins (0)")
     replay = "do as in a report of 'pipecat-lemonslice try', whose delays, messages, lag and noise replace those above"
-    add("--replay", type=_says(read_report), metavar="FILE", help=replay)
+    add("--replay", type=read_report, metavar="FILE", help=replay)
     add("--avatar-name", type=text, metavar="NAME", help="user name (%(default)s)")
     marks = (
         "while it speaks, every so often a white picture and a loud click at one instant, to measure lip sync (0: none)"

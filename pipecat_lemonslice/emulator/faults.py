@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
@@ -38,8 +39,12 @@ _DRIP_PIECES = 50
 _HANG_CHECK_SECONDS = 1.0
 
 
-class FaultError(ValueError):
-    """A text that is not a fault; says what is wrong, and gives an example that works."""
+class WrongText(ValueError, ArgumentTypeError):
+    """A text that cannot be read; says what is wrong with it, and so does argparse."""
+
+
+class FaultError(WrongText):
+    """A text that is not a fault; gives an example that works."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,12 @@ class Value:
         """Return the value of a text.
 
         Raises:
-            ValueError: It has none; says what it must be.
+            WrongText: It has none.
         """
         try:
             return TypeAdapter[Any](self.kind).validate_strings(text)
         except ValidationError:
-            raise ValueError(f"must be {self.says}, not {text!r}") from None
+            raise WrongText(f"must be {self.says}, not {text!r}") from None
 
 
 Seconds = Annotated[float, Field(ge=0, le=999_999)]
@@ -247,7 +252,7 @@ def _values(kind: FaultKind, text: str) -> tuple[Any, dict[str, Any]]:
 def _read(kind: FaultKind, name: str, value: Value, text: str) -> Any:
     try:
         return value.read(text)
-    except ValueError as error:
+    except WrongText as error:
         example = kind.example if value is kind.value else f"{kind.example},{name}={value.example}"
         raise kind.wrong(f"{name} {error}", example) from error
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from pipecat_lemonslice.emulator.faults import Level, Seconds
+from pipecat_lemonslice.emulator.faults import Level, Seconds, WrongText
 from pipecat_lemonslice.emulator.models import EmulatorOptions
 
 
@@ -97,7 +97,7 @@ def read_report(path: str) -> Replay:
     """Read a report.
 
     Raises:
-        ValueError: There is none, or it is of another version.
+        WrongText: There is none, or it is of another version.
     """
     try:
         return Replay.model_validate_json(Path(path).read_bytes())
@@ -109,4 +109,4 @@ def read_report(path: str) -> Replay:
         problem = f"it is not a report of 'pipecat-lemonslice try' ({where or 'JSON'}: {first['msg']})"
         if where == "version" and first["type"] == "literal_error":
             problem = "it is a report of another version; this emulator plays back version 1"
-    raise ValueError(f"{path} cannot be played back: {problem}")
+    raise WrongText(f"{path} cannot be played back: {problem}")
