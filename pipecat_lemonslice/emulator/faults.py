@@ -274,18 +274,15 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
-async def answer(
-    request: web.Request, faults: Sequence[Fault], handler: Handler, closing: asyncio.Event
-) -> web.StreamResponse:
+async def answer(request: web.Request, faults: Sequence[Fault], handler: Handler) -> web.StreamResponse:
     """Answer a request as its faults say.
 
     Args:
         request: The request.
         faults: What happens to it: any number that add up, and one at most that decides how it ends.
         handler: Carries the request out.
-        closing: Ends all waiting.
     """
-    await _pause(math.fsum(fault.value for fault in faults if fault.name == "delay"), closing)
+    await asyncio.sleep(math.fsum(fault.value for fault in faults if fault.name == "delay"))
     last = next((fault for fault in faults if fault.when), None)
     response: web.StreamResponse = web.Response()
     if last is None or last.when == "after":
@@ -317,12 +314,12 @@ async def answer(
             response.content_type = "text/html" if body.startswith("<") else "application/json"
             return response
         case Fault("drip", seconds):
-            return await _send(request, response, 1.0, seconds, closing)
+            return await _send(request, response, 1.0, seconds)
         case Fault("truncate"):
-            await _send(request, response, 0.5, 0.0, closing)
+            await _send(request, response, 0.5, 0.0)
         case Fault("hang"):
-            while request.transport is not None and not closing.is_set():
-                await _pause(_HANG_CHECK_SECONDS, closing)
+            while request.transport is not None:  # noqa: ASYNC110 - aiohttp has no event for a client that is gone
+                await asyncio.sleep(_HANG_CHECK_SECONDS)
         case _:
             pass  # reset
     if request.transport is not None:
@@ -339,9 +336,7 @@ def _rejection(fault: Fault) -> web.Response:
     return web.json_response({"detail": detail}, status=fault.value, headers=headers)
 
 
-async def _send(
-    request: web.Request, response: web.Response, part: float, seconds: float, closing: asyncio.Event
-) -> web.StreamResponse:
+async def _send(request: web.Request, response: web.Response, part: float, seconds: float) -> web.StreamResponse:
     """Send status and headers at once, and in so much time a part of the body that they announce."""
     body = (response.text or "").encode()
     stream = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
@@ -350,12 +345,6 @@ async def _send(
     ends = [round(part * len(body) * n / _DRIP_PIECES) for n in range(_DRIP_PIECES + 1)]
     with contextlib.suppress(ConnectionError):
         for begin, end in itertools.pairwise(ends):
-            await _pause(seconds / _DRIP_PIECES, closing)
+            await asyncio.sleep(seconds / _DRIP_PIECES)
             await stream.write(body[begin:end])
     return stream
-
-
-async def _pause(seconds: float, closing: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await closing.wait()

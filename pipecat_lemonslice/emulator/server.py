@@ -23,7 +23,9 @@ from pipecat_lemonslice.emulator.room import BROKEN_RULES, Room, WebSocketMember
 from pipecat_lemonslice.emulator.session import Session, Status
 
 _SESSIONS = "/api/liveai/sessions"
-_SHUTDOWN_SECONDS = 2.0
+_SHUTDOWN_SECONDS = 0.25
+"""How long requests that are being answered may still take when the emulator ends, before they are broken off."""
+
 _MAX_REQUESTS = 10_000
 
 
@@ -79,7 +81,6 @@ class Emulator:
         self._rooms: dict[str, Room] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._session_created = asyncio.Event()
-        self._closing = asyncio.Event()
         app = web.Application(client_max_size=self.options.max_body, middlewares=[self._handle])
         app.router.add_post(_SESSIONS, self._create, name="create")
         app.router.add_get(_SESSIONS, self._list, name="list")
@@ -119,7 +120,6 @@ class Emulator:
     async def close(self) -> None:
         """End all sessions and connections. A session that nobody terminated keeps its status."""
         await asyncio.gather(*(session.close() for session in self.sessions))
-        self._closing.set()
         code = WSCloseCode.GOING_AWAY
         await asyncio.gather(*(ws.close(code=code, message=b"the emulator ends") for ws in self._sockets))
         await self._runner.cleanup()
@@ -213,7 +213,7 @@ class Emulator:
             if path == "control":
                 with contextlib.suppress(ValidationError):
                     paths.append(ControlRequest.model_validate_json(await request.read()).event)
-            response = await answer(request, take(self._faults, *paths), authorised, self._closing)
+            response = await answer(request, take(self._faults, *paths), authorised)
         except ValidationError as error:
             problem = error.errors()[0]
             where = "".join(f"{part}." for part in problem["loc"])[:-1]

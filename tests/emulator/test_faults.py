@@ -137,16 +137,14 @@ async def test_a_control_request_that_cannot_be_read_has_no_event(client: Client
 
 @pytest.mark.parametrize("fault", ["hang", "drip=3600", "delay=3600"])
 async def test_the_end_of_the_emulator_ends_all_waiting(client: Client, fault: str) -> None:
-    """Connections that hang break, the rest of an answer comes at once."""
-    now = asyncio.get_running_loop().time
-    begin = now()
+    """Whatever a request waits for, its connection breaks within a second."""
     client.emulator.fault(fault)
     waiting = asyncio.create_task(raw(client))
     await asyncio.sleep(1)
-    await client.emulator.close()
-    (answer,) = await asyncio.gather(waiting, return_exceptions=True)
-    assert isinstance(answer, BROKEN if fault == "hang" else tuple)
-    assert now() - begin < 5
+    async with asyncio.timeout(1):
+        await client.emulator.close()
+        with pytest.raises(BROKEN):
+            await waiting
 
 
 # Sessions.
