@@ -13,7 +13,7 @@ from loguru import logger
 from pydantic import Field
 
 from pipecat_lemonslice.emulator.faults import NOTATION, SECONDS, Value, help_text, parse
-from pipecat_lemonslice.emulator.models import MEBIBYTE, EmulatorOptions
+from pipecat_lemonslice.emulator.models import EmulatorOptions
 from pipecat_lemonslice.emulator.replay import read_report
 from pipecat_lemonslice.emulator.server import Emulator
 
@@ -36,13 +36,11 @@ event, such as reset-idle-timeout or terminate.
 
 """
 
-
 _PORT = Value("PORT", "8900", Annotated[int, Field(ge=0, le=65535)], "a port from 0 to 65535 (0 takes a free one)")
-_SIZE = Value("BYTES", "", Annotated[int, Field(ge=1)], f"a number of bytes from 1, such as {4 * MEBIBYTE}")
-_TEXT = Value("TEXT", "", Annotated[str, Field(pattern=r"\S")], "a text; leave the option out for its default")
-_ROOM = Value(
-    "NAME", "", Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")], "letters, digits, '-' and '_', such as lobby"
-)
+_SIZE = Value("BYTES", "4194304", Annotated[int, Field(ge=1)], "a number of bytes from 1, such as 4194304")
+_TEXT = Value("TEXT", "any", Annotated[str, Field(pattern=r"\S")], "a text; leave the option out for its default")
+_NAME = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
+_ROOM = Value("NAME", "lobby", _NAME, "letters, digits, '-' and '_', such as lobby")
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m pipecat_lemonslice.emulator") -> int:
