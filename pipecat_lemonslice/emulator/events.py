@@ -34,15 +34,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class AvatarEvent:
-    """Something that happened to an avatar.
+    """Something that happened to an avatar; what ``value`` is, ``Kind`` says."""
 
-    Attributes:
-        time: When, on the clock of the event loop.
-        kind: What.
-        value: See ``Kind``.
-    """
-
-    time: float
+    time: float  # on the clock of the event loop
     kind: Kind
     value: Any = None
 

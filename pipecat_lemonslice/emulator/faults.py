@@ -165,15 +165,7 @@ KINDS: Mapping[str, FaultKind] = {kind.name: kind for kind in _KINDS}
 
 @dataclass
 class Fault:
-    """A fault that is to happen.
-
-    Attributes:
-        name: Which kind.
-        value: Its value.
-        keys: Its further values.
-        times: How often it is still to happen.
-        path: To which requests; "session" or "join" if it happens to those.
-    """
+    """A fault that is still to happen so many times, to requests of this path, to sessions or to joins."""
 
     name: str
     value: Any

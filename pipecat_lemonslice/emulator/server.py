@@ -62,9 +62,6 @@ class Emulator:
             await session.avatar.wait_for("response_finished")
             assert session.avatar.heard == speech
 
-    Args:
-        options: How it is set up.
-
     Attributes:
         options: How it is set up.
         sessions: All sessions in the order in which they were created.

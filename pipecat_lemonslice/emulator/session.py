@@ -33,12 +33,8 @@ class Session:
     """A session from its creation on.
 
     Attributes:
-        id: Its id.
         request: The request that created it.
         room: Where its avatar goes.
-        status: Where it is.
-        avatar: Its avatar.
-        created_at: When it was created.
         controls: Bodies of the control requests that it obeyed, in order.
     """
 
