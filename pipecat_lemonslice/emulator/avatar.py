@@ -194,7 +194,7 @@ class Avatar(Member, AvatarRecord):
         rate, begins = sound.sample_rate, self._clock() if sound.begins is None else sound.begins
         if rate not in self._converters:
             self._converters[rate] = Converter(rate, self.sample_rate)
-        if not (pcm := self._converters[rate].feed(sound.pcm)):
+        if not (pcm := b"".join(self._converters[rate].packets(sound.pcm))):
             return
         self._line.push(pcm, begins)
         seconds = len(pcm) / (2 * self.sample_rate)

@@ -28,16 +28,12 @@ class Converter:
         self._packet_bytes = round(target * PACKET_SECONDS) * 2
         self._waiting = bytearray()
 
-    def feed(self, pcm: bytes) -> bytes:
-        """Return the next part of the stream; a resampler holds a few milliseconds back."""
-        return pcm if self._stream is None else self._stream.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
-
     def packets(self, pcm: bytes) -> Iterator[bytes]:
-        """Return the next packets of the stream: whole ones, if it is resampled."""
+        """Return the next packets of the stream: whole ones, if it is resampled, and a few milliseconds later."""
         if self._stream is None:
             yield pcm
             return
-        self._waiting += self.feed(pcm)
+        self._waiting += self._stream.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
         while len(self._waiting) >= self._packet_bytes:
             yield bytes(self._waiting[: self._packet_bytes])
             del self._waiting[: self._packet_bytes]
