@@ -179,7 +179,7 @@ async def test_ctrl_c_ends_the_session_first(tmp_path: Path) -> None:
             if during == "create":
                 emulator.fault("delay=1")
             if during == "retry":
-                emulator.reject(429, retry_after=20)
+                emulator.fault("reject=429,retry_after=20")
             command = CommandLine(emulator)
             process = await command.start("try", "--agent", "a", *(("--out", str(film)) if film else ()))
             await until(lambda: bool(emulator.requests), 30)
