@@ -1,6 +1,6 @@
 """The tests run in two processes or more: those in real time one after the other, all the others beside them.
 
-The tests of the service, of the API client and of faults run in virtual time: see `support/virtual_time`.
+The tests of the service, the API client, the emulator and of faults run in virtual time: see `support/virtual_time`.
 """
 
 import asyncio
@@ -26,8 +26,11 @@ REAL_TIME = (
 """Where what is asserted depends on the real clock; sockets and processes alone may be busy beside others."""
 
 
-VIRTUAL_TIME = ("tests/test_", "tests/api/", "tests/contract/", "tests/faults/")
-PROCESSES = ("tests/api/test_exit_hook.py", "tests/faults/test_exits.py")
+VIRTUAL_TIME = ("tests/test_", "tests/api/", "tests/contract/", "tests/emulator/", "tests/faults/")
+PROCESSES = (
+    "tests/api/test_exit_hook.py", "tests/emulator/test_main.py", "tests/emulator/test_replay.py",
+    "tests/faults/test_exits.py",
+)  # fmt: skip
 """Real ones: their time is, too."""
 
 

@@ -3,16 +3,17 @@
 import argparse
 import asyncio
 import contextlib
-import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Annotated, Any, NoReturn
 
 from loguru import logger
+from pydantic import Field
 
-from pipecat_lemonslice.emulator.faults import NOTATION, SECONDS, help_text, parse, within
-from pipecat_lemonslice.emulator.models import MEBIBYTE, EmulatorOptions
+from pipecat_lemonslice.emulator.faults import NOTATION, SECONDS, Value, help_text, parse
+from pipecat_lemonslice.emulator.models import EmulatorOptions
 from pipecat_lemonslice.emulator.replay import read_report
 from pipecat_lemonslice.emulator.server import Emulator
 
@@ -34,6 +35,12 @@ requests are concerned: create (unless told otherwise), list, get, control or an
 event, such as reset-idle-timeout or terminate.
 
 """
+
+_PORT = Value("PORT", "8900", Annotated[int, Field(ge=0, le=65535)], "a port from 0 to 65535 (0 takes a free one)")
+_SIZE = Value("BYTES", "4194304", Annotated[int, Field(ge=1)], "a number of bytes from 1, such as 4194304")
+_TEXT = Value("TEXT", "any", Annotated[str, Field(pattern=r"\S")], "a text; leave the option out for its default")
+_NAME = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
+_ROOM = Value("NAME", "lobby", _NAME, "letters, digits, '-' and '_', such as lobby")
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m pipecat_lemonslice.emulator") -> int:
@@ -61,23 +68,10 @@ async def _run(given: argparse.Namespace) -> int:
         # Where loops take no signals, Ctrl+C interrupts the run instead.
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    options = EmulatorOptions(
-        host=given.host,
-        port=given.port,
-        latency=given.latency,
-        cold_start=given.cold_start,
-        join_delay=given.join_delay,
-        avatar_name=given.avatar_name,
-        api_keys=frozenset(given.key),
-        agents=frozenset(given.agent),
-        room_tokens=frozenset(given.room_token),
-        max_body=given.max_body,
-        record_seconds=0.0,
-        marks=given.marks,
-    )
+    options = EmulatorOptions(**{option.name: getattr(given, option.name) for option in fields(EmulatorOptions)})
     emulator = Emulator(given.replay.options(options) if given.replay else options)
     for fault in (*(given.replay.faults() if given.replay else ()), *given.fault):
-        emulator.add_fault(fault)
+        emulator.fault(fault)
     try:
         await emulator.start()
     except ImportError as error:
@@ -90,7 +84,7 @@ async def _run(given: argparse.Namespace) -> int:
         return 2
     try:
         for name in given.room:
-            emulator.open_room(name, given.room_token)
+            emulator.open_room(name, given.room_tokens)
         sys.stdout.write(f"LemonSlice emulator ready: LEMONSLICE_API_URL={emulator.api_url}\n")
         sys.stdout.flush()
         await stop.wait()
@@ -107,27 +101,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help explains the options)\n")
 
 
-def _one(read: Callable[[str], Any], says: str = "") -> Callable[[str], Any]:
-    """Return what argparse reads a value with: its errors say what is wrong; argparse puts the option before them."""
-
-    def convert(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"must be {says}, not {text!r}" if says else str(error)) from error
-
-    return convert
-
-
-def _like(pattern: str) -> Callable[[str], str]:
-    """Return what reads a text of this pattern."""
-
-    def read(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError
-        return text
-
-    return read
+def _fault(text: str) -> str:
+    parse(text)
+    return text
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -137,45 +113,32 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         epilog=_USE + help_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    seconds = _one(SECONDS.read, SECONDS.says)
-    port = _one(lambda text: int(within(0, 65535)(text)), "a port from 0 to 65535 (0 takes a free one)")
-    size = _one(lambda text: int(within(1, 1e18)(text)), f"a number of bytes from 1, such as {4 * MEBIBYTE}")
-    text = _one(_like(r"(?s).*\S.*"), "a text; leave the option out for its default")
-    room = _one(_like("[A-Za-z0-9_-]+"), "letters, digits, '-' and '_', such as lobby")
+    seconds, text = SECONDS.read, _TEXT.read
+    many: dict[str, Any] = {"action": "append", "default": []}
+    # The defaults of options that are those of the emulator.
+    parser.set_defaults(**vars(EmulatorOptions(port=8900, record_seconds=0.0)))
     add = parser.add_argument_group("server").add_argument
-    add("--host", type=text, default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=port, default=8900, help="port; 0 takes a free one (%(default)s)")
-    add("--key", action="append", type=text, default=[], help="accepted API key, repeatable (any)")
-    add("--agent", action="append", type=text, default=[], help="known agent id, repeatable (any)")
-    add("--room", action="append", type=room, default=[], metavar="NAME", help="open the room /rooms/NAME, repeatable")
-    add(
-        "--room-token",
-        action="append",
-        type=text,
-        default=[],
-        metavar="TOKEN",
-        help="token for --room and for rooms of sessions that carry a daily_token, repeatable (none needed)",
-    )
-    add("--max-body", type=size, default=4 * MEBIBYTE, metavar="BYTES", help="larger requests answer 413 (4 MiB)")
-    add("--allow-private-images", action="store_true", help="without effect: links are fetched from any address")
-    fault = _one(parse)
-    add("--fault", action="append", type=fault, default=[], metavar="SPEC", help="what goes wrong, repeatable (below)")
+    add("--host", type=text, help="address to listen on (%(default)s)")
+    add("--port", type=_PORT.read, help="port; 0 takes a free one (%(default)s)")
+    add("--key", dest="api_keys", **many, type=text, metavar="KEY", help="accepted API key, repeatable (any)")
+    add("--agent", dest="agents", **many, type=text, metavar="ID", help="known agent id, repeatable (any)")
+    add("--room", **many, type=_ROOM.read, metavar="NAME", help="open the room /rooms/NAME, repeatable")
+    tokens = "token for --room and for rooms of sessions that carry a daily_token, repeatable (none needed)"
+    add("--room-token", dest="room_tokens", **many, type=text, metavar="TOKEN", help=tokens)
+    add("--max-body", type=_SIZE.read, metavar="BYTES", help="larger requests answer 413 (4 MiB)")
+    add("--fault", **many, type=_fault, metavar="SPEC", help="what goes wrong, repeatable (below)")
     add("--verbose", action="store_true", help="log requests")
     add = parser.add_argument_group("avatar").add_argument
-    add("--latency", type=seconds, default=0.25, metavar="S", help="from hearing to speaking (%(default)s)")
-    add("--cold-start", type=seconds, default=0.0, metavar="S", help="time in QUEUED (0)")
-    add("--join-delay", type=seconds, default=0.0, metavar="S", help="then until it joins (0)")
-    add(
-        "--replay",
-        type=_one(read_report),
-        metavar="FILE",
-        help="do as in a report of 'pipecat-lemonslice try', whose delays, messages, lag and noise replace those above",
-    )
-    add("--avatar-name", type=text, default="LemonSlice", metavar="NAME", help="user name (%(default)s)")
+    add("--latency", type=seconds, metavar="S", help="from hearing to speaking (%(default)s)")
+    add("--cold-start", type=seconds, metavar="S", help="time in QUEUED (0)")
+    add("--join-delay", type=seconds, metavar="S", help="then until it joins (0)")
+    replay = "do as in a report of 'pipecat-lemonslice try', whose delays, messages, lag and noise replace those above"
+    add("--replay", type=read_report, metavar="FILE", help=replay)
+    add("--avatar-name", type=text, metavar="NAME", help="user name (%(default)s)")
     marks = (
         "while it speaks, every so often a white picture and a loud click at one instant, to measure lip sync (0: none)"
     )
-    add("--marks", type=seconds, default=0.0, metavar="S", help=marks)
+    add("--marks", type=seconds, metavar="S", help=marks)
     return parser
 
 

@@ -5,11 +5,13 @@ event loop without waiting; a picture that has to be fetched and drawn first is 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import numpy as np
 from loguru import logger
 
 from pipecat_lemonslice.emulator import face
@@ -17,22 +19,14 @@ from pipecat_lemonslice.emulator.events import AvatarRecord, Kind
 from pipecat_lemonslice.emulator.face import Expression
 from pipecat_lemonslice.emulator.faults import Fault
 from pipecat_lemonslice.emulator.models import ControlRequest, CreateRequest, EmulatorOptions
-from pipecat_lemonslice.emulator.room import (
-    AppMessage,
-    Member,
-    Picture,
-    Room,
-    RoomEvent,
-    Sound,
-    picture_header,
-)
-from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, DelayLine, NoiseFloor, click, mouth_opening
+from pipecat_lemonslice.emulator.room import AppMessage, Member, Picture, Room, RoomEvent, Sound, picture_header
+from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter, DelayLine, click, mouth_opening, with_noise
 
 SPEECH_TRACK = "stream"
 """Name of the track on which a bot publishes the speech for the avatar."""
 
 _MAX_BEHIND = 0.2
-"""Seconds after which missed beats are left out instead of being made up for."""
+"""Seconds of missed beats that are made up for; earlier ones are left out."""
 
 
 class Avatar(Member, AvatarRecord):
@@ -46,35 +40,38 @@ class Avatar(Member, AvatarRecord):
         faults: What is to go wrong with it.
 
     Attributes:
-        last_audio_time: When the last byte heard has been played, or cut off by an interrupt, on the loop's clock, not
-            counting the latency of the avatar's own voice. None before the first.
-        last_sounded_time: When the last speech given back has been played; None before it.
+        sample_rate: Rate in Hz of its hearing and its voice.
+        speaking: Whether it shows the demeanour of speaking.
+        heard_until: When the last byte heard has been played, or cut off by an interrupt, on the loop's clock, not
+            counting the latency of the avatar's own voice.
         active_until: Up to when nobody can call it idle.
         return_after: Seconds from leaving to coming back; None: it stays away.
+        noise: Level in dB of its voice's noise floor, at most 0; None: digital silence between words.
     """
 
     def __init__(
-        self, session_id: str, request: CreateRequest, room: Room, options: EmulatorOptions, faults: Iterable[Fault]
+        self, session_id: str, request: CreateRequest, room: Room, options: EmulatorOptions, faults: Collection[Fault]
     ) -> None:
         Member.__init__(self, options.avatar_name)
-        self._line = DelayLine(request.audio_sample_rate, options.latency)
+        self.sample_rate: int = request.audio_sample_rate
         AvatarRecord.__init__(self, int(options.record_seconds * 2 * self.sample_rate))
         self._clock = self._loop.time
-        self._session_id, self._room, self._options = session_id, room, options
-        self._aspect_ratio = request.aspect_ratio
-        self._response_done_timeout = request.response_done_timeout
-        self._responding = False
-        self.last_audio_time: float | None = None
-        self.last_sounded_time: float | None = None
+        self._session_id, self._request, self._room, self._options = session_id, request, room, options
+        self._response_done_timeout = request.response_done_timeout or math.inf
+        self._responding = self.speaking = False
+        self.heard_until = -math.inf
         self.active_until = self._clock()
-        prompts = request.agent_prompt or "", request.agent_idle_prompt or ""
-        self._expression = Expression(*prompts, now=self._clock())
+        self._expression = Expression(request.agent_prompt or "", request.agent_idle_prompt or "", self._clock())
+        self._line = DelayLine(self.sample_rate, options.latency)
+        self._converters: dict[int, Converter] = {}
+        self._packet_bytes = round(self.sample_rate * PACKET_SECONDS) * 2
         self._sends_pictures = self._sends_sound = True
-        self._noise: NoiseFloor | None = None
+        self.noise: float | None = None
+        self._random = np.random.default_rng(7)
         self.return_after: float | None = None
         self._messages = list(options.messages)
-        self._joined_at = 0.0
         self._unsaid: list[tuple[float, Mapping[str, Any]]] = []
+        self._joined_at = 0.0
         self._speech_seconds = 0.0
         self._after_speech: list[tuple[float, Callable[[], None]]] = []
         self._beats_per_picture = round(1 / (PACKET_SECONDS * min(25.0, max(1.0, options.pictures_per_second))))
@@ -84,41 +81,48 @@ class Avatar(Member, AvatarRecord):
         self._has_face = asyncio.Event()
         self._images: asyncio.Queue[bytes | str] = asyncio.Queue()
         self._presence: asyncio.Task[None] | None = None
-        self._drawing = start_task(self._draw(request.image or request.agent_image_url))
+        self._drawing = start_task(self._draw())
         for fault in faults:
             self._add_fault(fault)
 
     # Misbehaving.
 
-    def leave_after(self, seconds: float) -> None:
-        """Leave the room once so much more speech has been heard."""
-        self._after_speech.append((self._speech_seconds + seconds, self.leave))
+    def _add_fault(self, fault: Fault) -> None:
+        value = fault.value
+        later = {
+            "leave_after": self.leave,
+            "cut_after": self._room.drop_connections,
+            "freeze_video": self.freeze_video,
+            "mute": self.mute,
+        }
+        match fault.name:
+            case "return_after":
+                self.return_after = value
+            case "noise":
+                self.noise = value
+            case "fatal":
+                self._messages.append((0.0, {"type": "daily_error", "session_id": "", "error": value, "fatal": True}))
+            case "trouble":
+                self._messages.append((0.0, {"type": "video_generation_error", "session_id": "", "error": value}))
+            case "freeze_video" | "mute" if value == 0:
+                later[fault.name]()
+            case name if name in later:
+                self._after_speech.append((value, later[name]))
+            case _:
+                pass  # its session never tells it to come
 
-    def freeze_video(self) -> None:
-        """Send no more pictures."""
-        self._sends_pictures = False
+    def freeze_video(self, on: bool = True) -> None:
+        """Send no more pictures, or send them again."""
+        self._sends_pictures = not on
 
-    def thaw_video(self) -> None:
-        """Send pictures again."""
-        self._sends_pictures = True
-
-    def mute(self) -> None:
-        """Send no more sound."""
-        self._sends_sound = False
-
-    def unmute(self) -> None:
-        """Send sound again."""
-        self._sends_sound = True
-
-    def set_noise(self, dbfs: float | None) -> None:
-        """Let its voice have a noise floor of this level, at most 0; None: digital silence between words."""
-        self._noise = None if dbfs is None else NoiseFloor(dbfs)
+    def mute(self, on: bool = True) -> None:
+        """Send no more sound, or send it again."""
+        self._sends_sound = not on
 
     def leave(self, reason: str = "leftCall") -> None:
         """Leave the room, with everything unsaid; the session goes on."""
-        if self._presence is not None:
+        if self._presence:
             self._presence.cancel()
-            self._presence = None
         if self.present:
             self._drop()
             self._room.leave(self, reason)
@@ -128,34 +132,10 @@ class Avatar(Member, AvatarRecord):
 
     def rejoin(self, after: float = 0.0) -> None:
         """Leave if it is there, and come (back) into the room so many seconds later with a new participant id."""
-        if self.present:
-            self.leave()
-        if self._presence is not None:
+        self.leave()
+        if self._presence:
             self._presence.cancel()
         self._presence = start_task(self._be_present(after))
-
-    def _add_fault(self, fault: Fault) -> None:
-        said = {"session_id": "", "error": fault.value}
-        match fault.name:
-            case "return_after":
-                self.return_after = fault.value
-            case "noise":
-                self.set_noise(fault.value)
-            case "fatal":
-                self._messages.append((0.0, {"type": "daily_error", **said, "fatal": True}))
-            case "trouble":
-                self._messages.append((0.0, {"type": "video_generation_error", **said}))
-            case "leave_after":
-                self.leave_after(fault.value)
-            case "cut_after":
-                self._after_speech.append((fault.value, self._room.drop_connections))
-            case "freeze_video" | "mute":
-                action = self.mute if fault.name == "mute" else self.freeze_video
-                self._after_speech.append((fault.value, action))
-                if fault.value == 0:
-                    action()
-            case _:
-                pass  # its session never tells it to come
 
     # What its session tells it.
 
@@ -163,16 +143,6 @@ class Avatar(Member, AvatarRecord):
     def present(self) -> bool:
         """Whether it is in its room."""
         return self in self._room.participants
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate in Hz of its hearing and its voice: that declared for the track that it heard first."""
-        return self._line.sample_rate
-
-    @property
-    def speaking(self) -> bool:
-        """Whether it shows the demeanour of speaking."""
-        return self._expression.speaking
 
     def obey(self, control: ControlRequest) -> None:
         """Do what a control request wants of it."""
@@ -185,27 +155,28 @@ class Avatar(Member, AvatarRecord):
             case "update-idle-prompt":
                 self._expression.prompt(control.idle_prompt, speaking=False)
                 self.note(Kind.IDLE_PROMPT, control.idle_prompt)
-            case "pose-trigger" if control.pose_trigger:
-                self._expression.pose(control.pose_trigger.name, self._clock())
-                self.note(Kind.POSE, control.pose_trigger.name)
+            case "pose-trigger":
+                name = control.pose_trigger.name if control.pose_trigger else ""
+                self._expression.pose(name, self._clock())
+                self.note(Kind.POSE, name)
             case "reset-idle-timeout":
                 self.active_until = max(self.active_until, self._clock())
                 self.note(Kind.IDLE_RESET)
-            case _:
-                pass  # terminate concerns the session alone
+            case "terminate":
+                self.note(Kind.TERMINATED)
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send an app message of LemonSlice to everybody in the room."""
         self._room.send(self, AppMessage({"type": kind, "session_id": self._session_id, **fields}))
 
-    async def close(self) -> None:
-        """Leave for good, and end everything that it does."""
+    def stop(self) -> asyncio.Task[None]:
+        """Leave for good, and end everything that it does; returns the last task to end."""
         self.return_after = None
         self.leave()
         self._drawing.cancel()
-        await asyncio.gather(self._drawing, return_exceptions=True)
         # A photo takes ten megabytes, and sessions are kept.
         self._face = None
+        return self._drawing
 
     # What the room tells it.
 
@@ -213,28 +184,28 @@ class Avatar(Member, AvatarRecord):
         """Hear and obey the bot; what other participants say is not for the avatar."""
         match event:
             case Sound() if SPEECH_TRACK in sender.tracks:
-                self._hear(sender, event)
+                self._hear(event)
             case AppMessage(message):
                 self._obey_message(message)
             case _:
                 pass
 
-    def _hear(self, sender: Member, sound: Sound) -> None:
-        if self.last_audio_time is None and self.sample_rate != sender.tracks[SPEECH_TRACK]:
-            self._line = DelayLine(sender.tracks[SPEECH_TRACK], self._options.latency)
-        begins = self._clock() if sound.begins is None else sound.begins
-        pcm = self._line.push(sound.pcm, sound.sample_rate, begins)
-        if not pcm:
+    def _hear(self, sound: Sound) -> None:
+        rate, begins = sound.sample_rate, self._clock() if sound.begins is None else sound.begins
+        if rate not in self._converters:
+            self._converters[rate] = Converter(rate, self.sample_rate)
+        if not (pcm := b"".join(self._converters[rate].packets(sound.pcm))):
             return
+        self._line.push(pcm, begins)
         seconds = len(pcm) / (2 * self.sample_rate)
-        self.last_audio_time = max(self.last_audio_time or begins, begins) + seconds
-        self.active_until = max(self.active_until, self.last_audio_time)
+        self.heard_until = max(self.heard_until, begins) + seconds
+        self.active_until = max(self.active_until, self.heard_until)
         if not self._responding:
             self._responding = True
-            self.note(Kind.FIRST_BYTE, len(self._heard))
-        self._note_heard(pcm)
+            self.note(Kind.FIRST_BYTE, len(self.heard))
+        self._record(pcm, self.heard)
         self._speech_seconds += seconds
-        due = [(at, action) for at, action in self._after_speech if at <= self._speech_seconds + 1e-6]
+        due = [each for each in self._after_speech if each[0] <= self._speech_seconds + 1e-6]
         self._after_speech = [each for each in self._after_speech if each not in due]
         for _, action in due:
             action()
@@ -249,9 +220,12 @@ class Avatar(Member, AvatarRecord):
         if kind in (Kind.RESPONSE_FINISHED, Kind.INTERRUPT):
             self._responding = False
         if kind is Kind.INTERRUPT:
-            if self.last_audio_time is not None:
-                self.last_audio_time = min(self.last_audio_time, self._clock())
+            self.heard_until = min(self.heard_until, self._clock())
             self._drop()
+
+    def _drop(self) -> None:
+        if dropped := self._line.clear():
+            self.note(Kind.DROPPED, dropped)
 
     # What it does in the room: 20 ms at a time.
 
@@ -260,14 +234,13 @@ class Avatar(Member, AvatarRecord):
         await self._has_face.wait()
         self.id = uuid4()
         self._room.enter(self)
-        self.active_until = max(self.active_until, self._clock())
-        self.note(Kind.JOINED, str(self.id))
         due = self._joined_at = self._clock()
+        self.active_until = max(self.active_until, due)
+        self.note(Kind.JOINED, str(self.id))
         self._unsaid = sorted(self._messages, key=lambda message: message[0])
         while True:
             now = self._clock()
-            if now > due + _MAX_BEHIND:
-                due = now
+            due = max(due, now - _MAX_BEHIND)
             while due <= now:
                 self._beat(due)
                 due += PACKET_SECONDS
@@ -288,30 +261,23 @@ class Avatar(Member, AvatarRecord):
         self._beats += 1
         speech = self._speech_at(at)
         if self._sends_sound:
-            self._note_sounded(speech)
+            self._record(speech, self.sounded)
             packet = click(self.sample_rate) if marked else speech.ljust(self._packet_bytes, b"\0")
-            self._room.send(self, Sound(self._noise.add_to(packet) if self._noise else packet, self.sample_rate))
-
-    @property
-    def _packet_bytes(self) -> int:
-        return round(self.sample_rate * PACKET_SECONDS) * 2
+            packet = packet if self.noise is None else with_noise(packet, self.noise, self._random)
+            self._room.send(self, Sound(packet, self.sample_rate))
 
     def _speech_at(self, now: float) -> bytes:
         """Return the speech of the packet that begins now; shorter or empty where there is none."""
-        timeout, heard_until = self._response_done_timeout, self.last_audio_time
-        overdue = timeout is not None and heard_until is not None and now >= heard_until + timeout
-        if self._responding and overdue:
+        if self._responding and now >= self.heard_until + self._response_done_timeout:
             self._responding = False
-            self.note(Kind.RESPONSE_DONE_TIMEOUT, heard_until)
+            self.note(Kind.RESPONSE_DONE_TIMEOUT, self.heard_until)
         speech = self._line.pull(self._packet_bytes, now)
-        if speech:
-            self.last_sounded_time = now + len(speech) / (2 * self.sample_rate)
         if speech and not self.speaking:
-            self.note(Kind.VOICE, len(self._sounded))
-            self._expression.speaking = True
+            self.note(Kind.VOICE, len(self.sounded))
+            self.speaking = True
         elif self.speaking and not speech and not self._responding and not self._line.waiting:
-            self.note(Kind.IDLE, len(self._sounded))
-            self._expression.speaking = False
+            self.note(Kind.IDLE, len(self.sounded))
+            self.speaking = False
         return speech
 
     def _picture_at(self, now: float, *, white: bool) -> bytearray:
@@ -320,21 +286,16 @@ class Avatar(Member, AvatarRecord):
         header = picture_header(self.id, self._face.width, self._face.height)
         if white:
             return bytearray(header) + b"\xff" * (self._face.width * self._face.height * 3)
-        return self._face.picture(
-            self._expression.look(now, mouth_opening(self._line.peek(2 * self._packet_bytes, now))), header
-        )
-
-    def _drop(self) -> None:
-        if dropped := self._line.clear():
-            self.note(Kind.DROPPED, dropped)
+        opening = mouth_opening(self._line.peek(2 * self._packet_bytes, now))
+        return self._face.picture(self._expression.look(now, self.speaking, opening), header)
 
     # Its picture.
 
-    async def _draw(self, first: bytes | str | None) -> None:
+    async def _draw(self) -> None:
         """Draw the first face, then that of each new picture. One that cannot be had leaves the face as it is."""
         if self._face is None:
-            self._face = await asyncio.to_thread(face.drawn, self._aspect_ratio)
-        if first:
+            self._face = await asyncio.to_thread(face.drawn, self._request.aspect_ratio)
+        if first := self._request.image or self._request.agent_image_url:
             await self._show_image(first)
         self._has_face.set()
         while True:
@@ -350,7 +311,7 @@ class Avatar(Member, AvatarRecord):
         """Take a picture for its face; returns why that cannot be done, or nothing."""
         try:
             data = source if isinstance(source, bytes) else await face.fetch(source)
-            self._face = await asyncio.to_thread(face.photo, data, self._aspect_ratio)
+            self._face = await asyncio.to_thread(face.photo, data, self._request.aspect_ratio)
         except (aiohttp.ClientError, OSError) as error:
             # Its text may contain a signed URL.
             reason = f"it could not be fetched: {type(error).__name__}"

@@ -13,7 +13,6 @@ class Kind(StrEnum):
     JOINED = "joined"  # the avatar is in its room: its participant id
     LEFT = "left"  # the reason
     FIRST_BYTE = "first_byte"  # the first audio of a response: its offset in ``heard``
-    AUDIO = "audio"  # audio was heard: the range of its bytes in ``heard``
     VOICE = "voice"  # it began to speak after being idle: the offset in ``sounded``
     IDLE = "idle"  # it went back to being idle: the offset in ``sounded``
     RESPONSE_STARTED = "response_started"  # the app message
@@ -35,15 +34,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class AvatarEvent:
-    """Something that happened to an avatar.
+    """Something that happened to an avatar; what ``value`` is, ``Kind`` says."""
 
-    Attributes:
-        time: When, on the clock of the event loop.
-        kind: What.
-        value: See ``Kind``.
-    """
-
-    time: float
+    time: float  # on the clock of the event loop
     kind: Kind
     value: Any = None
 
@@ -56,24 +49,16 @@ class AvatarRecord:
 
     Attributes:
         events: Everything that happened, in order.
+        heard: All speech heard, in order: mono PCM at the avatar's rate.
+        sounded: All speech given back, without the silence around it and without a noise floor: mono PCM.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.events: list[AvatarEvent] = []
         self._max_bytes = max_bytes
+        self.heard, self.sounded = bytearray(), bytearray()
         self._loop = asyncio.get_running_loop()
-        self._heard, self._sounded = bytearray(), bytearray()
         self._changed = asyncio.Event()
-
-    @property
-    def heard(self) -> bytes:
-        """All speech heard, in order: mono PCM at ``sample_rate``."""
-        return bytes(self._heard)
-
-    @property
-    def sounded(self) -> bytes:
-        """All speech given back, without the silence around it and without a noise floor: mono PCM."""
-        return bytes(self._sounded)
 
     def events_of(self, kind: str) -> list[AvatarEvent]:
         """Return the events of one kind, in order."""
@@ -97,6 +82,7 @@ class AvatarRecord:
         try:
             async with asyncio.timeout(timeout):
                 while not condition():
+                    self._changed.clear()
                     await self._changed.wait()
         except TimeoutError as error:
             seen = ", ".join(dict.fromkeys(event.kind for event in self.events)) or "nothing"
@@ -105,18 +91,9 @@ class AvatarRecord:
     def note(self, kind: Kind, value: Any = None) -> None:
         """Record that something happened now."""
         self.events.append(AvatarEvent(self._loop.time(), kind, value))
-        self._wake()
-
-    def _note_heard(self, pcm: bytes) -> None:
-        if (begin := len(self._heard)) < self._max_bytes:
-            self._heard += pcm
-            self.note(Kind.AUDIO, range(begin, len(self._heard)))
-
-    def _note_sounded(self, pcm: bytes) -> None:
-        if len(self._sounded) < self._max_bytes:
-            self._sounded += pcm
-        self._wake()
-
-    def _wake(self) -> None:
         self._changed.set()
-        self._changed = asyncio.Event()
+
+    def _record(self, pcm: bytes, record: bytearray) -> None:
+        if len(record) < self._max_bytes:
+            record += pcm
+        self._changed.set()

@@ -51,8 +51,8 @@ _PHOTO_ZOOM = 1.08
 Box = tuple[int, int, int, int]
 
 _SVG = files("pipecat_lemonslice.emulator").joinpath("face.svg").read_text(encoding="utf-8")
-_GROUPS = re.findall(r'id="((?:eyes|mouth|hand)-[a-z]+)"', _SVG)
 _drawing = threading.Lock()
+_GROUPS = re.findall(r'id="((?:eyes|mouth|hand)-[a-z]+)"', _SVG)
 
 REACH = 8
 """Places of the head on either side of the middle one."""
@@ -81,19 +81,12 @@ _POSES = {
 
 @dataclass(frozen=True)
 class Look:
-    """What one picture shows: the place of the head, and groups of ``face.svg``.
-
-    Attributes:
-        sway: Where the head is: 0 is the middle, ``-REACH`` the far left and ``REACH`` the far right.
-        eyes: Eyes with brows.
-        mouth: The mouth.
-        hand: The hand; empty for none.
-    """
+    """What one picture shows: the place of the head, ``-REACH`` to ``REACH``, and groups of ``face.svg``."""
 
     sway: int
     eyes: str
     mouth: str
-    hand: str
+    hand: str  # empty for none
 
 
 class Expression:
@@ -103,13 +96,9 @@ class Expression:
         prompt: Demeanour while speaking; its first word that names a mood decides.
         idle_prompt: Likewise, while idle.
         now: Seconds; the first blink comes a moment later.
-
-    Attributes:
-        speaking: Whether the prompt for speaking counts.
     """
 
     def __init__(self, prompt: str, idle_prompt: str, now: float) -> None:
-        self.speaking = False
         self._moods = {True: _mood(prompt), False: _mood(idle_prompt)}
         self._start = now
         self._blink = now + 1.2
@@ -124,18 +113,18 @@ class Expression:
         """Start a gesture."""
         self._pose, self._posed = name.lower(), now
 
-    def look(self, now: float, opening: int) -> Look:
+    def look(self, now: float, speaking: bool, opening: int) -> Look:
         """Return the look of the picture shown now, with the mouth opened from 0 to 5."""
-        t, mood, hand = now - self._start, self._moods[self.speaking], ""
+        t, mood, hand = now - self._start, self._moods[speaking], ""
         sway = round(REACH * (0.62 * math.sin(0.86 * t) + 0.38 * math.sin(1.53 * t)))
         if mood == "serious":
             eyes, mouth = "eyes-serious", "mouth-serious"
         elif mood == "asleep":
-            eyes, mouth = "eyes-half" if self.speaking else "eyes-closed", "mouth-rest"
+            eyes, mouth = "eyes-half" if speaking else "eyes-closed", "mouth-rest"
         else:
-            eyes = "eyes-lively" if self.speaking and math.sin(1.9 * t) > 0.55 else "eyes-open"
+            eyes = "eyes-lively" if speaking and math.sin(1.9 * t) > 0.55 else "eyes-open"
             # While it speaks, a smile between two words would open the mouth in every pause.
-            mouth = "mouth-smile" if mood == "happy" and not self.speaking else "mouth-rest"
+            mouth = "mouth-smile" if mood == "happy" and not speaking else "mouth-rest"
         if now < self._posed + _POSE_SECONDS:
             if any(word in self._pose for word in _WAVING):
                 mouth, hand = "mouth-smile", _WAVE[int((now - self._posed) / 0.12) % len(_WAVE)]

@@ -1,6 +1,6 @@
 """What an emulator and its sessions are told: its options, and requests, checked as the API's reference states."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -48,9 +48,9 @@ class EmulatorOptions:
     first_picture_delay: float = 0.0
     messages: tuple[tuple[float, Mapping[str, Any]], ...] = ((0.0, {"type": "bot_ready", "session_id": ""}),)
     avatar_name: str = "LemonSlice"
-    api_keys: frozenset[str] = frozenset()
-    agents: frozenset[str] = frozenset()
-    room_tokens: frozenset[str] = frozenset()
+    api_keys: Collection[str] = ()
+    agents: Collection[str] = ()
+    room_tokens: Collection[str] = ()
     max_body: int = 4 * MEBIBYTE
     max_sessions: int = 100
     image_cuts_voice: bool = False
@@ -110,12 +110,8 @@ class CreateRequest(_Body):
     audio_sample_rate: Literal[16000, 22050, 24000, 44100, 48000] = 24000
     simulcast: Literal[False] = False
     properties: _Properties | None = None
-    _image: bytes = b""
-
-    @property
-    def image(self) -> bytes:
-        """File of the uploaded picture; empty if the request is not multipart/form-data."""
-        return self._image
+    image: bytes = Field(b"", exclude=True)
+    """File of the uploaded picture, which comes beside the JSON; empty for none."""
 
     @property
     def room_url(self) -> str | None:
@@ -129,13 +125,12 @@ class CreateRequest(_Body):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        image = info.context
-        sources = [source for source in (self.agent_id, self.agent_image_url, image) if source is not None]
-        if len(sources) != 1:
+        image: bytes | None = info.context
+        if [self.agent_id, self.agent_image_url, image].count(None) != 2:
             raise ValueError("exactly one of agent_id, agent_image_url and image is required")
         if image is not None:
             open_picture(image)
-            self._image = image
+        self.image = image or b""
         if self.model == "lite" and self.aspect_ratio == "9x16":
             raise ValueError("aspect_ratio: model lite takes 2x3 and 1x1 only")
         return self

@@ -4,39 +4,32 @@ Delays, refusals, messages, lag and noise are those of the report; where the ava
 mute or left, it does so again. Only what is needed is read: the format is described by the command line's own model.
 """
 
-import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
-from pipecat_lemonslice.emulator.faults import Fault
+from pipecat_lemonslice.emulator.faults import Level, Seconds, WrongText
 from pipecat_lemonslice.emulator.models import EmulatorOptions
-
-_Seconds = Annotated[float, Field(ge=0, le=999_999)]
-
-
-class ReplayError(ValueError):
-    """A file that cannot be played back; says why."""
 
 
 class _Measured(BaseModel):
-    create: _Seconds | None
-    queue: _Seconds | None
-    join: _Seconds | None
-    first_picture: _Seconds | None
-    lag: _Seconds | None
-    fps: _Seconds | None
-    noise: Annotated[float, Field(ge=-90, le=0)] | None
+    create: Seconds | None
+    queue: Seconds | None
+    join: Seconds | None
+    first_picture: Seconds | None
+    lag: Seconds | None
+    fps: Seconds | None
+    noise: Level | None
 
 
 class _Entry(BaseModel):
     kind: str
-    at: _Seconds
+    at: Seconds
     operation: str = ""
     status: int = 200
-    retry_after: _Seconds | None = None
+    retry_after: Seconds | None = None
     event: str = ""
     avatar: bool = False
     direction: str = ""
@@ -69,27 +62,27 @@ class Replay(BaseModel):
             ),
         )
 
-    def faults(self) -> list[Fault]:
-        """Return what goes wrong as it did in the report."""
-        always, reached = math.inf, {entry.what for entry in self.entries if entry.kind == "moment"}
+    def faults(self) -> list[str]:
+        """Return the faults by which it goes wrong as in the report."""
+        reached = {entry.what for entry in self.entries if entry.kind == "moment"}
         faults = [
-            Fault("reject", entry.status, {"retry_after": entry.retry_after})
+            f"reject={entry.status}" + ("" if entry.retry_after is None else f",retry_after={entry.retry_after}")
             for entry in self.entries
             if entry.kind == "answer" and entry.operation == "create" and 300 <= entry.status <= 599
         ]
         if self.measured.create:
-            faults.append(Fault("delay", self.measured.create, times=always))
+            faults.append(f"always*delay={self.measured.create}")
         if self.measured.noise is not None:
-            faults.append(Fault("noise", self.measured.noise, times=always))
+            faults.append(f"noise={self.measured.noise}")
         if "created" in reached and "avatar_joined" not in reached:
-            faults.append(Fault("never_join", times=always))
+            faults.append("never_join")
         if "avatar_joined" in reached and "first_picture" not in reached:
-            faults.append(Fault("freeze_video", 0.0, times=always))
+            faults.append("freeze_video")
         if "response_ended" in reached and "first_sound" not in reached:
-            faults.append(Fault("mute", 0.0, times=always))
+            faults.append("mute")
         left_at, spoke_at = self._time("participant", event="left", avatar=True), self._time("moment", what="speaking")
         if left_at is not None and spoke_at is not None:
-            faults.append(Fault("leave_after", max(0.0, left_at - spoke_at), times=always))
+            faults.append(f"leave_after={max(0.0, left_at - spoke_at)}")
         return faults
 
     def _time(self, kind: str, **fields: object) -> float | None:
@@ -104,7 +97,7 @@ def read_report(path: str) -> Replay:
     """Read a report.
 
     Raises:
-        ReplayError: There is none, or it is of another version.
+        WrongText: There is none, or it is of another version.
     """
     try:
         return Replay.model_validate_json(Path(path).read_bytes())
@@ -116,4 +109,4 @@ def read_report(path: str) -> Replay:
         problem = f"it is not a report of 'pipecat-lemonslice try' ({where or 'JSON'}: {first['msg']})"
         if where == "version" and first["type"] == "literal_error":
             problem = "it is a report of another version; this emulator plays back version 1"
-    raise ReplayError(f"{path} cannot be played back: {problem}")
+    raise WrongText(f"{path} cannot be played back: {problem}")

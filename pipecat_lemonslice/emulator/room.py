@@ -10,23 +10,23 @@ import json
 import socket
 import struct
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-import numpy as np
 from aiohttp import WSMsgType, web
 
 from pipecat_lemonslice.emulator.voice import PACKET_SECONDS, Converter
-
-BAD_MESSAGE, BAD_TOKEN, NO_ROOM = 4000, 4003, 4004
 
 _SOUND, _PICTURE = 1, 2
 _SOUND_HEAD = struct.Struct("<B16sBI")
 _PICTURE_HEAD = struct.Struct("<B16sHH")
 _RATES = range(8000, 96001, 50)
 """Sample rates of which 20 ms are a whole number of samples."""
+
+BROKEN_RULES = (ValueError, KeyError, TypeError, struct.error, TimeoutError)
+"""What is raised when somebody breaks the rules of the wire."""
 
 _JOIN_SECONDS = 10.0
 _KERNEL_BUFFER = 512 * 1024
@@ -54,12 +54,9 @@ class AppMessage:
 
 @dataclass(frozen=True)
 class Sound:
-    """Sound of the sender.
+    """Sound of the sender: signed 16 bit samples of one channel.
 
-    Attributes:
-        pcm: Signed 16 bit samples of one channel.
-        sample_rate: Rate in Hz.
-        begins: When it begins to be played, on the clock of the event loop, which may be late for it; None: now.
+    ``begins`` is when it begins to be played, on the clock of the event loop, which may be late for it; None: now.
     """
 
     pcm: bytes
@@ -80,19 +77,6 @@ RoomEvent = Joined | Left | AppMessage | Sound | Picture
 def picture_header(source: UUID, width: int, height: int) -> bytes:
     """Return what comes before the RGB bytes of a picture."""
     return _PICTURE_HEAD.pack(_PICTURE, source.bytes, width, height)
-
-
-class Refused(Exception):
-    """Somebody is not let in, or has broken the rules of the wire.
-
-    Args:
-        code: WebSocket close code.
-        reason: What they are told.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
 
 
 class Member:
@@ -120,23 +104,19 @@ class Member:
         """Its connection breaks, if it has one."""
 
 
+@dataclass(eq=False)
 class Room:
     """One room.
 
-    Args:
+    Attributes:
         name: Last part of its URL.
         tokens: Tokens that let people in; empty: anybody comes in.
+        participants: Who is in the room, in the order in which they came.
     """
 
-    def __init__(self, name: str, tokens: frozenset[str] = frozenset()) -> None:
-        self.name = name
-        self.tokens = tokens
-        self._members: dict[UUID, Member] = {}
-
-    @property
-    def participants(self) -> list[Member]:
-        """Who is in the room, in the order in which they came."""
-        return list(self._members.values())
+    name: str
+    tokens: Collection[str] = ()
+    participants: list[Member] = field(default_factory=list[Member])
 
     def admits(self, token: str | None) -> bool:
         """Return whether a token lets somebody in."""
@@ -146,22 +126,23 @@ class Room:
         """Let somebody in, and tell the others."""
         self.send(member, Joined())
         member.entered_at = asyncio.get_running_loop().time()
-        self._members[member.id] = member
+        self.participants.append(member)
 
     def leave(self, member: Member, reason: str = "leftCall") -> None:
         """Let somebody go, and tell the others; without effect if they are not there."""
-        if self._members.pop(member.id, None) is not None:
+        if member in self.participants:
+            self.participants.remove(member)
             self.send(member, Left(reason))
 
     def send(self, sender: Member, event: RoomEvent, recipient: str | None = None) -> None:
         """Tell everybody else what somebody did, or only the participant with this id."""
-        for other in self.participants:
+        for other in list(self.participants):
             if other is not sender and recipient in (None, str(other.id)):
                 other.on_event(sender, event)
 
     def drop_connections(self) -> None:
         """Break every connection to the room, as a network does."""
-        for member in self.participants:
+        for member in list(self.participants):
             member.disconnect()
 
 
@@ -171,29 +152,30 @@ class WebSocketMember(Member):
     Texts and sounds leave in their order, after them the newest picture of each sender.
 
     Args:
-        join: Its first message.
+        hello: Its first message.
         transport: Its connection.
 
     Raises:
-        ValueError: The message is not a join, or one of its sample rates is not possible.
-        KeyError: Something is missing in it.
-        TypeError: Something in it has another type.
+        One of ``BROKEN_RULES``: The message is not a correct join.
     """
 
-    def __init__(self, join: Mapping[str, Any], transport: asyncio.Transport) -> None:
-        tracks = {str(track["name"]): _rate(track["sample_rate"]) for track in join["tracks"]}
-        super().__init__(str(join["user_name"]), tracks)
+    def __init__(self, hello: Mapping[str, Any], transport: asyncio.Transport) -> None:
+        if hello["type"] != "join":
+            raise ValueError(f"its type is {hello['type']!r}"[:80])
+        tracks = {str(track["name"]): _rate(track["sample_rate"]) for track in hello["tracks"]}
+        super().__init__(str(hello["user_name"]), tracks)
+        self.token: str | None = hello.get("token")
+        self._subscribe = hello.get("subscribe")
+        self._rate = _rate(hello["voice_sample_rate"])
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._outgoing: deque[str | bytes] = deque()
         self._pictures: dict[Member, bytearray] = {}
         self._has_outgoing = asyncio.Event()
-        self._subscribe = join.get("subscribe")
-        self._rate = _rate(join["voice_sample_rate"])
         self._converters: dict[tuple[Member, int], Converter] = {}
         self._speech = bytearray()
         self._speech_rate = self._rate
-        self._started = self._played = 0
+        self._position = 0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -206,8 +188,11 @@ class WebSocketMember(Member):
                 self._send("participant_left", participant=_entry(sender), reason=reason)
             case AppMessage(message):
                 self._send("app_message", sender=str(sender.id), message=message)
-            case Sound() if sender.user_name == self._subscribe:
-                self._pass_on(sender, event)
+            case Sound(pcm, rate) if sender.user_name == self._subscribe:
+                if (sender, rate) not in self._converters:
+                    self._converters[sender, rate] = Converter(rate, self._rate)
+                for packet in self._converters[sender, rate].packets(pcm):
+                    self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + packet)
             case Picture(data) if sender.user_name == self._subscribe:
                 self._pictures[sender] = data
                 self._has_outgoing.set()
@@ -222,32 +207,21 @@ class WebSocketMember(Member):
         """Be in a room until the connection ends.
 
         Raises:
-            Refused: It sent something that breaks the rules of the wire.
+            One of ``BROKEN_RULES``: It sent something else than it may.
         """
-        others, now = room.participants, self._loop.time()
-        seconds_here = {str(other.id): round(now - other.entered_at, 3) for other in others}
-        entries = [_entry(other) for other in others]
+        entries, now = [_entry(other) for other in room.participants], self._loop.time()
+        seconds_here = {str(other.id): round(now - other.entered_at, 3) for other in room.participants}
         self._send("joined", id=str(self.id), participants=entries, seconds_here=seconds_here)
         room.enter(self)
         sending = asyncio.create_task(self._send_outgoing(ws))
         try:
             await self._read(ws, room)
-        except (ValueError, KeyError, TypeError, struct.error) as error:
-            raise Refused(BAD_MESSAGE, f"message not understood: {error}") from error
         finally:
             if self._timer:
                 self._timer.cancel()
             room.leave(self)
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-
-    def _pass_on(self, sender: Member, sound: Sound) -> None:
-        key = sender, sound.sample_rate
-        if key not in self._converters:
-            self._converters[key] = Converter(sound.sample_rate, self._rate)
-        # A resampler gives pieces of any length: those are made into whole packets.
-        for packet in self._converters[key].packets(sound.pcm):
-            self._put(_SOUND_HEAD.pack(_SOUND, sender.id.bytes, 1, self._rate) + packet)
 
     async def _read(self, ws: web.WebSocketResponse, room: Room) -> None:
         async for message in ws:
@@ -260,8 +234,8 @@ class WebSocketMember(Member):
                     return
                 case "clear":
                     end = int(data["end"])
-                    del self._speech[max(0, end - self._started) * 2 :]
-                    self._started, self._played = min(self._started, end), min(self._played, end)
+                    del self._speech[max(0, end - self._position) * 2 :]
+                    self._position = min(self._position, end)
                 case "app_message":
                     room.send(self, AppMessage(dict(data["message"])), data.get("recipient"))
                 case unknown:
@@ -269,33 +243,28 @@ class WebSocketMember(Member):
 
     def _hear(self, data: bytes, room: Room) -> None:
         kind, source, channels, rate = _SOUND_HEAD.unpack_from(data)
-        pcm = data[_SOUND_HEAD.size :]
-        if kind != _SOUND or source != self.id.bytes or channels not in (1, 2) or len(pcm) % (2 * channels):
-            raise ValueError("not whole samples of this participant's own sound")
-        if channels == 2:
-            pcm = np.frombuffer(pcm, np.int16).reshape(-1, 2).mean(axis=1).astype(np.int16).tobytes()
-        self._speech += pcm
+        if (kind, source, channels, len(data) % 2) != (_SOUND, self.id.bytes, 1, _SOUND_HEAD.size % 2):
+            raise ValueError("not whole samples of this participant's own sound, in one channel")
+        self._speech += data[_SOUND_HEAD.size :]
         self._speech_rate = _rate(rate)
         if self._timer is None:
             self._due = self._loop.time()
             self._play(room)
 
-    def _play(self, room: Room, over: int = 0) -> None:
-        """Report so many samples that have been played, and play the 20 ms that follow."""
+    def _play(self, room: Room) -> None:
+        """Report how many samples have been played, and play the 20 ms that follow."""
+        if self._timer:
+            self._send("played", samples=self._position)
         self._timer = None
-        if over:
-            self._played = min(self._played + over, self._started)
-            self._send("played", samples=self._played)
         if not self._speech:
             return
         size = round(self._speech_rate * PACKET_SECONDS) * 2
         packet = bytes(self._speech[:size])
         del self._speech[:size]
         room.send(self, Sound(packet, self._speech_rate, self._due))
-        samples = len(packet) // 2
-        self._started += samples
-        self._due += samples / self._speech_rate
-        self._timer = self._loop.call_at(self._due, self._play, room, samples)
+        self._position += len(packet) // 2
+        self._due += len(packet) / (2 * self._speech_rate)
+        self._timer = self._loop.call_at(self._due, self._play, room)
 
     async def _send_outgoing(self, ws: web.WebSocketResponse) -> None:
         with contextlib.suppress(ConnectionError):
@@ -316,21 +285,15 @@ class WebSocketMember(Member):
         self._has_outgoing.set()
 
 
-async def join(ws: web.WebSocketResponse, transport: asyncio.Transport) -> tuple[WebSocketMember, str | None]:
-    """Return who is at the other end of a new WebSocket, and their token.
+async def join(ws: web.WebSocketResponse, transport: asyncio.Transport) -> WebSocketMember:
+    """Return who is at the other end of a new WebSocket and its connection.
 
     Raises:
-        Refused: Their first message is not a correct join.
+        One of ``BROKEN_RULES``: Their first message is not a correct join.
     """
     if (sock := transport.get_extra_info("socket")) is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
-    try:
-        data = json.loads(await ws.receive_str(timeout=_JOIN_SECONDS))
-        if data["type"] != "join":
-            raise ValueError(f"its type is {data['type']!r}"[:80])
-        return WebSocketMember(data, transport), data.get("token")
-    except (ValueError, KeyError, TypeError, TimeoutError) as error:
-        raise Refused(BAD_MESSAGE, f"the first message must be a join: {error}") from error
+    return WebSocketMember(json.loads(await ws.receive_str(timeout=_JOIN_SECONDS)), transport)
 
 
 def reset(transport: asyncio.BaseTransport) -> None:

@@ -6,34 +6,31 @@ import secrets
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from aiohttp import WSCloseCode, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 from aiohttp.web_request import FileField
 from loguru import logger
 from pydantic import ValidationError
 
 from pipecat_lemonslice.emulator import face
-from pipecat_lemonslice.emulator.faults import Fault, Handler, Scope, answer, parse, take
+from pipecat_lemonslice.emulator.faults import Fault, answer, parse, take
 from pipecat_lemonslice.emulator.models import MEBIBYTE, ControlRequest, CreateRequest, EmulatorOptions, Page
-from pipecat_lemonslice.emulator.room import BAD_TOKEN, NO_ROOM, Refused, Room, join
+from pipecat_lemonslice.emulator.room import BROKEN_RULES, Room, WebSocketMember, join
 from pipecat_lemonslice.emulator.session import Session, Status
 
 _SESSIONS = "/api/liveai/sessions"
-_SHUTDOWN_SECONDS = 2.0
+_SHUTDOWN_SECONDS = 0.25
+"""How long requests that are being answered may still take when the emulator ends, before they are broken off."""
+
 _MAX_REQUESTS = 10_000
 
 
-class RequestError(Exception):
-    """A request that is answered with this status, and the text as detail."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
+class _NotAdmitted(ValueError):
+    """Somebody is not let into a room; says why."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,12 @@ class SeenRequest:
     Attributes:
         time: When, on the clock of the event loop.
         path: "create", "list", "get", "control" or "other".
-        method: HTTP method.
         url: Path and query.
         with_key: Whether it carried an API key.
     """
 
     time: float
     path: str
-    method: str
     url: str
     with_key: bool
 
@@ -66,9 +61,6 @@ class Emulator:
             session = await emulator.wait_for_session()
             await session.avatar.wait_for("response_finished")
             assert session.avatar.heard == speech
-
-    Args:
-        options: How it is set up.
 
     Attributes:
         options: How it is set up.
@@ -86,8 +78,7 @@ class Emulator:
         self._rooms: dict[str, Room] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._session_created = asyncio.Event()
-        self._closing = asyncio.Event()
-        app = web.Application(client_max_size=self.options.max_body, middlewares=[self._answer_errors, self._handle])
+        app = web.Application(client_max_size=self.options.max_body, middlewares=[self._handle])
         app.router.add_post(_SESSIONS, self._create, name="create")
         app.router.add_get(_SESSIONS, self._list, name="list")
         app.router.add_get(_SESSIONS + "/{session_id}", self._get, name="get")
@@ -100,9 +91,7 @@ class Emulator:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def start(self) -> None:
@@ -128,7 +117,6 @@ class Emulator:
     async def close(self) -> None:
         """End all sessions and connections. A session that nobody terminated keeps its status."""
         await asyncio.gather(*(session.close() for session in self.sessions))
-        self._closing.set()
         code = WSCloseCode.GOING_AWAY
         await asyncio.gather(*(ws.close(code=code, message=b"the emulator ends") for ws in self._sockets))
         await self._runner.cleanup()
@@ -143,6 +131,11 @@ class Emulator:
     def room_url(self, room: Room) -> str:
         """Return the address of a room."""
         return f"ws://{self._address}/rooms/{room.name}"
+
+    @property
+    def _address(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
     @property
     def created(self) -> int:
@@ -166,6 +159,8 @@ class Emulator:
                 await self._session_created.wait()
         return self.sessions[n - 1]
 
+    # Telling it what to do.
+
     def open_room(self, name: str | None = None, tokens: Iterable[str] = ()) -> Room:
         """Open a room that exists before any session does; its ``room_url`` goes into ``properties``.
 
@@ -177,8 +172,6 @@ class Emulator:
         self._rooms[room.name] = room
         return room
 
-    # Telling it to misbehave.
-
     def fault(self, text: str) -> None:
         """Add a fault, written as on the command line: ``2*reject=503,retry_after=1@create``.
 
@@ -187,89 +180,62 @@ class Emulator:
         Raises:
             FaultError: The text is not a fault.
         """
-        self.add_fault(parse(text))
-
-    def add_fault(self, fault: Fault) -> None:
-        """Add a fault, as ``fault`` does."""
-        if fault.times > 0:
-            self._faults.append(fault)
-
-    def reject(
-        self,
-        status: int,
-        *,
-        times: float = 1,
-        detail: str = "rejected by the emulator",
-        retry_after: float | str | None = None,
-        body: str | None = None,
-        when: str = "before",
-        path: str = "create",
-    ) -> None:
-        """Answer with an error; ``body`` is HTML in place of the JSON, as a gateway answers."""
-        keys = {"detail": detail, "retry_after": retry_after, "body": body, "when": when}
-        self.add_fault(Fault("reject", status, keys, times, path))
+        self._faults.append(parse(text))
 
     def behave(self) -> None:
         """Let everything go well from now on, for new requests, sessions and people."""
         self._faults.clear()
 
-    # What happens to every request.
-
-    @web.middleware
-    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except RequestError as error:
-            status, detail = error.status, str(error)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            field, says = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
-            status, detail = 400, f"{field}: {says}" if field else says
-        except web.HTTPRequestEntityTooLarge:
-            status, detail = 413, f"request body larger than {self.options.max_body} bytes"
-        except web.HTTPException as error:
-            status, detail = error.status, error.reason
-        except Exception:
-            logger.exception("Emulator: a request failed")
-            status, detail = 500, "internal error"
-        return web.json_response({"detail": detail}, status=status)
+    # The REST API.
 
     @web.middleware
     async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a request as its faults say; an error is answered with its detail."""
         path = request.match_info.route.name or "other"
         if path == "room":
             return await handler(request)
         key = request.headers.get("X-API-Key")
         now = asyncio.get_running_loop().time()
-        self.requests.append(SeenRequest(now, path, request.method, request.path_qs, key is not None))
-        paths = [path, "any"]
-        if path == "control":
-            with contextlib.suppress(ValidationError):
-                paths.append(ControlRequest.model_validate_json(await request.read()).event)
+        self.requests.append(SeenRequest(now, path, request.path_qs, key is not None))
 
         async def authorised(request: web.Request) -> web.StreamResponse:
             # Control requests are carried out without a key, as the API reference says.
             accepted = key in self.options.api_keys if self.options.api_keys else bool((key or "").strip())
-            if not (accepted or (path == "control" and key is None)):
-                raise RequestError(401, "invalid API key")
+            if not (accepted or path == "other" or (path == "control" and key is None)):
+                raise web.HTTPUnauthorized(text="invalid API key")
             return await handler(request)
 
-        if path == "other":
-            return await handler(request)
-        response = await answer(request, take(self._faults, Scope.REQUESTS, *paths), authorised, self._closing)
+        paths = [] if path == "other" else [path, "any"]
+        try:
+            if path == "control":
+                with contextlib.suppress(ValidationError):
+                    paths.append(ControlRequest.model_validate_json(await request.read()).event)
+            response = await answer(request, take(self._faults, *paths), authorised)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = "".join(f"{part}." for part in problem["loc"])[:-1]
+            says = problem["msg"].removeprefix("Value error, ")
+            response = web.json_response({"detail": f"{where}: {says}" if where else says}, status=400)
+        except web.HTTPException as error:
+            response = web.json_response({"detail": error.text}, status=error.status)
         logger.debug(f"Emulator: {request.method} {request.path} answered {response.status}")
         return response
-
-    # The requests.
 
     async def _create(self, request: web.Request) -> web.Response:
         asked = await _read_create(request)
         if asked.agent_id and self.options.agents and asked.agent_id not in self.options.agents:
-            raise RequestError(404, f"agent {asked.agent_id} not found")
+            raise web.HTTPNotFound(text=f"agent {asked.agent_id} not found")
         if len(self.running) >= self.options.max_sessions:
-            raise RequestError(429, "too many sessions are running")
-        room = self._room_for(asked)
-        session = Session(str(uuid4()), asked, room, self.options, take(self._faults, Scope.SESSIONS))
+            raise web.HTTPTooManyRequests(text="too many sessions are running")
+        if asked.room_url is None:
+            known = self.options.room_tokens
+            room = self.open_room(tokens={*known, asked.token} if asked.token and known else ())
+        else:
+            url = urlsplit(asked.room_url)
+            room = self._rooms.get(url.path.removeprefix("/rooms/"))
+            if url.scheme not in ("ws", "wss") or room is None:
+                raise web.HTTPBadRequest(text="properties.daily_url: not a room of this emulator")
+        session = Session(asked, room, self.options, take(self._faults, "session"))
         self.sessions.append(session)
         self._session_created.set()
         created = {
@@ -278,16 +244,6 @@ class Emulator:
             "control_url": f"http://{request.host}{_SESSIONS}/{session.id}/control",
         }
         return web.json_response(created, status=201)
-
-    def _room_for(self, asked: CreateRequest) -> Room:
-        if asked.room_url is None:
-            known = self.options.room_tokens
-            return self.open_room(tokens={*known, asked.token} if asked.token and known else ())
-        url = urlsplit(asked.room_url)
-        room = self._rooms.get(url.path.removeprefix("/rooms/"))
-        if url.scheme not in ("ws", "wss") or room is None:
-            raise RequestError(400, "properties.daily_url: not a room of this emulator")
-        return room
 
     async def _get(self, request: web.Request) -> web.Response:
         session = self._find(request)
@@ -312,49 +268,47 @@ class Emulator:
     async def _control(self, request: web.Request) -> web.Response:
         session, asked = self._find(request), ControlRequest.model_validate_json(await request.read())
         if session.ended:
-            raise RequestError(404, f"session {session.id} has ended")
+            raise web.HTTPNotFound(text=f"session {session.id} has ended")
         session.control(asked)
-        if session.status is Status.COMPLETED:
-            self.terminated += 1
-            await session.close()
+        self.terminated += session.status is Status.COMPLETED
         return web.json_response({"success": True})
 
     def _find(self, request: web.Request) -> Session:
         session_id = request.match_info["session_id"]
         found = next((session for session in self.sessions if session.id == session_id), None)
         if found is None:
-            raise RequestError(404, f"session {session_id} not found"[:100])
+            raise web.HTTPNotFound(text=f"session {session_id} not found"[:100])
         return found
+
+    # Rooms.
 
     async def _join_room(self, request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(timeout=1.0, heartbeat=20.0, compress=False, max_msg_size=MEBIBYTE)
         await ws.prepare(request)
-        if request.transport is None:
-            return ws
         self._sockets.add(ws)
         try:
-            member, token = await join(ws, request.transport)
-            if refusals := take(self._faults, Scope.JOINS):
-                raise Refused(BAD_TOKEN, refusals[0].value)
-            if (room := self._rooms.get(request.match_info["name"])) is None:
-                raise Refused(NO_ROOM, "no such room")
-            if not room.admits(token):
-                raise Refused(BAD_TOKEN, "the token does not let you into this room")
-            await member.stay(ws, room)
-            await ws.close()
-        except Refused as refused:
-            logger.debug(f"Emulator: a participant was sent away: {refused}")
+            if request.transport is not None:
+                member = await join(ws, request.transport)
+                await member.stay(ws, self._admit(member, request.match_info["name"]))
+        except BROKEN_RULES as error:
+            says = str(error) if isinstance(error, _NotAdmitted) else f"message not understood: {error!r}"
+            logger.debug(f"Emulator: a participant was sent away: {says}")
             with contextlib.suppress(ConnectionError):
-                await ws.send_json({"type": "error", "error": str(refused)})
-            await ws.close(code=refused.code, message=str(refused).encode()[:120])
+                await ws.send_json({"type": "error", "error": says})
         finally:
             self._sockets.discard(ws)
+            await ws.close()
         return ws
 
-    @property
-    def _address(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
-        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
+    def _admit(self, member: WebSocketMember, name: str) -> Room:
+        """Return the room of this name, if it lets somebody in."""
+        if refusals := take(self._faults, "join"):
+            raise _NotAdmitted(refusals[0].value)
+        if (room := self._rooms.get(name)) is None:
+            raise _NotAdmitted("no such room")
+        if not room.admits(member.token):
+            raise _NotAdmitted("the token does not let you into this room")
+        return room
 
 
 async def _read_create(request: web.Request) -> CreateRequest:
@@ -363,9 +317,9 @@ async def _read_create(request: web.Request) -> CreateRequest:
     try:
         parts = dict(await request.post())
     except (ValueError, AssertionError, HttpProcessingError) as error:
-        raise RequestError(400, f"the form cannot be read: {error}") from None
+        raise web.HTTPBadRequest(text=f"the form cannot be read: {error}") from None
     match parts:
         case {"payload": str() | bytes() | bytearray() as payload, "image": FileField() as image}:
             return CreateRequest.model_validate_json(payload, context=image.file.read())
         case _:
-            raise RequestError(400, "the parts payload and image are required, the image as a file")
+            raise web.HTTPBadRequest(text="the parts payload and image are required, the image as a file")

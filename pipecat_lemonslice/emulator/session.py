@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 from pipecat_lemonslice.emulator.avatar import Avatar, start_task
 from pipecat_lemonslice.emulator.events import Kind
-from pipecat_lemonslice.emulator.face import SIZES
 from pipecat_lemonslice.emulator.faults import Fault
 from pipecat_lemonslice.emulator.models import ControlRequest, CreateRequest, EmulatorOptions
 from pipecat_lemonslice.emulator.room import Room
@@ -33,31 +33,23 @@ class Session:
     """A session from its creation on.
 
     Attributes:
-        id: Its id.
         request: The request that created it.
         room: Where its avatar goes.
-        status: Where it is.
-        avatar: Its avatar.
-        picture_size: Width and height of the avatar's picture.
-        created_at: When it was created.
         controls: Bodies of the control requests that it obeyed, in order.
     """
 
-    def __init__(
-        self, session_id: str, request: CreateRequest, room: Room, options: EmulatorOptions, faults: Collection[Fault]
-    ) -> None:
-        self.id = session_id
+    def __init__(self, request: CreateRequest, room: Room, options: EmulatorOptions, faults: Collection[Fault]) -> None:
+        self.id = str(uuid4())
         self.request = request
         self.room = room
         self.status = Status.QUEUED
-        self.picture_size = SIZES[request.aspect_ratio]
         self.created_at = datetime.now(UTC)
         self.controls: list[Mapping[str, Any]] = []
         self._options = options
         self._clock = asyncio.get_running_loop().time
         self._active_since: float | None = None
         self._ended_at: float | None = None
-        self.avatar = Avatar(session_id, request, room, options, faults)
+        self.avatar = Avatar(self.id, request, room, options, faults)
         comes = all(fault.name != "never_join" for fault in faults)
         self._running = start_task(self._run(comes))
 
@@ -77,24 +69,20 @@ class Session:
     def control(self, control: ControlRequest) -> None:
         """Obey a control request."""
         self.controls.append(control.body)
-        if control.event == "terminate":
-            self.avatar.note(Kind.TERMINATED)
-            self.end(Status.COMPLETED)
         self.avatar.obey(control)
+        if control.event == "terminate":
+            self.end(Status.COMPLETED)
 
     def end(self, status: Status) -> None:
         """Be over, with this status; the avatar leaves."""
         self.status, self._ended_at = status, self._clock()
-        self.avatar.return_after = None
-        self.avatar.leave()
-        if asyncio.current_task() is not self._running:
-            self._running.cancel()
+        self._running.cancel()
+        self.avatar.stop()
 
     async def close(self) -> None:
         """Stop whatever it does; its status stays as it is."""
         self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
-        await self.avatar.close()
+        await asyncio.gather(self._running, self.avatar.stop(), return_exceptions=True)
 
     async def _run(self, avatar_comes: bool) -> None:
         await asyncio.sleep(self._options.cold_start)
@@ -108,12 +96,10 @@ class Session:
             self.avatar.rejoin()
         if self.request.idle_timeout < 0:
             return
-        while True:
-            left = self.avatar.active_until + self.request.idle_timeout - self._clock()
-            if left <= 0:
-                break
+        left = float(self.request.idle_timeout)
+        while left > 0:
             await asyncio.sleep(left)
+            left = self.avatar.active_until + self.request.idle_timeout - self._clock()
         self.avatar.note(Kind.IDLE_TIMEOUT)
         self.avatar.send("idle_timeout")
         self.end(Status.TIMED_OUT)
-        await self.avatar.close()

@@ -28,16 +28,12 @@ class Converter:
         self._packet_bytes = round(target * PACKET_SECONDS) * 2
         self._waiting = bytearray()
 
-    def feed(self, pcm: bytes) -> bytes:
-        """Return the next part of the stream; a resampler holds a few milliseconds back."""
-        return pcm if self._stream is None else self._stream.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
-
     def packets(self, pcm: bytes) -> Iterator[bytes]:
-        """Return the next packets of the stream: whole ones, if it is resampled."""
+        """Return the next packets of the stream: whole ones, if it is resampled, and a few milliseconds later."""
         if self._stream is None:
             yield pcm
             return
-        self._waiting += self.feed(pcm)
+        self._waiting += self._stream.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
         while len(self._waiting) >= self._packet_bytes:
             yield bytes(self._waiting[: self._packet_bytes])
             del self._waiting[: self._packet_bytes]
@@ -63,27 +59,15 @@ class DelayLine:
     def __init__(self, sample_rate: int, latency: float) -> None:
         self.sample_rate = sample_rate
         self._latency = latency
-        self._converters: dict[int, Converter] = {}
         self._runs: deque[_Run] = deque()
 
-    def push(self, pcm: bytes, sample_rate: int, now: float) -> bytes:
-        """Put in speech that is heard now; returns what it is at the rate of the line."""
-        if sample_rate not in self._converters:
-            self._converters[sample_rate] = Converter(sample_rate, self.sample_rate)
-        pcm = self._converters[sample_rate].feed(pcm)
-        if not pcm:
-            return pcm
+    def push(self, pcm: bytes, now: float) -> None:
+        """Put in speech that is heard now."""
         due, last = now + self._latency, self._runs[-1] if self._runs else None
         if last is None or due > last.due + len(last.pcm) / (2 * self.sample_rate) + min(self._latency, _LATE_SECONDS):
             last = _Run(due)
             self._runs.append(last)
         last.pcm += pcm
-        return pcm
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that were put in and have not come out."""
-        return sum(len(run.pcm) for run in self._runs)
 
     def peek(self, count: int, now: float) -> bytes:
         """Return up to ``count`` bytes that are to be spoken from now on without a gap; empty in a pause."""
@@ -98,6 +82,11 @@ class DelayLine:
             self._runs[0].due = now + count / (2 * self.sample_rate)
         return taken
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that were put in and have not come out."""
+        return sum(len(run.pcm) for run in self._runs)
+
     def clear(self) -> int:
         """Forget everything that has not come out; returns how many bytes that were."""
         dropped = self.waiting
@@ -105,22 +94,11 @@ class DelayLine:
         return dropped
 
 
-class NoiseFloor:
-    """White noise beneath a voice, the same for every voice, so that tests repeat themselves.
-
-    Args:
-        dbfs: Its mean level in dB, 0 for a square wave at full scale.
-    """
-
-    def __init__(self, dbfs: float) -> None:
-        self._amplitude = 32768 * 10 ** (dbfs / 20)
-        self._random = np.random.default_rng(7)
-
-    def add_to(self, pcm: bytes) -> bytes:
-        """Return the next part of the voice with the noise; silence becomes noise alone."""
-        samples = np.frombuffer(pcm, np.int16)
-        noise = np.round(self._random.normal(0.0, self._amplitude, len(samples)))
-        return (samples + noise).clip(-32768, 32767).astype(np.int16).tobytes()
+def with_noise(pcm: bytes, dbfs: float, random: np.random.Generator) -> bytes:
+    """Return PCM with white noise of this mean level in dB, where 0 is a square wave at full scale."""
+    samples = np.frombuffer(pcm, np.int16)
+    noise = np.round(random.normal(0.0, 32768 * 10 ** (dbfs / 20), len(samples)))
+    return (samples + noise).clip(-32768, 32767).astype(np.int16).tobytes()
 
 
 def click(sample_rate: int) -> bytes:

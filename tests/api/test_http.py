@@ -139,26 +139,6 @@ async def test_a_borrowed_session_that_was_closed_is_replaced() -> None:
         assert (await http.send(request(server.url))).status == 200
 
 
-async def test_every_answer_is_told() -> None:
-    """With its request, in order, also one that is followed by another attempt; and how long it took."""
-    told: list[tuple[str, int, float]] = []
-
-    async def late(_: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.5)
-        return web.json_response({})
-
-    async with RestServer() as server:
-        server.answer(429)
-        server.reply(late)
-        http = HttpClient(
-            KEY, URL(server.url), None, 5.0, lambda sent, got: told.append((sent.operation, got.status, got.seconds))
-        )
-        await http.send(request(server.url))
-        await http.close()
-    assert [each[:2] for each in told] == [("The test", 429), ("The test", 200)]
-    assert told[1][2] == pytest.approx(0.5, abs=0.25)
-
-
 async def test_a_closed_client_sends_nothing() -> None:
     """Closing twice is fine; sending afterwards is a mistake of the program."""
     async with client("http://127.0.0.1:1/api") as http:
@@ -184,33 +164,6 @@ async def test_redirects_are_not_followed(where: str, status: int) -> None:
     assert "/new" in error.detail
     assert "S3CR3T" not in str(error)
     assert (len(server.seen), len(other.seen)) == (1, 0)
-
-
-async def test_a_refusal_that_breaks_off_is_still_a_refusal() -> None:
-    """The status says enough."""
-
-    async def behave(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\nbusy")
-        await writer.drain()
-
-    async with RawServer(behave) as server:
-        error = await failure(server.url, idempotent=True)
-    assert isinstance(error, ApiStatusError)
-    assert (error.status, error.detail, server.requests) == (503, "busy", 5)
-
-
-async def test_no_more_than_the_limit_is_read() -> None:
-    """A response that never ends is not waited for."""
-
-    async def behave(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n")
-        for _ in range(50):
-            writer.write(bytes(100_000))
-            await writer.drain()
-        await asyncio.Event().wait()
-
-    async with RawServer(behave) as server:
-        assert isinstance(await failure(server.url), ApiResponseError)
 
 
 @pytest.mark.parametrize("status", [200, 400])
@@ -261,18 +214,26 @@ BROKEN = {
     "broken gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nnope!",
     "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
 }
+REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\nbusy"
+ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n" + bytes(5_000_000)
 
 
-@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
-@pytest.mark.parametrize("reset", [True, False])
-@pytest.mark.parametrize(("idempotent", "times"), [(True, 5), (False, 1)])
-async def test_a_connection_that_breaks_after_sending(data: bytes, reset: bool, idempotent: bool, times: int) -> None:
-    """The server may have acted, so the request is repeated only if that does no harm."""
+@pytest.mark.parametrize(
+    ("data", "reset", "kind", "says", "times"),
+    [
+        *((data, reset, ApiConnectionError, "may have been", 5) for data in BROKEN.values() for reset in (True, False)),
+        (REFUSAL, False, ApiStatusError, "busy", 5),
+        (ENDLESS, False, ApiResponseError, "more than 1,048,576 bytes", 1),
+    ],
+)
+async def test_a_response_that_breaks_off_or_never_ends(
+    data: bytes, reset: bool, kind: type[ApiError], says: str, times: int
+) -> None:
+    """The server may have acted, so only what does no harm is repeated; a status says enough, a limit is kept."""
     async with RawServer(sends(data), reset=reset) as server:
-        error = await failure(server.url, idempotent=idempotent)
-    assert isinstance(error, ApiConnectionError)
-    assert error.sent is True
-    assert server.requests == times
+        for idempotent, requests in ((False, 1), (True, 1 + times)):
+            error = await failure(server.url, idempotent=idempotent)
+            assert (type(error), says in str(error), server.requests) == (kind, True, requests)
 
 
 @pytest.mark.parametrize(
@@ -305,47 +266,43 @@ async def test_a_cancelled_request_ends_at_once() -> None:
 # The retry rule.
 
 
+def broken(sent: bool) -> tuple[ApiError, ApiError]:
+    return ApiConnectionError("x", sent), ApiTimeoutError("x", sent)
+
+
+def status(number: int, asked: float | None = None) -> tuple[ApiError]:
+    return (ApiStatusError(number, "", asked),)
+
+
 @pytest.mark.parametrize(
-    ("status", "asked", "creation", "idempotent"),
+    ("errors", "attempt", "creation", "idempotent"),
     [
-        (429, None, 0.5, 0.5),
-        (429, 3.0, 3.0, 3.0),
-        (429, 30.0, 30.0, 30.0),
-        (429, 31.0, None, None),
-        (503, None, None, 0.5),
-        (503, 0.0, 0.5, 0.5),
-        (503, 2.0, 2.0, 2.0),
-        (503, 31.0, None, None),
-        (502, None, None, 0.5),
-        (504, 2.0, None, 2.0),
-        (500, None, None, 0.5),
-        *((status, 1.0, None, None) for status in (301, 400, 401, 402, 403, 404, 408, 409, 413, 422, 501, 505, 520)),
+        (status(429), 1, 0.5, 0.5),
+        (status(429, 3.0), 1, 3.0, 3.0),
+        (status(429, 30.0), 1, 30.0, 30.0),
+        (status(429, 31.0), 1, None, None),
+        (status(503), 1, None, 0.5),
+        (status(503, 0.0), 1, 0.5, 0.5),
+        (status(503, 2.0), 1, 2.0, 2.0),
+        (status(503, 31.0), 1, None, None),
+        (status(502), 1, None, 0.5),
+        (status(504, 2.0), 1, None, 2.0),
+        (status(500), 1, None, 0.5),
+        (status(500), 2, None, None),
+        *((status(other, 1.0), 1, None, None) for other in (301, 400, 401, 402, 403, 404, 408, 409, 413, 501, 505)),
+        *((status(429), attempt, delay, delay) for attempt, delay in ((2, 1.0), (3, 2.0), (4, 4.0), (5, None))),
+        (broken(sent=False), 1, 0.5, 0.5),
+        (broken(sent=True), 1, None, 0.5),
+        ((ApiResponseError("x"),), 1, None, None),
     ],
 )
-def test_which_refusals_are_repeated(
-    status: int, asked: float | None, creation: float | None, idempotent: float | None
+def test_which_failures_are_repeated(
+    errors: tuple[ApiError, ...], attempt: int, creation: float | None, idempotent: float | None
 ) -> None:
-    """A creation only where the server says that it has not acted; nobody in a call waits longer than 30 s."""
-    error = ApiStatusError(status, "", asked)
-    assert retry_delay(error, 1, idempotent=False) == creation
-    assert retry_delay(error, 1, idempotent=True) == idempotent
-
-
-@pytest.mark.parametrize("kind", [ApiConnectionError, ApiTimeoutError])
-def test_which_broken_connections_are_repeated(kind: type[ApiConnectionError]) -> None:
-    """Those before anything was sent, and of idempotent requests all."""
-    assert retry_delay(kind("x", False), 1, idempotent=False) == 0.5
-    assert retry_delay(kind("x", True), 1, idempotent=False) is None
-    assert retry_delay(kind("x", True), 1, idempotent=True) == 0.5
-
-
-def test_delays_double_and_attempts_end() -> None:
-    """Five attempts, of which a 500 gets two; a response that cannot be read would be the same again."""
-    busy, broken = ApiStatusError(503, ""), ApiStatusError(500, "")
-    delays = [retry_delay(busy, attempt, idempotent=True) for attempt in range(1, 7)]
-    assert delays == [0.5, 1.0, 2.0, 4.0, None, None]
-    assert retry_delay(broken, 2, idempotent=True) is None
-    assert retry_delay(ApiResponseError("x"), 1, idempotent=True) is None
+    """A creation only where the server has not acted; delays double, nobody waits more than 30 s, attempts end."""
+    for error in errors:
+        assert retry_delay(error, attempt, idempotent=False) == creation
+        assert retry_delay(error, attempt, idempotent=True) == idempotent
 
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -400,32 +357,20 @@ class Scripted(HttpClient):
 IDEMPOTENT = request("https://api.test/api", idempotent=True)
 
 
-async def test_the_loop_waits_as_decided_and_tells_of_it() -> None:
-    """Each delay is the decided one plus at most a quarter of it, told before it begins with its cause."""
+async def test_the_loop_waits_as_decided_tells_of_it_and_gives_up() -> None:
+    """Each delay is the decided one plus at most a quarter, told before it begins; the last failure comes out alone."""
     told: list[tuple[ApiError, float, float]] = []
-    failures = [ApiStatusError(503, ""), ApiStatusError(429, "", 20.0)]
-    http = Scripted(*failures)
-    clock = asyncio.get_running_loop().time
-    await http.send(IDEMPOTENT, lambda error, delay: told.append((error, delay, clock())))
-    first, second = http.delays
-    assert 0.5 <= first <= 0.625
-    assert 20 <= second <= 25
-    assert [error for error, *_ in told] == failures
-    assert [delay for _, delay, _ in told] == pytest.approx(http.delays)
-    assert [at for *_, at in told] == http.times[:2]
-
-
-async def test_the_loop_gives_up_with_the_last_failure() -> None:
-    """After five attempts; of the last one nobody is told beforehand."""
-    told: list[ApiError] = []
-    last = ApiStatusError(502, "the last")
-    http = Scripted(*(ApiStatusError(503, "") for _ in range(4)), last)
+    failures = [ApiStatusError(503, ""), ApiStatusError(429, "", 20.0), *(ApiStatusError(502, "") for _ in range(3))]
+    http, clock = Scripted(*failures), asyncio.get_running_loop().time
     with pytest.raises(ApiStatusError) as caught:
-        await http.send(IDEMPOTENT, lambda error, _: told.append(error))
-    assert caught.value is last
-    assert (len(http.times), len(told)) == (5, 4)
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
+        await http.send(IDEMPOTENT, lambda error, delay: told.append((error, delay, clock())))
+    assert caught.value is failures[-1]
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    for decided, waited in zip((0.5, 20.0, 2.0, 4.0), http.delays, strict=True):
+        assert decided <= waited <= 1.25 * decided
+    assert [error for error, *_ in told] == failures[:4]
+    assert [delay for _, delay, _ in told] == pytest.approx(http.delays)
+    assert [at for *_, at in told] == http.times[:4]
 
 
 async def test_no_attempt_begins_after_the_budget() -> None:

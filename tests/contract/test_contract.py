@@ -1,11 +1,9 @@
 import base64
-import io
 import json
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from PIL import Image
 
 from pipecat_lemonslice.api import (
     ControlEvent,
@@ -16,6 +14,7 @@ from pipecat_lemonslice.api import (
     RecordingsBucket,
 )
 from pipecat_lemonslice.errors import ApiStatusError
+from tests.emulator.client import png
 from tests.support.rest_server import RestServer, Seen, served
 
 KEY = "key-of-the-contract"
@@ -25,12 +24,6 @@ FACTS: dict[str, dict[str, Any]] = {
 }
 
 EVENTS = {kind.__name__: kind for kind in get_args(ControlEvent)}
-
-
-def png(width: int, height: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height), "white").save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def request_of(given: dict[str, Any]) -> CreateSessionRequest:

@@ -1,24 +1,21 @@
 """Requests to an emulator's API and people in its rooms, written by hand from the descriptions of both."""
 
 import asyncio
-import functools
-import inspect
 import io
 import json
 import math
 import struct
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import aiohttp
 import numpy as np
+import pytest
 from PIL import Image
 
-from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, Session
-from tests.support.network import NetworkLoop
-from tests.support.virtual_time import run_virtual
+from pipecat_lemonslice.emulator import Emulator, Session
 
 KEY = {"X-API-Key": "key-of-a-test"}
 CREATE = {"agent_id": "agent_1", "transport_type": "daily"}
@@ -96,11 +93,6 @@ class Person:
         await self.until(lambda: len(self.sounds) >= begin + packets, timeout=packets + 5.0)
         return self.sounds[begin : begin + packets]
 
-    async def vanish(self) -> None:
-        """Break the connection without a goodbye."""
-        await self._http.close()
-        await self.close()
-
     async def close(self) -> None:
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
@@ -165,43 +157,24 @@ class Client:
         await session.avatar.wait_for("joined")
         return session, bot
 
-    async def refused(self, url: str, first: str) -> tuple[str, int | None]:
-        """Join in vain; returns what is said, and the close code."""
+    async def refused(self, url: str, first: str) -> str:
+        """Join in vain; returns what is said before the connection is closed."""
         socket = await self.http.ws_connect(url)
         await socket.send_str(first)
         answer = json.loads(await socket.receive_str(timeout=5))
-        await socket.receive(timeout=5)
+        assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
         await socket.close()
         assert answer["type"] == "error"
-        return answer["error"], socket.close_code
+        return answer["error"]
 
     async def close(self) -> None:
         for person in self._people:
             await person.close()
 
 
-def with_emulator(latency: float = 0.05, **options: Any) -> Callable[..., Callable[..., None]]:
-    """Run a test in virtual time, with a client of an emulator that has these options."""
-
-    def decorate(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-        def run(*args: Any, **kwargs: Any) -> None:
-            async def scenario() -> None:
-                setup = EmulatorOptions(latency=latency, **options)
-                async with Emulator(setup) as emulator, aiohttp.ClientSession() as http:
-                    client = Client(emulator, http)
-                    try:
-                        await test(client, *args, **kwargs)
-                    finally:
-                        await client.close()
-
-            run_virtual(scenario, loop=NetworkLoop)
-
-        functools.update_wrapper(run, test)
-        _, *others = inspect.signature(test).parameters.values()
-        cast("Any", run).__signature__ = inspect.Signature(others)
-        return run
-
-    return decorate
+def set_up(**options: Any) -> pytest.MarkDecorator:
+    """Give the emulator of a test these options."""
+    return pytest.mark.parametrize("client", [options], indirect=True)
 
 
 def event(name: str, session: Session) -> dict[str, str]:

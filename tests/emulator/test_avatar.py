@@ -11,13 +11,14 @@ import pytest
 from aiohttp import web
 
 from pipecat_lemonslice.emulator.room import Member, Picture, RoomEvent, Sound
-from tests.emulator.client import CREATE, PICTURE_HEAD, Client, event, form, png, tone, with_emulator
+from tests.emulator.client import CREATE, PICTURE_HEAD, Client, event, form, png, set_up, tone
 
 TICK = 0.02
 LATENCY = 0.25
+RED = base64.b64encode(png()).decode()
 
 
-@with_emulator(cold_start=5, join_delay=2)
+@set_up(cold_start=5, join_delay=2)
 async def test_the_avatar_comes_and_says_so(client: Client) -> None:
     """After cold start and join delay it joins, sends bot_ready, and shows itself in 368x560 with continuous sound."""
     now = asyncio.get_running_loop().time
@@ -34,7 +35,6 @@ async def test_the_avatar_comes_and_says_so(client: Client) -> None:
     assert bot.sounds[0] == b"\x01" + source + b"\x01" + struct.pack("<I", 24000) + bytes(960)
 
 
-@with_emulator(latency=LATENCY)
 async def test_speech_comes_back_sample_by_sample_after_the_latency(client: Client) -> None:
     """What is heard is spoken in that order, that much later; events and times tell of it."""
     session, bot = await client.meet()
@@ -48,29 +48,12 @@ async def test_speech_comes_back_sample_by_sample_after_the_latency(client: Clie
     assert (avatar.sample_rate, avatar.speaking) == (24000, False)
     await bot.hear(1)
     assert bot.voice.strip(b"\0") == speech.strip(b"\0")
-    kinds = [kind for kind, _ in groupby(str(each.kind) for each in avatar.events)]
-    assert kinds == [
-        *("joined", "response_started", "first_byte", "audio", "voice", "audio", "response_finished", "idle"),
-    ]
-    assert [each.value for each in avatar.events_of("audio")][:2] == [range(960), range(960, 1920)]
+    kinds = [str(each.kind) for each in avatar.events]
+    assert kinds == ["joined", "response_started", "first_byte", "voice", "response_finished", "idle"]
     first, voice = avatar.events_of("first_byte")[0].time, avatar.events_of("voice")[0].time
     assert voice - first == pytest.approx(LATENCY, abs=TICK)
-    assert avatar.last_audio_time == pytest.approx(first + 0.613)
-    assert avatar.last_sounded_time == pytest.approx(voice + 0.613)
+    assert avatar.heard_until == pytest.approx(first + 0.613)
     assert idle.time == pytest.approx(voice + 0.613, abs=2 * TICK)
-
-
-@with_emulator(latency=LATENCY, marks=0.5)
-async def test_marks_are_seen_and_heard_at_one_instant(client: Client) -> None:
-    """While it speaks, every half second a white picture comes with the first packet of a click; never in silence."""
-    session, bot = await client.meet()
-    watcher = Marks()
-    session.room.enter(watcher)
-    await asyncio.sleep(1.0)
-    await bot.say(tone(2.0))
-    await asyncio.sleep(3.0)
-    assert watcher.white == watcher.loud
-    assert np.diff(watcher.loud).tolist() == pytest.approx([0.52, 0.52, 0.52])  # each begins with a picture
 
 
 class Marks(Member):
@@ -89,7 +72,19 @@ class Marks(Member):
             self.loud.append(now)
 
 
-@with_emulator()
+@set_up(marks=0.5)
+async def test_marks_are_seen_and_heard_at_one_instant(client: Client) -> None:
+    """While it speaks, every half second a white picture comes with the first packet of a click; never in silence."""
+    session, bot = await client.meet()
+    watcher = Marks()
+    session.room.enter(watcher)
+    await asyncio.sleep(1.0)
+    await bot.say(tone(2.0))
+    await asyncio.sleep(3.0)
+    assert watcher.white == watcher.loud
+    assert np.diff(watcher.loud).tolist() == pytest.approx([0.52, 0.52, 0.52])  # each begins with a picture
+
+
 async def test_a_pause_in_speech_stays_a_pause(client: Client) -> None:
     """Speech in two parts comes back in two parts, as far from each other."""
     session, bot = await client.meet()
@@ -103,23 +98,21 @@ async def test_a_pause_in_speech_stays_a_pause(client: Client) -> None:
     assert [length for silent, length in runs[1:-1] if silent] == [pytest.approx(20, abs=1)]
 
 
-@with_emulator()
 async def test_other_rates_are_converted(client: Client) -> None:
-    """Speech at 16 kHz is heard at that rate and comes back at the bot's 48 kHz, as long as it was."""
+    """Speech at 16 kHz is heard at the session's 24 kHz and comes back at the bot's 48 kHz, as long as it was."""
     session = await client.create()
     tracks = [{"name": "stream", "sample_rate": 16000, "channels": 1}]
     bot = await client.join(client.emulator.room_url(session.room), tracks=tracks, voice_sample_rate=48000)
     await session.avatar.wait_for("joined")
-    speech = tone(0.5, rate=16000)
-    await bot.say(speech, rate=16000)
-    await bot.hear(40)
-    assert (session.avatar.heard, session.avatar.sample_rate) == (speech, 16000)
-    assert {len(sound) - 22 for sound in bot.sounds} == {1920}
+    await bot.say(tone(0.5, rate=16000), rate=16000)
+    await bot.hear(50)
+    assert len(session.avatar.heard) == pytest.approx(0.5 * 48000, abs=960)
+    assert {(sound[18:22], len(sound) - 22) for sound in bot.sounds} == {(struct.pack("<I", 48000), 1920)}
     loud = np.flatnonzero(np.abs(np.frombuffer(bot.voice, np.int16)) > 500)
-    assert (loud[-1] - loud[0]) / 48000 == pytest.approx(0.5, abs=0.01)
+    assert (loud[-1] - loud[0]) / 48000 == pytest.approx(0.5, abs=0.02)
 
 
-@with_emulator(avatar_name="Somebody")
+@set_up(avatar_name="Somebody")
 async def test_only_the_speech_track_is_for_the_avatar(client: Client) -> None:
     """What people say into their microphones is not repeated; nobody sees it but who subscribes to the name it has."""
     session, bot = await client.meet()
@@ -131,28 +124,25 @@ async def test_only_the_speech_track_is_for_the_avatar(client: Client) -> None:
     assert (bot.texts[0]["participant"]["user_name"], bot.shown, bot.sounds) == ("Somebody", 0, [])
 
 
-@pytest.mark.parametrize(("asked", "sent"), [(25.0, 25), (5.0, 5), (0.0, 1), (100.0, 25)])
-def test_it_sends_as_many_pictures_as_asked_for(asked: float, sent: int) -> None:
+@pytest.mark.parametrize(
+    ("client", "sent"),
+    [({"pictures_per_second": fps}, n) for fps, n in ((5, 5), (0, 1), (100, 25))],
+    indirect=["client"],
+)
+async def test_it_sends_as_many_pictures_as_asked_for(client: Client, sent: int) -> None:
     """From 1 to 25 a second; its voice keeps its own pace of 50 packets a second."""
-
-    @with_emulator(pictures_per_second=asked)
-    async def scenario(client: Client) -> None:
-        _, bot = await client.meet()
-        await bot.see()
-        pictures, sounds = bot.shown, len(bot.sounds)
-        await asyncio.sleep(4)
-        assert bot.shown - pictures == pytest.approx(4 * sent, abs=1)
-        assert len(bot.sounds) - sounds == pytest.approx(200, abs=1)
-
-    scenario()
+    _, bot = await client.meet()
+    await bot.see()
+    pictures, sounds = bot.shown, len(bot.sounds)
+    await asyncio.sleep(4)
+    assert bot.shown - pictures == pytest.approx(4 * sent, abs=1)
+    assert len(bot.sounds) - sounds == pytest.approx(200, abs=1)
 
 
-@with_emulator(latency=LATENCY)
 async def test_interrupt_drops_what_has_not_been_spoken(client: Client) -> None:
     """Nothing of it is said any more; new speech is said in full."""
     session, bot = await client.meet()
     avatar = session.avatar
-    await bot.tell(event("response_started", session))
     await bot.say(tone(1.0))
     await asyncio.sleep(0.5)
     await bot.tell(event("interrupt", session))
@@ -161,15 +151,13 @@ async def test_interrupt_drops_what_has_not_been_spoken(client: Client) -> None:
     said = len(avatar.sounded)
     assert said == pytest.approx((0.5 - LATENCY) * 48000, abs=2 * 960)
     assert (await avatar.wait_for("dropped")).value == len(avatar.heard) - said
-    assert avatar.last_audio_time == pytest.approx(interrupted.time)
+    assert avatar.heard_until == pytest.approx(interrupted.time)
     await avatar.wait_for("idle")
     await bot.say(tone(0.1, amplitude=5000))
-    await avatar.wait_until(lambda: len(avatar.sounded) > said)
     await avatar.wait_until(lambda: avatar.sounded[said:] == tone(0.1, amplitude=5000))
     assert len(avatar.events_of("voice")) == len(avatar.events_of("first_byte")) == 2
 
 
-@with_emulator()
 async def test_it_ends_a_response_itself(client: Client) -> None:
     """Without response_finished after the session's timeout, counted from the end of the audio; without one, never."""
     patient, bot = await client.meet()
@@ -177,7 +165,7 @@ async def test_it_ends_a_response_itself(client: Client) -> None:
     session, other = await client.meet(response_done_timeout=0.5)
     await other.say(tone(0.3))
     ended = await session.avatar.wait_for("response_done_timeout")
-    assert ended.value == session.avatar.last_audio_time
+    assert ended.value == session.avatar.heard_until
     assert ended.time - ended.value == pytest.approx(0.5, abs=TICK)
     await session.avatar.wait_for("idle")
     await asyncio.sleep(20)
@@ -187,7 +175,6 @@ async def test_it_ends_a_response_itself(client: Client) -> None:
     await patient.avatar.wait_for("idle")
 
 
-@with_emulator()
 async def test_messages_for_other_sessions_are_ignored(client: Client) -> None:
     """A wrong session id, or none, is noted and not obeyed; an event that nobody knows is noted."""
     session, bot = await client.meet()
@@ -201,7 +188,6 @@ async def test_messages_for_other_sessions_are_ignored(client: Client) -> None:
     assert session.avatar.events_of("interrupt") == []
 
 
-@with_emulator()
 async def test_the_idle_timeout_ends_the_session(client: Client) -> None:
     """Counted from joining, the end of the last speech, or reset-idle-timeout; a message says so, the avatar leaves."""
     session, bot = await client.meet(idle_timeout=60)
@@ -219,53 +205,44 @@ async def test_the_idle_timeout_ends_the_session(client: Client) -> None:
     assert client.emulator.terminated == 0
 
 
-@pytest.mark.parametrize(("timeout", "status"), [(-1, "ACTIVE"), (0, "TIMED_OUT"), (60, "TIMED_OUT")])
-@with_emulator()
+@pytest.mark.parametrize(("timeout", "status"), [(-1, "ACTIVE"), (0, "TIMED_OUT")])
 async def test_a_negative_idle_timeout_never_ends(client: Client, timeout: int, status: str) -> None:
     """With 0 it ends at once."""
     session = await client.create(idle_timeout=timeout)
     await asyncio.sleep(0.1)
-    assert session.ended == (timeout == 0)
-    await asyncio.sleep(1000)
+    assert session.status == status
+    await asyncio.sleep(300)
     assert session.status == status
 
 
-@pytest.mark.parametrize("ratio", ["2x3", "1x1", "9x16"])
-@with_emulator()
-async def test_a_new_picture_fills_the_shape(client: Client, ratio: str) -> None:
+@pytest.mark.parametrize(("ratio", "size"), [("2x3", (368, 560)), ("1x1", (512, 512)), ("9x16", (360, 640))])
+async def test_a_new_picture_fills_the_shape(client: Client, ratio: str, size: tuple[int, int]) -> None:
     """update-image answers at once; image_change_complete comes when the middle of the new picture is shown."""
     session, bot = await client.meet(aspect_ratio=ratio)
     await bot.see()
-    shape = bot.picture.shape
-    assert shape[1::-1] == session.picture_size
+    assert bot.picture.shape[1::-1] == size
     assert all(edge.any() for edge in (bot.picture[0], bot.picture[-1], bot.picture[:, 0], bot.picture[:, -1]))
     image = base64.b64encode(png(900, 100)).decode()
     assert (await client.control(session, event="update-image", image_base64=image))[0] == 200
     await bot.until(lambda: (bot.picture == (255, 0, 0)).all())
-    assert bot.picture.shape == shape
+    assert bot.picture.shape[1::-1] == size
     assert {"type": "image_change_complete", "session_id": session.id} in bot.app_messages
 
 
-@pytest.mark.parametrize("source", ["uploaded", "data URL", "link"])
-@with_emulator()
+async def portrait(_: web.BaseRequest) -> web.Response:
+    return web.Response(body=png())
+
+
+@pytest.mark.parametrize("source", ["uploaded", f"data:image/png;base64,{RED}", "http://127.0.0.1:8123/face.png"])
 async def test_a_picture_of_its_own_is_the_portrait(client: Client, source: str) -> None:
     """Whether it is sent along, in the URL or behind a link, on this machine or elsewhere."""
-
-    async def portrait(_: web.Request) -> web.Response:
-        return web.Response(body=png())
-
-    gallery = web.Application()
-    gallery.add_routes([web.get("/face.png", portrait)])
-    runner = web.AppRunner(gallery)
+    runner = web.ServerRunner(web.Server(portrait))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 8123).start()
-    url = "http://127.0.0.1:8123/face.png"
-    if source == "data URL":
-        url = "data:image/png;base64," + base64.b64encode(png()).decode()
-    kind: dict[str, Any] = {"json": {**CREATE, "agent_id": None, "agent_image_url": url}}
+    sent: dict[str, Any] = {"json": {**CREATE, "agent_id": None, "agent_image_url": source}}
     if source == "uploaded":
-        kind = {"data": form({"transport_type": "daily"}, png())}
-    assert (await client.ask("POST", **kind))[0] == 201
+        sent = {"data": form({"transport_type": "daily"}, png())}
+    assert (await client.ask("POST", **sent))[0] == 201
     bot = await client.join(client.emulator.room_url(client.emulator.sessions[0].room))
     await bot.see()
     assert (bot.picture == (255, 0, 0)).all()
@@ -279,10 +256,8 @@ async def test_a_picture_of_its_own_is_the_portrait(client: Client, source: str)
         ("file:///etc/hostname", "it could not be fetched"),
         ("data:,nonsense", "not a PNG, JPEG or WebP picture"),
         ("data:x;base64," + base64.b64encode(png()[:60]).decode(), ""),
-        ("nonsense", "it could not be fetched"),
     ],
 )
-@with_emulator()
 async def test_a_picture_that_cannot_be_had_changes_nothing(client: Client, url: str, why: str) -> None:
     """Neither at the creation nor later; image_change_error says so, without the address, and the drawn face stays."""
     session, bot = await client.meet(agent_id=None, agent_image_url=url)
@@ -296,17 +271,17 @@ async def test_a_picture_that_cannot_be_had_changes_nothing(client: Client, url:
     assert (bot.picture[:40] == corner).all()
 
 
-@with_emulator(latency=1.0, image_cuts_voice=True)
+@set_up(latency=1.0, image_cuts_voice=True)
 async def test_a_new_picture_may_cut_the_voice(client: Client) -> None:
     """As the real model may, if the emulator is told so."""
     session, bot = await client.meet()
     await bot.say(tone(0.5))
     await asyncio.sleep(0.6)
-    await client.control(session, event="update-image", image_base64=base64.b64encode(png()).decode())
+    await client.control(session, event="update-image", image_base64=RED)
     assert (await session.avatar.wait_for("dropped")).value == len(tone(0.5))
 
 
-@with_emulator(record_seconds=0.1)
+@set_up(record_seconds=0.1)
 async def test_what_is_recorded_is_bounded(client: Client) -> None:
     """The beginning of the speech is kept, and nothing later, although it is spoken."""
     session, bot = await client.meet()

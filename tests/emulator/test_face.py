@@ -9,7 +9,7 @@ import pytest
 import resvg_py
 from PIL import Image
 
-from tests.emulator.client import Client, Person, event, tone, with_emulator
+from tests.emulator.client import Client, Person, event, tone
 
 SILENT, QUIET, LOUD = 0, 300, 12000
 
@@ -33,7 +33,6 @@ def skin(bot: Person) -> int:
     return int((np.abs(bot.picture[420:540, 5:110].astype(int) - (248, 207, 174)).max(axis=2) < 4).sum())
 
 
-@with_emulator()
 async def test_the_file_shows_the_face_at_rest(client: Client) -> None:
     """Opened in a browser, the drawing is the first picture of an avatar that does nothing."""
     _, bot = await client.meet()
@@ -43,7 +42,6 @@ async def test_the_file_shows_the_face_at_rest(client: Client) -> None:
     assert np.abs(alone.astype(int) - bot.picture).max(axis=2).mean() < 0.1
 
 
-@with_emulator()
 async def test_the_louder_the_wider(client: Client) -> None:
     """The mouth is closed in silence, opens with speech, wider with louder speech, and closes again."""
     session, bot = await client.meet()
@@ -60,7 +58,6 @@ async def test_the_louder_the_wider(client: Client) -> None:
     assert dark(bot) < 60
 
 
-@with_emulator()
 async def test_it_blinks_and_sways(client: Client) -> None:
     """In ten quiet seconds the eyes close a few times, for a moment; the head moves, and the body does not."""
     _, bot = await client.meet()
@@ -80,7 +77,6 @@ async def test_it_blinks_and_sways(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("name", "waves"), [("wave", True), ("Say hello", True), ("smile", False), ("spin", False)])
-@with_emulator()
 async def test_a_pose_is_seen_for_a_moment(client: Client, name: str, waves: bool) -> None:
     """A hand waves for some names; every name changes the face."""
     session, bot = await client.meet()
@@ -94,7 +90,6 @@ async def test_a_pose_is_seen_for_a_moment(client: Client, name: str, waves: boo
     assert skin(bot) < 1000
 
 
-@with_emulator()
 async def test_it_sleeps_with_closed_eyes(client: Client) -> None:
     """For as long as it is idle; while it speaks they are half open, and it wakes up."""
     session, bot = await client.meet(agent_idle_prompt="a person asleep", agent_prompt="a sleepy person")
@@ -119,7 +114,6 @@ async def smiles(bot: Person) -> bool:
     ("prompt", "smiling"),
     [("", False), ("a Happy person", True), ("a serious person", False), ("sad, then cheerful", False)],
 )
-@with_emulator()
 async def test_prompts_decide_the_mood(client: Client, prompt: str, smiling: bool) -> None:
     """At the creation and later, while idle; the first word that names a mood decides."""
     session, bot = await client.meet(agent_idle_prompt=prompt)
@@ -131,7 +125,6 @@ async def test_prompts_decide_the_mood(client: Client, prompt: str, smiling: boo
     assert await smiles(bot) == smiling
 
 
-@with_emulator()
 async def test_it_does_not_smile_in_the_pauses_of_its_speech(client: Client) -> None:
     """A smile would open the mouth in every pause."""
     session, bot = await client.meet(agent_prompt="happy", agent_idle_prompt="happy")

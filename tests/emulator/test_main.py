@@ -1,4 +1,4 @@
-"""The command line, in processes of their own."""
+"""The command line: as a process, and what it says of arguments that cannot work."""
 
 import asyncio
 import signal
@@ -9,29 +9,27 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from loguru import logger
 
-from pipecat_lemonslice.emulator import Emulator, FaultError
+from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
 from pipecat_lemonslice.emulator.__main__ import main
+from pipecat_lemonslice.emulator.faults import KINDS
 from tests.emulator.client import CREATE, KEY
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+from tests.emulator.conftest import Says
 
 
 @asynccontextmanager
-async def running(*arguments: str, address: str = "127.0.0.1") -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+async def running(*arguments: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """An emulator on a free port, by its API address, ended if the test does not end it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "pipecat_lemonslice.emulator", "--port", "0", *arguments),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(20):
             line = (await process.stdout.readline()).decode()
-        assert line.startswith(f"LemonSlice emulator ready: LEMONSLICE_API_URL=http://{address}:")
+        assert line.startswith("LemonSlice emulator ready: LEMONSLICE_API_URL=http://127.0.0.1:")
         yield line.strip().partition("=")[2], process
     finally:
         if process.returncode is None:
@@ -39,6 +37,7 @@ async def running(*arguments: str, address: str = "127.0.0.1") -> AsyncIterator[
         await process.communicate()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 async def test_it_serves_misbehaves_and_ends() -> None:
     """One line when ready, faults as told, and a quiet end at SIGTERM with a session running."""
     arguments = ("--fault", "2*reject=503,retry_after=1", "--fault", "never_join", "--room", "lobby")
@@ -56,36 +55,6 @@ async def test_it_serves_misbehaves_and_ends() -> None:
         assert (process.returncode, out) == (0, b"")
 
 
-async def refused(*arguments: str) -> str:
-    """Start an emulator that cannot run; returns the one line on stderr that says why, when it has ended with 2."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "pipecat_lemonslice.emulator", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(20):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-    assert (process.returncode, out) == (2, b""), err.decode()[-1000:]
-    (line,) = err.decode().splitlines()
-    return line
-
-
-async def test_where_it_cannot_listen_is_said() -> None:
-    """A port in use, another machine's address: one line that names it and the options, and status 2."""
-    async with running() as (url, _):
-        place = url.removeprefix("http://").removesuffix("/api")
-        line = await refused("--port", place.rpartition(":")[2])
-    assert f"cannot listen on {place}: " in line
-    assert "address already in use (--host and --port choose another place)" in line
-    assert "cannot listen on 203.0.113.1:0: " in await refused("--port", "0", "--host", "203.0.113.1")
-
-
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
 async def test_an_ipv6_address_is_written_in_brackets() -> None:
     """The address that it prints can be used."""
@@ -93,30 +62,31 @@ async def test_an_ipv6_address_is_written_in_brackets() -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6 on this machine")
-    async with (
-        running("--host", "::1", address="[::1]") as (url, _),
-        aiohttp.ClientSession() as http,
-        http.get(url + "/liveai/sessions", headers=KEY) as response,
-    ):
-        assert response.status == 200
+    async with Emulator(EmulatorOptions(host="::1")) as emulator, aiohttp.ClientSession() as http:
+        assert emulator.api_url.startswith("http://[::1]:")
+        async with http.get(f"{emulator.api_url}/liveai/sessions", headers=KEY) as response:
+            assert response.status == 200
 
 
-def test_help_explains_every_option_and_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    """It names the environment variables, the options, the notation, and all faults that are known."""
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    text = capsys.readouterr().out
-    assert all(word in text for word in ("LEMONSLICE_API_URL", "--latency", "--cold-start", "--fault"))
-    assert "[TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]" in text
-    with pytest.raises(FaultError) as caught:
-        Emulator().fault("none")
-    known = str(caught.value).partition("Known: ")[2].partition(";")[0].split(", ")
-    assert len(known) > 20
-    assert all(f"\n    {name}" in text for name in known)
+def test_where_it_cannot_listen_is_said(says: Says) -> None:
+    """A port in use, another machine's address: one line that names it and the options, and status 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = says(2, "--port", str(port))
+    assert f"cannot listen on 127.0.0.1:{port}: " in line
+    assert "address already in use (--host and --port choose another place)" in line
+    assert "cannot listen on 203.0.113.1:0: " in says(2, "--port", "0", "--host", "203.0.113.1")
+
+
+def test_a_missing_renderer_is_said(says: Says, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without resvg-py one sentence says what to install, and the status is 1."""
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    missing = "The emulator needs resvg-py for its face: pip install 'pipecat-lemonslice[emulator]'"
+    assert says(1, "--port", "0") == missing
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "said"),
     [
         (["--cold-start", "soon"], "argument --cold-start: must be a number of seconds from 0, not 'soon'"),
         (["--port", "99999"], "argument --port: must be a port from 0 to 65535 (0 takes a free one), not '99999'"),
@@ -127,20 +97,18 @@ def test_help_explains_every_option_and_fault(capsys: pytest.CaptureFixture[str]
         (["--reject", "503"], "unrecognized arguments: --reject 503"),
     ],
 )
-def test_nonsense_is_refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nonsense_is_refused(arguments: list[str], said: str, says: Says) -> None:
     """Wrong arguments are explained in one line and end with argparse's status."""
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert says in line
+    line = says(2, *arguments)
+    assert said in line
     assert line.endswith("(--help explains the options)")
 
 
-def test_a_missing_renderer_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without resvg-py one sentence says what to install, and the status is 1."""
-    monkeypatch.setattr(logger, "remove", lambda: None)
-    monkeypatch.setitem(sys.modules, "resvg_py", None)
-    assert main(["--port", "0"]) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert said == ["The emulator needs resvg-py for its face: pip install 'pipecat-lemonslice[emulator]'"]
+def test_help_explains_every_option_and_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the environment variables, the options, the notation, and all faults that are known."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("LEMONSLICE_API_URL", "--latency", "--cold-start", "--fault"))
+    assert "[TIMES*]NAME[=VALUE][,KEY=VALUE...][@PATH]" in text
+    assert all(text.count(f"\n    {name}") == 1 for name in KINDS)

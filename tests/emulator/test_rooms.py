@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import struct
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from tests.emulator.client import JOIN, Client, Person, tone, with_emulator
+from tests.emulator.client import JOIN, Client, Person, set_up, tone
 
 
 def hello(**fields: Any) -> str:
@@ -22,12 +20,11 @@ async def people(client: Client, *names: str, **fields: Any) -> tuple[str, list[
     return url, [await client.join(url, user_name=name, subscribe=names[0], **fields) for name in names]
 
 
-@with_emulator()
 async def test_joining_and_leaving_are_told(client: Client) -> None:
-    """A newcomer learns who is there and since when, the others learn who comes, leaves and disappears."""
-    _, (ann,) = await people(client, "Ann")
+    """A newcomer learns who is there and since when, the others who comes and leaves, with or without a goodbye."""
     url = client.emulator.room_url(client.emulator.open_room("named"))
     assert url.endswith("/rooms/named")
+    _, (ann,) = await people(client, "Ann")
     first = await client.join(url, user_name="First")
     await asyncio.sleep(2)
     second = await client.join(url, user_name="Second")
@@ -37,55 +34,39 @@ async def test_joining_and_leaving_are_told(client: Client) -> None:
     await first.socket.send_json({"type": "leave"})
     await first.until(lambda: not first.open)
     third = await client.join(url, user_name="Third")
-    await third.vanish()
+    await third.close()
     await second.until(lambda: len(second.texts) == 3)
     told = [(text["type"], text["participant"]["user_name"], text.get("reason")) for text in second.texts]
     left, joined = "participant_left", "participant_joined"
     assert told == [(left, "First", "leftCall"), (joined, "Third", None), (left, "Third", "leftCall")]
 
 
-@with_emulator()
-async def test_app_messages_carry_their_sender(client: Client) -> None:
-    """To everybody else, or to one."""
-    _, (ann, bob, eve) = await people(client, "Ann", "Bob", "Eve")
-    await ann.tell({"n": 1})
-    await ann.tell({"n": 2}, recipient=eve.id)
-    await eve.until(lambda: len(eve.app_messages) == 2)
-    assert bob.of("app_message") == [{"type": "app_message", "sender": ann.id, "message": {"n": 1}}]
-    assert ann.app_messages == []
-
-
 @pytest.mark.parametrize(
-    ("room", "first", "says", "code"),
+    ("room", "first", "says"),
     [
-        ("none", hello(), "no such room", 4004),
-        ("closed", hello(token="t2"), "the token does not let you", 4003),
-        ("closed", hello(token="t1", voice_sample_rate=7), "the first message must be a join: sample rates", 4000),
-        ("closed", hello(type="hello"), "the first message must be a join", 4000),
-        ("closed", "nonsense", "the first message must be a join", 4000),
+        ("none", hello(), "no such room"),
+        ("closed", hello(token="t2"), "the token does not let you"),
+        ("closed", hello(token="t1", voice_sample_rate=7), "message not understood: ValueError('sample rates"),
+        ("closed", hello(type="hello"), "message not understood: "),
+        ("closed", "nonsense", "message not understood: "),
     ],
 )
-@with_emulator()
-async def test_who_is_not_let_in_is_told_why(client: Client, room: str, first: str, says: str, code: int) -> None:
+async def test_who_is_not_let_in_is_told_why(client: Client, room: str, first: str, says: str) -> None:
     """No such room, a wrong token, nonsense; the right token opens the door."""
     url = client.emulator.room_url(client.emulator.open_room("closed", tokens=["t1"]))
-    error, closed_with = await client.refused(url.replace("closed", room), first)
-    assert (error[: len(says)], closed_with) == (says, code)
+    assert (await client.refused(url.replace("closed", room), first)).startswith(says)
     await client.join(url, token="t1")
 
 
 @pytest.mark.parametrize("packet", [b"\x07", b"\x01" + bytes(16) + b"\x01\xc0\x5d\x00\x00\x01\x00", "[]", "{}", "x"])
-@with_emulator()
 async def test_who_breaks_the_rules_is_sent_away(client: Client, packet: bytes | str) -> None:
     """A message that makes no sense, or sound in somebody else's name."""
     _, (ann,) = await people(client, "Ann")
     await (ann.socket.send_str(packet) if isinstance(packet, str) else ann.socket.send_bytes(packet))
     await ann.until(lambda: not ann.open)
     assert ann.of("error")
-    assert ann.socket.close_code == 4000
 
 
-@with_emulator()
 async def test_sound_is_paced_and_reported(client: Client) -> None:
     """A second of speech in one message is heard in packets of 20 ms, each in its time; its sender is told how far."""
     _, (ann, bob) = await people(client, "Ann", "Bob")
@@ -97,7 +78,6 @@ async def test_sound_is_paced_and_reported(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("end", "heard"), [(12, 12), (5, 10)])
-@with_emulator()
 async def test_sound_can_be_cleared(client: Client, end: int, heard: int) -> None:
     """What lies behind a position and has not been played is not heard; what follows is counted from that position."""
     _, (ann, bob) = await people(client, "Ann", "Bob")
@@ -112,30 +92,6 @@ async def test_sound_can_be_cleared(client: Client, end: int, heard: int) -> Non
     assert bob.voice == tone(heard * 0.02) + tone(0.02, amplitude=500)
 
 
-@with_emulator()
-async def test_people_hear_each_other_at_their_own_rate(client: Client) -> None:
-    """Who subscribes hears a sound at the rate asked for, in packets of 20 ms; who does not hears nothing."""
-    url, (ann,) = await people(client, "Ann")
-    other = await client.join(url, subscribe="Ann", voice_sample_rate=16000)
-    deaf = await client.join(url, subscribe=None)
-    await ann.say(tone(1.0))
-    await other.hear(40)
-    heads = {struct.unpack_from("<BBI", sound[:1] + sound[17:22]) for sound in other.sounds}
-    assert (heads, {len(sound) - 22 for sound in other.sounds}) == ({(1, 1, 16000)}, {640})
-    assert {UUID(bytes=sound[1:17]) for sound in other.sounds} == {UUID(ann.id)}
-    assert deaf.sounds == []
-
-
-@with_emulator()
-async def test_stereo_is_heard_as_mono(client: Client) -> None:
-    """As the mean of two channels."""
-    _, (ann, bob) = await people(client, "Ann", "Bob")
-    await ann.say(struct.pack("<4h", 100, 300, -50, 50), channels=2)
-    await bob.hear(1)
-    assert bob.voice == struct.pack("<2h", 200, 0)
-
-
-@with_emulator()
 async def test_a_slow_reader_gets_the_newest_pictures(client: Client) -> None:
     """Who reads nothing for four seconds finds a few of 100 pictures, and every sound."""
     session, bot = await client.meet()
@@ -155,27 +111,15 @@ async def test_a_slow_reader_gets_the_newest_pictures(client: Client) -> None:
     await slow.close()
 
 
-@with_emulator()
-async def test_who_takes_nothing_is_disconnected(client: Client) -> None:
-    """After half a minute of sound that waits."""
-    session, bot = await client.meet()
-    slow = await client.http.ws_connect(client.emulator.room_url(session.room), max_msg_size=0, heartbeat=None)
-    await slow.send_str(hello(user_name="Slow"))
-    await bot.until(lambda: len(bot.of("participant_joined")) == 2)
-    await bot.until(lambda: bot.of("participant_left"), timeout=60)
-    assert bot.of("participant_left")[0]["participant"]["user_name"] == "Slow"
-
-
-@with_emulator(room_tokens=frozenset({"bots"}))
+@set_up(room_tokens={"bots"})
 async def test_tokens_are_for_rooms_with_tokens(client: Client) -> None:
     """With tokens set, a session created with a token admits known ones only; others admit anybody."""
     closed = client.emulator.room_url((await client.create(properties={"daily_token": "avatars"})).room)
-    assert (await client.refused(closed, hello()))[1] == 4003
+    assert "token" in await client.refused(closed, hello())
     await client.join(closed, token="bots")
     await client.join(client.emulator.room_url((await client.create()).room))
 
 
-@with_emulator()
 async def test_an_avatar_without_the_token_fails(client: Client) -> None:
     """An avatar whose token does not open the room never comes, and its session FAILED."""
     url = client.emulator.room_url(client.emulator.open_room(tokens=["secret"]))
