@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.support.network import NetworkLoop
 
 REAL_TIME = (
-    "tests/bots/test_evals.py", "tests/bots/test_interrupted_answers.py", "tests/bots/test_local.py",
+    "tests/bots/test_evals.py", "tests/bots/test_local.py",
     "tests/bots/test_voice.py", "tests/browser/test_page.py", "tests/cli/test_try.py", "tests/fidelity/",
     "tests/emulator/test_replay.py", "tests/faults/test_exits.py", "tests/test_video_bursts.py",
 )  # fmt: skip
