@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import aiohttp
 import pytest
 
-from tests.fidelity.bots import Running
+from tests.fidelity.bots import Bot
 from tests.fidelity.installed import Native, standing_in
 from tests.fidelity.test_differential import Processors, ours, reference
 from tests.fidelity.vendor import Vendor
@@ -27,20 +27,20 @@ async def measure(native: Native, processors: Processors) -> list[float]:
     async with (
         Vendor(native) as vendor,
         aiohttp.ClientSession() as session,
-        Running(*processors(vendor, session)) as running,
+        Bot(vendor, processors=processors(vendor, session)) as bot,
     ):
         await until(lambda: bool(vendor.avatars) and "Pipecat" in vendor.avatar.present)
         await asyncio.sleep(0.5)
         for number in range(RESPONSES):
             heard = sum(piece.written for piece in vendor.avatar.heard)
             pushed = time.monotonic()
-            await running.speak(0.2, f"response-{number}")
+            await bot.speak(0.2, f"response-{number}")
             done = number + 1
             await until(lambda done=done: vendor.avatar.events.count("response_finished") == done, 10.0)
             first = [piece for piece in vendor.avatar.heard if piece.written][heard]
             times.append((first.at - pushed) * 1000)
             await asyncio.sleep(0.2 + number % 7 * 0.0013)
-        await running.end()
+        await bot.end()
     return times
 
 

@@ -33,10 +33,10 @@ async def follow(stage: Stage, events: str, token: str) -> tuple[Bot, list[Perso
             case "avatar":
                 avatars.append(vendor.send_avatar())
                 await until(lambda: avatars[-1].present != [])
-                await until(lambda: bot.states[-1] == "here")
+                await until(lambda: bot.statuses[-1] == "here")
             case "leaves":
                 avatars.pop().leave()
-                await until(lambda: bot.states[-1] == "lost")
+                await until(lambda: bot.statuses[-1] == "lost")
             case "fatal":
                 avatars[-1].send({"type": "daily_error", "fatal": True})
                 await until(lambda: len(vendor.created) == 2, 6.0)

@@ -35,7 +35,7 @@ async def test_the_native_thread_paces_speech_whatever_the_loop_does() -> None:
     The first 20 ms wait for the library's grid of 10 ms, and an interruption leaves 40 ms.
     """
     result = json.loads(await run("pacing", seconds=40))
-    assert 2.99 <= result["total"] <= 3.1
+    assert 2.99 <= result["total"] <= 3.3
     assert result["silence"] <= 0.05
     assert 0.019 <= result["first"] <= 0.02 + 0.01 + 0.01
     assert result["tail_silence"] <= 0.012

@@ -19,7 +19,7 @@ from pipecat.transports.daily.transport import DailyCustomAudioTrackParams, Dail
 
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.errors import ConfigurationError
-from tests.fidelity.bots import ANSWER, DOWN, REFUSAL, UP, Stage, transport_params
+from tests.fidelity.bots import ANSWER, REFUSAL, Stage, transport_params
 from tests.fidelity.installed import URL, Native
 from tests.support.stage import tone
 from tests.support.waiting import until
@@ -34,7 +34,7 @@ async def test_the_avatar_is_asked_into_the_room_and_speaks_what_the_tts_says(st
     assert properties == {"daily_url": URL, "daily_room_url": URL, "daily_token": "avatar-token"}
     await until(lambda: ann.heard_of("LemonSlice") == tone(0.5))
     assert ann.heard_of("Pipecat") == b""
-    assert bot.last.of(OutputAudioRawFrame) == []
+    assert bot.down(OutputAudioRawFrame) == []
 
 
 async def test_the_bot_speaks_while_the_avatar_does(stage: Stage) -> None:
@@ -42,13 +42,13 @@ async def test_the_bot_speaks_while_the_avatar_does(stage: Stage) -> None:
     bot = await stage.bot()
     await bot.answer(0.5)
     await bot.speak(3.0, "b")
-    await until(lambda: len(bot.first.of(BotStartedSpeakingFrame, UP)) == 2)
+    await until(lambda: len(bot.up(BotStartedSpeakingFrame)) == 2)
     await asyncio.sleep(0.25)
     await bot.send(InterruptionFrame())
-    await until(lambda: len(bot.first.of(BotStoppedSpeakingFrame, UP)) == 2)
+    await until(lambda: len(bot.up(BotStoppedSpeakingFrame)) == 2)
     kinds = (BotStartedSpeakingFrame, BotSpeakingFrame, BotStoppedSpeakingFrame)
-    for tap, way in ((bot.first, UP), (bot.last, DOWN)):
-        told = [type(frame) for frame, direction in tap.frames if isinstance(frame, kinds) and direction is way]
+    for end in (bot.source, bot.sink):
+        told = [type(frame) for _, frame in end.frames if isinstance(frame, kinds)]
         assert [kind for kind, _ in itertools.groupby(told)] == [*kinds, *kinds]
         assert told.count(BotSpeakingFrame) >= 4
     await until(lambda: bot.avatar.events[-2:] == ["interrupt", "response_finished"])
@@ -62,8 +62,8 @@ async def test_without_an_avatar_the_plain_voice_is_on_the_transports_normal_tra
     bot = await stage.bot(await stage.vendor(avatar_after=None), here=False, settings=settings)
     await bot.speak(0.4)
     await until(lambda: all(tone(0.4) in somebody.heard_of("Pipecat") for somebody in people), 6.0)
-    await until(lambda: len(bot.first.of(BotStoppedSpeakingFrame, UP)) == 1, 6.0)
-    assert len(bot.first.of(BotStartedSpeakingFrame, UP)) == 1
+    await until(lambda: len(bot.up(BotStoppedSpeakingFrame)) == 1, 6.0)
+    assert len(bot.up(BotStartedSpeakingFrame)) == 1
     assert [somebody.messages for somebody in people] == [[], []]
 
 
@@ -74,17 +74,17 @@ async def test_an_avatar_that_leaves_in_mid_sentence_hands_over_to_the_plain_voi
     await bot.speak(1.0)
     await until(lambda: len(bot.avatar.speech) > 9600)
     bot.avatar.leave()
-    await until(lambda: len(bot.first.of(BotStoppedSpeakingFrame, UP)) == 2, 6.0)
+    await until(lambda: len(bot.up(BotStoppedSpeakingFrame)) == 2, 6.0)
     rest = tone(1.0)[len(bot.avatar.speech) :]
     assert rest[4800:] in ann.heard_of("Pipecat")
-    assert len(bot.first.of(BotStartedSpeakingFrame, UP)) == 2
+    assert len(bot.up(BotStartedSpeakingFrame)) == 2
 
 
 async def test_a_bot_thrown_out_of_its_room_asks_for_no_more_sessions(stage: Stage) -> None:
     """Without the transport another avatar is of no use: the session is terminated, and none takes its place."""
     bot = await stage.bot()
     stage.native.world.later(lambda: stage.native.bot.ejected("Connection(Ejected)"))
-    await until(lambda: bot.states[-1:] == ["voice_only"])
+    await until(lambda: bot.statuses[-1:] == ["voice_only"])
     assert bot.vendor.log.count("create") == bot.vendor.log.count("terminate") == 1
 
 
@@ -95,7 +95,7 @@ async def test_an_avatar_that_cannot_be_told_anything_is_replaced(stage: Stage) 
     stage.native.room().message_refusals.append(REFUSAL)
     await bot.speak(0.4)
     await until(lambda: tone(0.4)[9600:] in ann.heard_of("Pipecat"))
-    await until(lambda: bot.vendor.log.count("create") == 2 and bot.states[-1] == "here", 6.0)
+    await until(lambda: bot.vendor.log.count("create") == 2 and bot.statuses[-1] == "here", 6.0)
     assert bot.vendor.log.count("terminate") == 1
     [error] = bot.errors
     assert "takes no messages" in error.error
@@ -108,7 +108,7 @@ async def test_what_the_bot_itself_cannot_send_is_not_the_avatars_concern(stage:
     bot = await stage.bot()
     stage.native.room().message_refusals.append("AppMessage(TooLarge)")
     await bot.send(OutputTransportMessageUrgentFrame(message={"much": "too much"}))
-    await until(lambda: bool(bot.first.of(ErrorFrame)))
+    await until(lambda: bool(bot.up(ErrorFrame)))
     await bot.answer(0.2)
     assert bot.errors == []
     assert bot.vendor.log == ["create"]
@@ -152,9 +152,9 @@ async def test_a_track_at_another_rate_gets_its_speech_at_that_rate(stage: Stage
 async def test_an_error_of_the_transport_that_has_nothing_to_do_with_joining_is_not_taken_for_one(stage: Stage) -> None:
     """Transcription cannot be started, which the transport says before it says that it has joined: sessions go on."""
     bot = await stage.bot(params={"transcription_enabled": True})
-    assert any("transcription" in frame.error for frame in bot.first.of(ErrorFrame))
+    assert any("transcription" in frame.error for frame in bot.up(ErrorFrame))
     bot.avatar.send({"type": "daily_error", "fatal": True})
-    await until(lambda: len(bot.vendor.avatars) == 2 and bot.states[-1] == "here", 6.0)
+    await until(lambda: len(bot.vendor.avatars) == 2 and bot.statuses[-1] == "here", 6.0)
     await bot.answer(0.2)
 
 

@@ -22,7 +22,7 @@ async def hastily(url: str, options: RoomOptions) -> Room:
 async def main() -> None:
     settings = LemonSliceVideoService.Settings(ready_timeout=0.3)
     elsewhere = {"_open_room": hastily, "daily_room_url": "https://nowhere.invalid/room"}
-    async with Vendor(None, avatar_after=None) as vendor, Bot(vendor, None, settings=settings, **elsewhere) as bot:
+    async with Vendor(None, avatar_after=None) as vendor, Bot(vendor, settings=settings, **elsewhere) as bot:
         await bot.speak(0.4)
         await until(lambda: bool(bot.errors), 5.0)
         await until(lambda: "terminate" in vendor.log, 5.0)
