@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offline.conversation import NOT_UNDERSTOOD, answer, find_topic, rest_of
+from offline.conversation import NOT_UNDERSTOOD, answer, find_topic, normalized, rest_of
 from offline.recognizer import dictionary
 from offline.script import (
     ALL_TOPICS,
@@ -167,6 +167,7 @@ def test_every_phrase_is_known_to_the_ears_and_leads_to_its_own_answer() -> None
     assert len(set(PHRASES)) == len(PHRASES)
     assert all(re.fullmatch(r"[a-z]+( [a-z]+)*", phrase) for phrase in PHRASES)
     assert {word for phrase in PHRASES for word in phrase.split()} <= set(dictionary())
+    assert all(map(normalized, PHRASES))
     for topic in ALL_TOPICS:
         assert len({answer(conversation(phrase)) for phrase in topic.phrases}) == 1
 

@@ -26,7 +26,11 @@ from tests.support.waiting import until
 
 
 async def test_the_avatar_is_asked_into_the_room_and_speaks_what_the_tts_says(stage: Stage) -> None:
-    """The session is for the transport's room; people hear the speech whole, and from the avatar alone."""
+    """The session is for the transport's room; people hear the speech whole, and from the avatar alone.
+
+    The bot speaks while the avatar does: one start and one stop per response, with BotSpeakingFrame between, both ways;
+    also when it is interrupted.
+    """
     ann = stage.person("Ann")
     bot = await stage.bot(daily_token="avatar-token")
     await bot.answer(0.5)
@@ -35,12 +39,6 @@ async def test_the_avatar_is_asked_into_the_room_and_speaks_what_the_tts_says(st
     await until(lambda: ann.heard_of("LemonSlice") == tone(0.5))
     assert ann.heard_of("Pipecat") == b""
     assert bot.down(OutputAudioRawFrame) == []
-
-
-async def test_the_bot_speaks_while_the_avatar_does(stage: Stage) -> None:
-    """One start and one stop per response, with BotSpeakingFrame between, both ways; also when interrupted."""
-    bot = await stage.bot()
-    await bot.answer(0.5)
     await bot.speak(3.0, "b")
     await until(lambda: len(bot.up(BotStartedSpeakingFrame)) == 2)
     await asyncio.sleep(0.25)
@@ -103,15 +101,22 @@ async def test_an_avatar_that_cannot_be_told_anything_is_replaced(stage: Stage) 
     await bot.answer(0.2, "b")
 
 
-async def test_what_the_bot_itself_cannot_send_is_not_the_avatars_concern(stage: Stage) -> None:
-    """A message of the bot's own is refused, such as one that is too large: the avatar stays."""
-    bot = await stage.bot()
+async def test_errors_of_the_transport_that_are_not_the_avatars_concern_harm_nothing(stage: Stage) -> None:
+    """A message of the bot's own is refused, such as one that is too large: the avatar stays.
+
+    Transcription cannot be started, which the transport says before it says that it has joined: sessions go on.
+    """
+    bot = await stage.bot(params={"transcription_enabled": True})
     stage.native.room().message_refusals.append("AppMessage(TooLarge)")
     await bot.send(OutputTransportMessageUrgentFrame(message={"much": "too much"}))
-    await until(lambda: bool(bot.up(ErrorFrame)))
+    await until(lambda: len(bot.up(ErrorFrame)) == 2)
+    assert "transcription" in bot.up(ErrorFrame)[0].error
     await bot.answer(0.2)
     assert bot.errors == []
     assert bot.vendor.log == ["create"]
+    bot.avatar.send({"type": "daily_error", "fatal": True})
+    await until(lambda: len(bot.vendor.avatars) == 2 and bot.statuses[-1] == "here", 6.0)
+    await bot.answer(0.2, "b")
 
 
 @pytest.mark.parametrize(
@@ -147,15 +152,6 @@ async def test_a_track_at_another_rate_gets_its_speech_at_that_rate(stage: Stage
     await bot.speak(0.5)
     await until(lambda: bot.avatar.events == ANSWER)
     assert len(bot.avatar.speech) == pytest.approx(48000, abs=960)
-
-
-async def test_an_error_of_the_transport_that_has_nothing_to_do_with_joining_is_not_taken_for_one(stage: Stage) -> None:
-    """Transcription cannot be started, which the transport says before it says that it has joined: sessions go on."""
-    bot = await stage.bot(params={"transcription_enabled": True})
-    assert any("transcription" in frame.error for frame in bot.up(ErrorFrame))
-    bot.avatar.send({"type": "daily_error", "fatal": True})
-    await until(lambda: len(bot.vendor.avatars) == 2 and bot.statuses[-1] == "here", 6.0)
-    await bot.answer(0.2)
 
 
 async def block_the_loop() -> None:
