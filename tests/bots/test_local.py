@@ -1,7 +1,7 @@
 """The local bot as it is wired, over a transport in memory, with the emulator; in real time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ import local
 from pipecat_lemonslice.emulator import Avatar, Emulator, EmulatorOptions, Kind
 from tests.support.speech import microphone
 from tests.support.user import UserOutput
+from tests.support.waiting import until
 
 BOUND = 20.0
 
@@ -35,7 +36,6 @@ class Output(UserOutput):
         super().__init__(**{name: value for name, value in given.items() if "_out_enabled" not in name})
         self.pictures: list[tuple[int, int]] = []
         self.messages: list[dict[str, Any]] = []
-        self.news = asyncio.Event()
 
     def hear(self, at: float, samples: Any, sample_rate: int) -> None:
         pass
@@ -45,7 +45,6 @@ class Output(UserOutput):
 
     async def send_message(self, frame: Any) -> None:
         self.messages.append(frame.message)
-        self.news.set()
 
 
 class Browser(BaseTransport):
@@ -80,12 +79,6 @@ class Browser(BaseTransport):
     async def leave(self) -> None:
         await self._call_event_handler("on_client_disconnected", self)
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(BOUND):
-            while not condition():
-                self._outs.news.clear()
-                await self._outs.news.wait()
-
     def spoken(self) -> str:
         """What the page would show as heard from the bot."""
         progress = [message["data"].get("spoken_progress", {}) for message in self.of("bot-output")]
@@ -112,7 +105,7 @@ async def call(*arguments: str) -> AsyncIterator[tuple[Browser, Avatar, "asyncio
         running = asyncio.create_task(runner.run())
         try:
             session = await emulator.wait_for_session()
-            await browser.until(lambda: "'status': 'here'" in str(browser.messages))
+            await until(lambda: "'status': 'here'" in str(browser.messages), BOUND)
             await browser.send("client-ready", {"version": "2.2.0", "about": {"library": "test"}})
             await session.avatar.wait_for(Kind.VOICE)
             yield browser, session.avatar, running, emulator
@@ -127,10 +120,10 @@ async def test_a_call_from_greeting_to_goodbye() -> None:
     async with call() as (browser, avatar, running, _):
         await avatar.wait_for(Kind.POSE)
         await browser.type("tell me a story")
-        await browser.until(lambda: "lighthouse" in browser.spoken())
+        await until(lambda: "lighthouse" in browser.spoken(), BOUND)
         await browser.say("who are you")
-        await browser.until(lambda: "who are you" in str(browser.of("user-input")))
-        await browser.until(lambda: "I am Lem" in browser.spoken())
+        await until(lambda: "who are you" in str(browser.of("user-input")), BOUND)
+        await until(lambda: "I am Lem" in browser.spoken(), BOUND)
         await browser.type("goodbye")
         await asyncio.wait_for(running, BOUND)
         assert browser.responses()[:2] == ["interrupted", "interrupted"]
@@ -143,15 +136,15 @@ async def test_what_is_asked_for_is_done_with_functions_and_then_spoken_of() -> 
     """By voice and in writing: a pose, clothes, sleep. The words follow the result, in a response of their own."""
     async with call() as (browser, avatar, _, emulator):
         await browser.say("wave at me")
-        await browser.until(lambda: "over here" in browser.spoken())
+        await until(lambda: "over here" in browser.spoken(), BOUND)
         emulator.fault("reject=400@update-image")
         await browser.type("change your clothes")
-        await browser.until(lambda: "It did not work" in browser.spoken())
+        await until(lambda: "It did not work" in browser.spoken(), BOUND)
         await browser.type("change your clothes")
         await avatar.wait_for(Kind.IMAGE_CHANGED, timeout=BOUND)
-        await browser.until(lambda: "How do I look" in browser.spoken())
+        await until(lambda: "How do I look" in browser.spoken(), BOUND)
         await browser.type("fall asleep")
-        await browser.until(lambda: "Good night" in browser.spoken())
+        await until(lambda: "Good night" in browser.spoken(), BOUND)
         assert [event.value for event in avatar.events_of(Kind.POSE)] == ["wave", "wave"]
         assert [event.value for event in avatar.events_of(Kind.IDLE_PROMPT)] == ["a person asleep, with closed eyes"]
         assert len(browser.of("llm-function-call-stopped")) == 4
@@ -168,8 +161,8 @@ async def test_the_options_are_obeyed_and_the_call_ends_when_the_browser_goes(
     options = ("--aspect", aspect, "--stop-events", "never", "--sentence-pause", "0.1")
     async with call(*options) as (browser, _, running, emulator):
         await browser.type("thank you")
-        await browser.until(lambda: browser.responses() == ["interrupted", "response_done_timeout"])
-        await browser.until(lambda: "but I meant it" in browser.spoken())  # words queue behind audio, messages do not
+        await until(lambda: browser.responses() == ["interrupted", "response_done_timeout"], BOUND)
+        await until(lambda: "but I meant it" in browser.spoken(), BOUND)  # words queue behind audio, messages do not
         assert emulator.sessions[0].request.body["aspect_ratio"] == aspect
         assert set(browser.pictures) == {size}
         await browser.leave()

@@ -30,6 +30,8 @@ from pipecat.workers.runner import WorkerRunner
 from offline.brain import ScriptedBrainService
 from offline.script import counted
 from offline.voice import EspeakTTSService, EspeakTTSSettings, StopEvents
+from tests.support.stage import End
+from tests.support.waiting import until
 
 TEXT = "Hello there. How are you? Count to three."
 BOUND = 20.0
@@ -56,26 +58,8 @@ async def spoken(frames: Sequence[Frame], rate: int = 24000, **options: Any) -> 
     return list(down)
 
 
-class Tap(FrameProcessor):
-    """Keeps what passes downstream and when, and sets an event when so many words have passed."""
-
-    def __init__(self, words: int = 0) -> None:
-        super().__init__()
-        self.timed: list[tuple[float, Frame]] = []
-        self.enough = asyncio.Event()
-        self._words = words
-
-    @property
-    def frames(self) -> list[Frame]:
-        return [frame for _, frame in self.timed]
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if direction is FrameDirection.DOWNSTREAM:
-            self.timed.append((time.monotonic(), frame))
-            if len(only(LLMTextFrame, self.frames)) == self._words:
-                self.enough.set()
-        await self.push_frame(frame, direction)
+def came(end: End) -> list[Frame]:
+    return [frame for _, frame in end.frames]
 
 
 async def running(*processors: FrameProcessor) -> tuple[PipelineWorker, "asyncio.Task[None]"]:
@@ -128,15 +112,15 @@ async def test_stop_events_come_as_told_and_words_in_step_with_the_sound(stop_ev
 
 async def test_a_pause_separates_sentences_in_what_is_heard() -> None:
     """The next sentence comes so long after the one before has been heard; the first waits for nothing."""
-    tap, pause = Tap(), 0.25
+    end, pause = End(FrameDirection.DOWNSTREAM), 0.25
     voice = EspeakTTSService(pause_between_sentences=pause, settings=EspeakTTSSettings(rate=400))
-    worker, task = await running(voice, tap)
+    worker, task = await running(voice, end)
     await worker.queue_frames([*response("One. Two."), EndFrame()])
     await asyncio.wait_for(task, BOUND)
-    audio = [(at, frame) for at, frame in tap.timed if isinstance(frame, TTSAudioRawFrame)]
+    audio = [(at, frame) for at, frame in end.frames if isinstance(frame, TTSAudioRawFrame)]
     gap, index = max((later[0] - audio[i][0], i) for i, later in enumerate(audio[1:]))
     assert gap > seconds([frame for _, frame in audio[: index + 1]]) + pause - 0.1
-    assert len(only(TTSStoppedFrame, tap.frames)) == 1
+    assert len(only(TTSStoppedFrame, came(end))) == 1
 
 
 def asked(line: str) -> LLMContextFrame:
@@ -153,16 +137,16 @@ async def test_a_sentence_that_was_cut_off_while_it_was_thought_is_not_spoken(
 
     The end of the interrupted response follows the interruption, as a voice speaks what it has when a response ends.
     """
-    thought, said = Tap(words), Tap()
+    thought, said = End(FrameDirection.DOWNSTREAM), End(FrameDirection.DOWNSTREAM)
     voice = EspeakTTSService(stop_events=stop_events)
     worker, task = await running(ScriptedBrainService(), thought, voice, said)
     await worker.queue_frame(asked("tell me a story"))
-    await asyncio.wait_for(thought.enough.wait(), BOUND)
+    await until(lambda: len(only(LLMTextFrame, came(thought))) >= words, BOUND)
     await worker.queue_frames([InterruptionFrame(), asked("count to ten"), EndFrame()])
     await asyncio.wait_for(task, BOUND)
-    whole = [one.text for one in only(AggregatedTextFrame, said.frames) if not isinstance(one, TTSTextFrame)]
+    whole = [one.text for one in only(AggregatedTextFrame, came(said)) if not isinstance(one, TTSTextFrame)]
     assert " ".join(text.strip() for text in whole) == counted(10)
     kinds = (LLMFullResponseStartFrame, InterruptionFrame, LLMFullResponseEndFrame)
     response = [LLMFullResponseStartFrame, LLMFullResponseEndFrame]
-    told = [type(frame) for frame in thought.frames if isinstance(frame, kinds)]
+    told = [type(frame) for frame in came(thought) if isinstance(frame, kinds)]
     assert told == [LLMFullResponseStartFrame, InterruptionFrame, LLMFullResponseEndFrame, *response]
