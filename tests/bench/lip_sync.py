@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
-from pipecat.frames.frames import EndFrame, OutputImageRawFrame, TTSStartedFrame, TTSStoppedFrame
-from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.workers.runner import WorkerRunner
+from pipecat.frames.frames import OutputImageRawFrame, TTSStartedFrame, TTSStoppedFrame
 
-from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice import AvatarStatus
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
-from tests.support.stage import RATE, speech
+from tests.support.stage import Stage, speech
 from tests.support.user import UserOutput
+from tests.support.waiting import until
 
 SECONDS = 12.0
 MARKS = 1.0
@@ -68,24 +66,23 @@ def note(times: list[float], at: float) -> None:
         times.append(at)
 
 
+class Call(Stage):
+    """The stage in real time, with an emulator for LemonSlice."""
+
+    def seams(self) -> dict[str, Any]:
+        return {}
+
+
 async def measure(settings: dict[str, Any]) -> MarksUser:
     """Hold a call in which the avatar speaks."""
-    user, ready = MarksUser(**settings), asyncio.Event()
-    async with Emulator(EmulatorOptions(latency=0.1, marks=MARKS)) as emulator:
-        service = LemonSliceVideoService(api_key="bench-key", api_url=emulator.api_url, agent_id="agent")
-
-        async def on_ready(_service: object) -> None:
-            ready.set()
-
-        service.add_event_handler("on_avatar_ready", on_ready)
-        params = PipelineParams(audio_out_sample_rate=RATE)
-        worker = PipelineWorker(Pipeline([service, user]), params=params, enable_rtvi=False)
-        runner = WorkerRunner(handle_sigint=False)
-        await runner.add_workers(worker)
-        running = asyncio.create_task(runner.run())
-        await ready.wait()
-        await worker.queue_frames([TTSStartedFrame("a"), speech(SECONDS), TTSStoppedFrame("a"), EndFrame()])
-        await running
+    user = MarksUser(**settings)
+    async with (
+        Emulator(EmulatorOptions(latency=0.1, marks=MARKS)) as emulator,
+        Call(api_url=emulator.api_url, output=user) as call,
+    ):
+        await until(lambda: AvatarStatus.HERE in call.statuses, 20.0)
+        await call.send(TTSStartedFrame("a"), speech(SECONDS), TTSStoppedFrame("a"))
+        await call.end()
     return user
 
 
