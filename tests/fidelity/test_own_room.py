@@ -118,6 +118,7 @@ async def test_a_cancel_is_over_within_a_second(stage: Stage, shared: bool) -> N
     await until(lambda: bool(bot.down(CancelFrame)))
     assert time.monotonic() - started < 1.0
     assert bot.vendor.log[:2] == ["create", "terminate"]
+    assert shared or bot.vendor.log[2:] == ["bot in room"]
     await until(lambda: "Pipecat" not in bot.avatar.present)
 
 
