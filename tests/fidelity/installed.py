@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import daily
 import pytest
@@ -27,7 +26,7 @@ class Native:
         return room(self.world, URL)
 
     @property
-    def bot(self) -> Any:
+    def bot(self) -> CallClient:
         """The bot's client."""
         return next(client for client in self.world.clients if client.name == "Pipecat")
 
