@@ -15,7 +15,7 @@ from pipecat.pipeline.worker import PipelineParams
 from pipecat.tests.utils import run_test
 
 from offline.ears import PocketsphinxSTTService
-from offline.recognizer import SAMPLE_RATE, Nothing, Recognizer, Unclear, Understood, UnknownWordsError
+from offline.recognizer import SAMPLE_RATE, Nothing, Recognizer, Unclear, Understood, UnknownWordsError, prepared
 from offline.script import PHRASES
 from pipecat_lemonslice.cli.espeak import Voice
 from tests.support.speech import microphone
@@ -66,6 +66,15 @@ def test_loudness_does_not_matter(recognizer: Recognizer, gain: float) -> None:
     """A quiet microphone and one that clips."""
     loud = (microphone("what is an avatar", noise=5).astype(float) * gain).clip(-32768, 32767).astype("<i2")
     assert recognizer.recognize(loud.tobytes()) == Understood("what is an avatar")
+
+
+def test_speech_is_trimmed_and_levelled() -> None:
+    """A second of silence before and after goes; the rest has one loudness."""
+    quiet = (microphone("goodbye", lead=1.0, tail=1.0, noise=1) * 0.1).astype(np.int16)
+    speech = prepared(quiet)
+    assert speech is not None
+    assert len(speech) < len(quiet) - SAMPLE_RATE
+    assert np.abs(speech).max() > 2 * np.abs(quiet).max()
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 2.0])
