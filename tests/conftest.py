@@ -19,9 +19,9 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 REAL_TIME = (
-    "tests/bots/test_evals.py", "tests/bots/test_interrupted_answers.py", "tests/bots/test_local.py",
-    "tests/bots/test_voice.py", "tests/browser/test_page.py", "tests/cli/test_try.py", "tests/fidelity/",
-    "tests/emulator/test_replay.py", "tests/faults/test_exits.py", "tests/test_video_bursts.py",
+    "tests/bots/test_evals.py", "tests/bots/test_local.py", "tests/bots/test_voice.py", "tests/browser/test_page.py",
+    "tests/cli/test_try.py", "tests/emulator/test_replay.py", "tests/faults/test_exits.py", "tests/fidelity/",
+    "tests/test_video_bursts.py",
 )  # fmt: skip
 """Where what is asserted depends on the real clock; sockets and processes alone may be busy beside others."""
 

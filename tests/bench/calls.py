@@ -8,41 +8,38 @@ import asyncio
 import os
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
-from tests.integration.test_relay_bot import Browser, process, until
+from tests.bots.process import Bot
+from tests.integration.test_relay_bot import Browser
+from tests.support.waiting import until
 
 SECONDS = 10.0
 
 
-def processor_seconds(pid: int) -> float:
-    """Return what a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def measure(calls: int) -> None:
     """Hold that many calls at a time and print what they cost."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "bot.log"
-        async with (
-            Emulator(EmulatorOptions(latency=0.1)) as emulator,
-            process(emulator, log, "relay.py", "-t", "webrtc") as (url, pid),
-        ):
-            browsers = [Browser() for _ in range(calls)]
-            for browser in browsers:
-                await browser.call(url)
-            await until(lambda: all(browser.loudest > 500 for browser in browsers), "all callers hear the avatar")
-            pictures = sum(browser.pictures for browser in browsers)
-            used, begun = processor_seconds(pid), time.monotonic()
-            await asyncio.sleep(SECONDS)
-            lasted = time.monotonic() - begun
-            share = (processor_seconds(pid) - used) / lasted / calls
-            rate = (sum(browser.pictures for browser in browsers) - pictures) / lasted / calls
-            print(f"{calls} call(s) speaking: {share:.0%} of a core each, {rate:.1f} pictures a second each")
-            for browser in browsers:
-                await browser.hang_up()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        emulator = await stack.enter_async_context(Emulator(EmulatorOptions(latency=0.1)))
+        keys = {"LEMONSLICE_API_URL": emulator.api_url, "LEMONSLICE_API_KEY": "any"}
+        bot = await stack.enter_async_context(Bot(folder / "bot.log", "-t", "webrtc", program=("relay.py",), **keys))
+        browsers = [await stack.enter_async_context(Browser(bot)) for _ in range(calls)]
+        await until(lambda: all(browser.loudest > 500 for browser in browsers), 40.0)
+
+        def so_far() -> tuple[float, float, int]:
+            """Return the time, processor seconds of the bot, and pictures."""
+            fields = Path(f"/proc/{bot.process.pid}/stat").read_text().rpartition(")")[2].split()
+            used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            return time.monotonic(), used, sum(browser.pictures for browser in browsers)
+
+        before = so_far()
+        await asyncio.sleep(SECONDS)
+        lasted, used, pictures = (after - then for after, then in zip(so_far(), before, strict=True))
+        share, rate = used / lasted / calls, pictures / lasted / calls
+        print(f"{calls} call(s) speaking: {share:.0%} of a core each, {rate:.1f} pictures a second each")
 
 
 def run() -> None:

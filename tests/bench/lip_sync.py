@@ -5,22 +5,19 @@ transport, whose writes are taken for what is seen and heard. Emulator, bot and 
 """
 
 import asyncio
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
-from pipecat.frames.frames import EndFrame, OutputImageRawFrame, TTSStartedFrame, TTSStoppedFrame
-from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.workers.runner import WorkerRunner
+from pipecat.frames.frames import OutputImageRawFrame, TTSStartedFrame, TTSStoppedFrame
 
-from pipecat_lemonslice import LemonSliceVideoService
+from pipecat_lemonslice import AvatarStatus
 from pipecat_lemonslice.emulator import Emulator, EmulatorOptions
-from tests.support.stage import RATE, speech
+from tests.support.stage import Stage, speech
 from tests.support.user import UserOutput
+from tests.support.waiting import until
 
 SECONDS = 12.0
 MARKS = 1.0
@@ -39,59 +36,53 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass
-class Marks:
-    """When a mark began to be perceived; what follows within half a period is the same one."""
-
-    times: list[float] = field(default_factory=list[float])
-
-    def add(self, at: float) -> None:
-        if not self.times or at > self.times[-1] + MARKS / 2:
-            self.times.append(at)
-
-
 class MarksUser(UserOutput):
-    """A user that looks and listens for marks only."""
+    """A user that looks and listens for marks only: when each began to be perceived."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.seen, self.heard = Marks(), Marks()
+        self.seen: list[float] = []
+        self.heard: list[float] = []
 
     def hear(self, at: float, samples: NDArray[np.int16], sample_rate: int) -> None:
         if len(loud := np.flatnonzero(np.abs(samples.astype(int)) >= LOUD)):
-            self.heard.add(at + int(loud[0]) / sample_rate)
+            note(self.heard, at + int(loud[0]) / sample_rate)
 
     def see(self, at: float, picture: OutputImageRawFrame) -> None:
         middle = 3 * (picture.size[1] // 2 * picture.size[0] + picture.size[0] // 2)
         if min(picture.image[middle - 150 : middle + 150]) >= WHITE:
-            self.seen.add(at)
+            note(self.seen, at)
 
     @property
     def apart(self) -> list[float]:
         """How much later each picture was seen than its click was heard."""
-        pairs = [(seen, min(self.heard.times, key=lambda heard: abs(seen - heard))) for seen in self.seen.times]
+        pairs = [(seen, min(self.heard, key=lambda heard: abs(seen - heard))) for seen in self.seen]
         return [seen - heard for seen, heard in pairs if abs(seen - heard) < MARKS / 2]
+
+
+def note(times: list[float], at: float) -> None:
+    """Add a mark; what follows within half a period is the same one."""
+    if not times or at > times[-1] + MARKS / 2:
+        times.append(at)
+
+
+class Call(Stage):
+    """The stage in real time, with an emulator for LemonSlice."""
+
+    def seams(self) -> dict[str, Any]:
+        return {}
 
 
 async def measure(settings: dict[str, Any]) -> MarksUser:
     """Hold a call in which the avatar speaks."""
-    user, ready = MarksUser(**settings), asyncio.Event()
-    async with Emulator(EmulatorOptions(latency=0.1, marks=MARKS)) as emulator:
-        service = LemonSliceVideoService(api_key="bench-key", api_url=emulator.api_url, agent_id="agent")
-
-        async def on_ready(_service: object) -> None:
-            ready.set()
-
-        service.add_event_handler("on_avatar_ready", on_ready)
-        worker = PipelineWorker(
-            Pipeline([service, user]), params=PipelineParams(audio_out_sample_rate=RATE), enable_rtvi=False
-        )
-        runner = WorkerRunner(handle_sigint=False)
-        await runner.add_workers(worker)
-        running = asyncio.create_task(runner.run())
-        await ready.wait()
-        await worker.queue_frames([TTSStartedFrame("a"), speech(SECONDS), TTSStoppedFrame("a"), EndFrame()])
-        await running
+    user = MarksUser(**settings)
+    async with (
+        Emulator(EmulatorOptions(latency=0.1, marks=MARKS)) as emulator,
+        Call(api_url=emulator.api_url, behind=[user]) as call,
+    ):
+        await until(lambda: AvatarStatus.HERE in call.statuses, 20.0)
+        await call.send(TTSStartedFrame("a"), speech(SECONDS), TTSStoppedFrame("a"))
+        await call.end()
     return user
 
 

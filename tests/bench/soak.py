@@ -51,29 +51,20 @@ class Figures:
     objects: list[int] = field(default_factory=list)
     resident: list[float] = field(default_factory=list)
 
-    def weigh(self) -> None:
-        """Note how much there is in memory."""
-        gc.collect()
-        self.objects.append(len(gc.get_objects()))
-        pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
-        self.resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-
 
 def soak(calls: int, seed: int = 1) -> Figures:
-    """Hold one call after the other.
-
-    Args:
-        calls: How many.
-        seed: Of what happens in them.
-    """
-    chance, figures = random.Random(seed), Figures()
+    """Hold one call after the other; the seed is that of what happens in them."""
+    chance, figures, memory = random.Random(seed), Figures(), Path("/proc/self/statm")
     logger.disable("pipecat")
     logger.disable("pipecat_lemonslice")
     try:
-        for number in range(calls):
+        for number in range(1, calls + 1):
             run_virtual(_call(chance, figures))
-            if number + 1 in (WARM_UP, calls):
-                figures.weigh()
+            if number in (WARM_UP, calls):
+                gc.collect()
+                figures.objects.append(len(gc.get_objects()))
+                pages = int(memory.read_text().split()[1]) if memory.exists() else 0
+                figures.resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
     finally:
         logger.enable("pipecat")
         logger.enable("pipecat_lemonslice")
@@ -125,8 +116,8 @@ def run() -> None:
     spent = time.process_time() - begun
     faults = ", ".join(f"{name} {count}" for name, count in sorted(figures.faults.items()))
     print(f"soak: {figures.calls} calls in {spent:.0f} s of processor time")
-    print(f"soak: {figures.sessions} sessions created, {figures.terminated} terminated, ", end="")
-    print(f"{figures.sessions - figures.terminated} leaked")
+    leaked = figures.sessions - figures.terminated
+    print(f"soak: {figures.sessions} sessions created, {figures.terminated} terminated, {leaked} leaked")
     print(f"soak: {figures.faults.total()} faults ({faults})")
     print(f"soak: {figures.errors} ErrorFrames, {figures.unhandled} unhandled failures")
     print(f"soak: {figures.objects[0]} objects after {WARM_UP} calls, {figures.objects[-1]} at the end; ", end="")

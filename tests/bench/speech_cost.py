@@ -6,24 +6,21 @@ and the completions that run on its threads. Nothing is asserted here.
 """
 
 import asyncio
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from math import ceil
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
-import numpy as np
 from loguru import logger
 from pipecat.frames.frames import Frame, TTSAudioRawFrame
 
 from pipecat_lemonslice.media.playback import Playback
-from pipecat_lemonslice.rooms import Participant, RoomEvent
 from pipecat_lemonslice.rooms.daily_native import SETTLE_SECONDS, LoopBridge, NativeTrack, initialize
 from pipecat_lemonslice.settings import default_settings, timeouts
 from pipecat_lemonslice.speech.output import OutputEvent, SpeechOutput
 from pipecat_lemonslice.speech.track import AvatarFailed
+from tests.support.stage import RATE, tone
 
-RATE = 24000
 SESSIONS = (1, 8, 32)
 SECONDS = 8.0
 FRAME_SECONDS = 0.2
@@ -33,54 +30,17 @@ RELEASE_SECONDS = SETTLE_SECONDS * 3
 """Until the sources of one measurement have been released: silence costs something, too."""
 
 
-def babble(seconds: float) -> bytes:
-    """Return a sound that swells and fades as speech does."""
-    at = np.arange(round(seconds * RATE)) / RATE
-    return (np.sin(at * 1500) * 4000 * (1 + np.sin(at * 7))).astype("<i2").tobytes()
+class Line(NativeTrack):
+    """A room of which there is no more than its native track, and in which there is no avatar to be told."""
 
-
-@dataclass
-class Line:
-    """A room of which there is no more than its native track."""
-
-    track: NativeTrack = field(init=False)
     on_played: Callable[[int], None] | None = None
     pictured_at: float | None = None
 
-    def __post_init__(self) -> None:
-        self.track = NativeTrack(RATE, LoopBridge(), on_played=self._has_played, on_failed=self._has_failed)
+    def __init__(self) -> None:
+        super().__init__(RATE, LoopBridge(), on_played=self._has_played, on_failed=sys.exit)
 
-    @property
-    def appended(self) -> int:
-        return self.track.appended
-
-    @property
-    def played(self) -> int:
-        return self.track.played
-
-    def append(self, pcm: bytes) -> None:
-        self.track.append(pcm)
-
-    def clear(self) -> int:
-        return self.track.clear()
-
-    def report_at(self, position: int) -> None:
-        self.track.report_at(position)
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """There is no avatar to be told."""
-
-    def watch(self, participant: Participant) -> None:
-        """Nor to be watched."""
-
-    async def next_event(self) -> RoomEvent:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
-
-    def _has_failed(self, reason: str) -> None:
-        raise RuntimeError(reason)
+    def send(self, message: object) -> None:
+        pass
 
     def _has_played(self) -> None:
         if self.on_played:
@@ -90,21 +50,20 @@ class Line:
 async def speak(line: Line, pcm: bytes) -> None:
     """Give speech to the output as the service does, frame by frame, and wait until it has been played."""
 
-    async def forward(frame: Frame) -> None:
+    async def forward(_frame: Frame) -> None:
         pass
 
     def emit(event: OutputEvent) -> None:
         if isinstance(event, AvatarFailed):
-            raise RuntimeError(event.reason)
+            sys.exit(event.reason)
 
     given = timeouts(default_settings())
     output = SpeechOutput(forward, emit, time.monotonic_ns, Playback(), sample_rate=RATE, timeouts=given)
-    output.avatar_here(line, "session")
+    output.avatar_here(cast("Any", line), "session")
     moving = asyncio.create_task(output.run())
     size = 2 * round(FRAME_SECONDS * RATE)
-    for number in range(ceil(len(pcm) / size)):
-        piece = pcm[number * size : (number + 1) * size]
-        await output.put(TTSAudioRawFrame(piece, RATE, 1, context_id="answer"))
+    for start in range(0, len(pcm), size):
+        await output.put(TTSAudioRawFrame(pcm[start : start + size], RATE, 1, context_id="answer"))
     await output.drain()
     output.close()
     moving.cancel()
@@ -116,12 +75,12 @@ async def cost(sessions: int, seconds: float) -> tuple[float, float]:
     Returns:
         Processor time in milliseconds for a second of speech of one session: of all threads, and of the loop's.
     """
-    lines, pcm = [Line() for _ in range(sessions)], babble(seconds)
+    lines, pcm = [Line() for _ in range(sessions)], tone(seconds)
     process, thread = time.process_time(), time.thread_time()
     await asyncio.gather(*(speak(line, pcm) for line in lines))
     process, thread = time.process_time() - process, time.thread_time() - thread
     for line in lines:
-        line.track.retire()
+        line.retire()
     await asyncio.sleep(RELEASE_SECONDS)
     return process * 1000 / seconds / sessions, thread * 1000 / seconds / sessions
 
@@ -138,14 +97,5 @@ async def measure() -> None:
 
 def run() -> None:
     """Measure, without log lines."""
-    logger.disable("pipecat")
-    logger.disable("pipecat_lemonslice")
-    try:
-        asyncio.run(measure())
-    finally:
-        logger.enable("pipecat")
-        logger.enable("pipecat_lemonslice")
-
-
-if __name__ == "__main__":
-    run()
+    logger.remove()
+    asyncio.run(measure())

@@ -1,17 +1,13 @@
 """A real browser, and the real bot where a test asks for it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.browser.driver import Bot, find_chromium, open_browser
-
-QUESTION = "what is your name"
-SILENCE_BEFORE_QUESTION = 0.4
-SILENCE_AFTER_QUESTION = 1.5
+from tests.bots.process import Bot
+from tests.browser.driver import find_chromium, open_browser
 
 
 @pytest.fixture(scope="session")
@@ -23,22 +19,6 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="module")
-def question_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Somebody asking for a name, for the browser's microphone."""
-    from tests.support.speech import write_question_wav
-
-    path = tmp_path_factory.mktemp("speech") / "question.wav"
-    write_question_wav(
-        path,
-        QUESTION,
-        lead_silence=SILENCE_BEFORE_QUESTION,
-        tail_silence=SILENCE_AFTER_QUESTION,
-        rate=48000,
-    )
-    return path
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     """One browser for a module; each visitor gets a context of its own."""
@@ -47,18 +27,18 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def talking_browser(chromium: str, question_wav: Path) -> AsyncIterator[Browser]:
-    """The same, with somebody who asks a question whenever the microphone is opened."""
-    async with open_browser(chromium, question_wav) as opened:
+async def talking_browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """The same, with somebody who asks for a name whenever the microphone is opened."""
+    from tests.support.speech import write_question_wav
+
+    path = tmp_path_factory.mktemp("speech") / "question.wav"
+    write_question_wav(path, "what is your name", lead_silence=0.4, tail_silence=1.5, rate=48000)
+    async with open_browser(chromium, path) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bot(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bot]:
     """The local bot's process, serving its page."""
-    process = Bot(tmp_path_factory.mktemp("bot") / "bot.log")
-    await process.start()
-    try:
-        yield process
-    finally:
-        await process.stop()
+    async with Bot(tmp_path_factory.mktemp("bot") / "bot.log") as bot:
+        yield bot

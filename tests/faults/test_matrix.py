@@ -80,7 +80,7 @@ class Topology:
 
 NOT_IN_RELAY = {
     "writes never complete": "a socket takes them; see `test_video_outage`",
-    "the room refuses messages": "likewise; see `fidelity/test_refused_messages`",
+    "the room refuses messages": "likewise; see `fidelity/test_own_room`",
     "an answer with session_id alone": "only a known room can be joined without being told which",
 }
 NOT_SHARED = {

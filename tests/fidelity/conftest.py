@@ -1,16 +1,20 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.fidelity.installed import Native, native
-from tests.fidelity.shared_bots import Stage
+from tests.fidelity.bots import Stage
+from tests.fidelity.installed import Native, standing_in
 
-__all__ = ["native"]
+
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> Iterator[Native]:
+    """A world of its own for each test."""
+    yield from standing_in(monkeypatch)
 
 
 @pytest.fixture
 async def stage(native: Native, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    """Where bots meet people and the avatar in one Daily room."""
+    """Where bots meet people and the avatar in Daily rooms."""
     async with AsyncExitStack() as stack:
         yield Stage(native, stack, monkeypatch)

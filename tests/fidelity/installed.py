@@ -3,19 +3,17 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
 
 import daily
 import pytest
 from pipecat.transports.daily.transport import DailyTransportClient
 
-from tests.fidelity.client import make_call_client
-from tests.fidelity.native import Classes, World
+from tests.fidelity.client import CallClient
+from tests.fidelity.native import CustomAudioSource, CustomAudioTrack, Daily, World
 from tests.fidelity.rooms import DailyRoomState, room
 
 URL = "https://example.daily.co/room"
-USERS_OF_DAILY = ("daily", "daily.daily", "pipecat.transports.daily.transport")
+USERS_OF_DAILY = ("daily", "pipecat.transports.daily.transport", "pipecat_lemonslice.rooms")
 
 
 @dataclass
@@ -23,38 +21,26 @@ class Native:
     """The stand-in, for a test."""
 
     world: World
-    client_class: Any
+
+    def room(self) -> DailyRoomState:
+        return room(self.world, URL)
 
     @property
-    def clients(self) -> list[Any]:
-        return self.client_class.made
-
-    def room(self, url: str = URL) -> DailyRoomState:
-        return room(self.world, url)
-
-
-def namespaces() -> list[ModuleType]:
-    names = [name for name in sys.modules if name in USERS_OF_DAILY or name.startswith("pipecat_lemonslice.rooms")]
-    return [sys.modules[name] for name in names]
-
-
-@pytest.fixture
-def native(monkeypatch: pytest.MonkeyPatch) -> Iterator[Native]:
-    """A world of its own for each test; hazards fail it."""
-    yield from standing_in(monkeypatch)
+    def bot(self) -> CallClient:
+        """The bot's client."""
+        return next(client for client in self.world.clients if client.name == "Pipecat")
 
 
 def standing_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Native]:
-    """The stand-in installed while the generator lives."""
+    """The stand-in installed while the generator lives; hazards fail the test."""
     world = World()
-    classes = Classes(world)
-    replacements = {**classes.named, "CallClient": make_call_client(world, classes)}
-    for name, replacement in replacements.items():
-        original = getattr(daily, name)
-        for module in namespaces():
-            if getattr(module, name, None) is original:
-                monkeypatch.setattr(module, name, replacement)
+    users = [module for name, module in sys.modules.items() if name.startswith(USERS_OF_DAILY)]
+    for kind in (CallClient, CustomAudioSource, CustomAudioTrack, Daily):
+        original, bound = getattr(daily, kind.__name__), type(kind.__name__, (kind,), {"world": world})
+        for module in users:
+            if getattr(module, kind.__name__, None) is original:
+                monkeypatch.setattr(module, kind.__name__, bound)
     monkeypatch.setattr(DailyTransportClient, "_daily_initialized", False)
-    yield Native(world, replacements["CallClient"])
+    yield Native(world)
     world.stop()
     assert not world.hazards, f"daily-python would not have survived this: {world.hazards}"

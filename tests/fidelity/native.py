@@ -16,28 +16,7 @@ from uuid import uuid4
 
 SLICE = 0.010
 STUCK = 1.0
-"""Seconds after which a callback is taken to wait for something that only its own thread could bring."""
-
-
-@dataclass(frozen=True)
-class AudioData:
-    audio_frames: bytes
-    sample_rate: int
-    num_channels: int = 1
-    bits_per_sample: int = 16
-
-    @property
-    def num_audio_frames(self) -> int:
-        return len(self.audio_frames) // 2 // self.num_channels
-
-
-@dataclass(frozen=True)
-class VideoFrame:
-    buffer: bytes
-    width: int
-    height: int
-    color_format: str = "RGB"
-    timestamp_us: int = 0
+"""Seconds after which a callback has waited for something that only its own thread could bring."""
 
 
 @dataclass(eq=False)
@@ -47,23 +26,36 @@ class Write:
     slices: deque[bytes]
     completion: Callable[[int], None] | None
     frames: int
-    silent: bool = False
+    silent: bool
 
 
 @dataclass(eq=False)
 class Source:
-    """What the native side knows of a custom audio source; listeners get every slice, and whether it was written."""
+    """What the native side knows of a custom audio source, or of a person's microphone.
+
+    Attributes:
+        sample_rate: In Hz.
+        channels: Interleaved.
+        auto_silence: Whether there is silence where nothing is written.
+        writes: What has not been played.
+        heard: Gets the time of every slice, the slice, and whether it was written; None while nobody could hear it.
+    """
 
     sample_rate: int
-    channels: int
-    auto_silence: bool
+    channels: int = 1
+    auto_silence: bool = True
     writes: deque[Write] = field(default_factory=deque)
-    listeners: dict[object, Callable[[float, bytes, bool], None]] = field(default_factory=dict)
-    dropped: bool = False
+    heard: Callable[[float, bytes, bool], None] | None = None
 
     @property
     def slice_bytes(self) -> int:
         return self.sample_rate // 100 * 2 * self.channels
+
+    def write(self, pcm: bytes, completion: Callable[[int], None] | None = None, *, silent: bool = False) -> None:
+        """Have whole slices played behind what was written before."""
+        size = self.slice_bytes
+        slices = deque(pcm[at : at + size] for at in range(0, len(pcm), size))
+        self.writes.append(Write(slices, completion, len(pcm) // 2 // self.channels, silent))
 
 
 class World:
@@ -71,210 +63,120 @@ class World:
 
     def __init__(self) -> None:
         self.hazards: list[str] = []
-        self.lock = threading.RLock()
         self.sources: list[Source] = []
-        self.initialized = 0
+        self.tracks: dict[str, Source] = {}
         self.rooms: dict[str, Any] = {}
+        self.clients: list[Any] = []
+        self.initialized = False
         self._jobs: list[tuple[float, int, Callable[[], None]]] = []
         self._counter = itertools.count()
-        self._wake = threading.Condition(self.lock)
-        self._busy_since: float | None = None
-        self._stopping = False
+        self._wake = threading.Condition()
+        self._running = True
+        self._schedule(self._tick, time.monotonic())
         self.thread = threading.Thread(target=self._run, name="daily-native", daemon=True)
-        self._watch = threading.Thread(target=self._watch_thread, name="daily-watch", daemon=True)
         self.thread.start()
-        self._watch.start()
-
-    def hazard(self, what: str) -> None:
-        with self.lock:
-            self.hazards.append(what)
 
     def later(self, job: Callable[[], None], seconds: float = 0.0) -> None:
         """Run something on the native thread; jobs of equal time keep their order."""
-        with self._wake:
-            heapq.heappush(self._jobs, (time.monotonic() + seconds, next(self._counter), job))
-            self._wake.notify()
+        self._schedule(job, time.monotonic() + seconds)
 
     @property
     def on_native_thread(self) -> bool:
         return threading.current_thread() is self.thread
 
     def stop(self) -> None:
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        self._running = False
         self.thread.join(5.0)
-        self._watch.join(5.0)
+        if self.thread.is_alive():
+            self.hazards.append("a callback never returns")
+
+    def _schedule(self, job: Callable[[], None], at: float) -> None:
+        with self._wake:
+            heapq.heappush(self._jobs, (at, next(self._counter), job))
+            self._wake.notify()
 
     def _run(self) -> None:
-        tick = time.monotonic()
-        while not self._stopping:
+        while self._running:
             with self._wake:
-                due = min([tick, *(job[0] for job in self._jobs[:1])])
-                self._wake.wait(max(0.0, due - time.monotonic()))
-            self._run_jobs()
-            if time.monotonic() >= tick:
-                self._tick()
-                tick += SLICE
-
-    def _run_jobs(self) -> None:
-        while True:
-            with self.lock:
-                if not self._jobs or self._jobs[0][0] > time.monotonic():
-                    return
+                at = self._jobs[0][0]
+                if at > time.monotonic():
+                    self._wake.wait(at - time.monotonic())
+                    continue
                 _, _, job = heapq.heappop(self._jobs)
-            self._call(job)
+            if job == self._tick:
+                self._tick()
+                self._schedule(self._tick, at + SLICE)
+            else:
+                self._call(job)
 
     def _call(self, callback: Callable[..., object], *args: object) -> None:
-        self._busy_since = time.monotonic()
+        begun = time.monotonic()
         try:
             callback(*args)
         except Exception as error:
-            self.hazard(f"a callback raised {error!r}")
-        finally:
-            self._busy_since = None
-
-    def _watch_thread(self) -> None:
-        reported = None
-        while not self._stopping:
-            since = self._busy_since
-            if since is not None and since != reported and time.monotonic() - since > STUCK:
-                reported = since
-                self.hazard("a callback waits for what only its own thread could bring")
-            time.sleep(0.05)
+            self.hazards.append(f"a callback raised {error!r}")
+        if time.monotonic() - begun > STUCK:
+            self.hazards.append("a callback waited for what only its own thread could bring")
 
     def _tick(self) -> None:
+        """Complete the writes whose last slice has been played, and play the next slice of each source."""
         now = time.monotonic()
-        with self.lock:
-            sources = list(self.sources)
-        for source in sources:
-            self._play(source, now)
-
-    def _play(self, source: Source, now: float) -> None:
-        """Complete the write whose last slice has been played, then play the next slice."""
-        with self.lock:
+        for source in list(self.sources):
             done = source.writes.popleft() if source.writes and not source.writes[0].slices else None
-            written = bool(source.writes)
-            if written:
-                written = not source.writes[0].silent
-                pcm = source.writes[0].slices.popleft()
-            else:
-                pcm = bytes(source.slice_bytes) if source.auto_silence else b""
-            listeners = list(source.listeners.values())
-        if done and done.completion:
-            self._call(done.completion, done.frames)
-        if pcm:
-            for listener in listeners:
-                self._call(listener, now, pcm, written)
+            write = source.writes[0] if source.writes else None
+            pcm = write.slices.popleft() if write else bytes(source.slice_bytes)
+            if done and done.completion:
+                self._call(done.completion, done.frames)
+            if source.heard and (write or source.auto_silence):
+                self._call(source.heard, now, pcm, write is not None and not write.silent)
 
 
-class Classes:
-    """daily-python's classes for media, bound to a world; the names are those of the module ``daily``."""
+class CustomAudioSource:
+    """As in the module ``daily``; the world is bound to a subclass."""
 
-    def __init__(self, world: World) -> None:
-        native = world
+    world: World
 
-        class CustomAudioSource:
-            def __init__(self, sample_rate: int, channels: int, auto_silence: bool = True) -> None:
-                self._state = Source(sample_rate, channels, auto_silence)
-                self._carry = b""
-                with native.lock:
-                    native.sources.append(self._state)
+    def __init__(self, sample_rate: int, channels: int, auto_silence: bool = True) -> None:
+        self.state = Source(sample_rate, channels, auto_silence)
+        self.world.sources.append(self.state)
 
-            @property
-            def sample_rate(self) -> int:
-                return self._state.sample_rate
+    def write_frames(self, frame: bytes, completion: Callable[[int], None] | None = None) -> int:
+        state = self.state
+        if len(frame) % 2:
+            raise ValueError("frames bytestring should contain 16-bit samples")
+        if completion is None:
+            self.world.hazards.append("a write that blocks its thread")
+        if len(frame) % state.slice_bytes or state.sample_rate % 100:
+            self.world.hazards.append(f"{len(frame)} bytes at {state.sample_rate} Hz are written without back-pressure")
+        state.write(frame, completion)
+        return len(frame) // 2 // state.channels
 
-            @property
-            def channels(self) -> int:
-                return self._state.channels
+    def __del__(self) -> None:
+        if self.state.writes:
+            self.world.hazards.append("a source was dropped with writes pending")
+        if self.world.on_native_thread:
+            self.world.hazards.append("a source was dropped on the native thread")
+        self.world.sources.remove(self.state)
 
-            def write_frames(self, frame: bytes, completion: Callable[[int], None] | None = None) -> int:
-                if len(frame) % 2:
-                    raise ValueError("frames bytestring should contain 16-bit samples")
-                frames = len(frame) // 2 // self._state.channels
-                done = threading.Event()
-                if completion is None and frames:
-                    if native.on_native_thread:
-                        native.hazard("a blocking write on the native thread")
-                    self._queue(frame, lambda _: done.set())
-                    done.wait(10.0)
-                elif not frames:
-                    if completion:
-                        native.later(lambda: completion(0))
-                else:
-                    self._queue(frame, completion)
-                return frames
 
-            def _queue(self, frame: bytes, completion: Callable[[int], None] | None) -> None:
-                state = self._state
-                frames = len(frame) // 2 // state.channels
-                pcm = self._carry + frame
-                size = state.slice_bytes
-                whole = len(pcm) // size * size
-                self._carry = pcm[whole:]
-                slices = deque(pcm[at : at + size] for at in range(0, whole, size))
-                paced = whole == len(pcm)
-                if not paced or state.sample_rate % 100:
-                    native.hazard(f"a write of {len(frame)} bytes at {state.sample_rate} Hz loses its back-pressure")
-                with native.lock:
-                    state.writes.append(Write(slices, completion if paced else None, frames))
-                if not paced and completion:
-                    native.later(lambda: completion(frames))
+class CustomAudioTrack:
+    """Likewise."""
 
-            def __del__(self) -> None:
-                state = self._state
-                with native.lock:
-                    if state.writes:
-                        native.hazard("a source was dropped with writes pending")
-                    if native.on_native_thread:
-                        native.hazard("a source was dropped on the native thread")
-                    state.dropped = True
-                    if state in native.sources:
-                        native.sources.remove(state)
+    world: World
 
-        class CustomAudioTrack:
-            def __init__(self, audio_source: CustomAudioSource) -> None:
-                self.state = audio_source._state
-                self._id = str(uuid4())
-                tracks[self._id] = self.state
+    def __init__(self, audio_source: CustomAudioSource) -> None:
+        self.state = audio_source.state
+        self.id = str(uuid4())
+        self.world.tracks[self.id] = self.state
 
-            @property
-            def id(self) -> str:
-                return self._id
 
-        class CustomVideoSource:
-            def __init__(self, width: int, height: int, color_format: str = "RGBA") -> None:
-                self.width, self.height, self.color_format = width, height, color_format
-                self.pictures = 0
+class Daily:
+    """Likewise."""
 
-            def write_frame(self, frame: bytes) -> None:
-                self.pictures += 1
+    world: World
 
-        class CustomVideoTrack:
-            def __init__(self, video_source: CustomVideoSource) -> None:
-                self.source = video_source
-                self.id = str(uuid4())
-
-        class Daily:
-            @staticmethod
-            def init(worker_threads: int = 2, log_level: Any = None) -> None:
-                native.initialized += 1
-                if native.initialized > 1:
-                    native.hazard("Daily.init was called twice")
-
-            @staticmethod
-            def set_log_level(log_level: Any) -> None:
-                pass
-
-        tracks: dict[str, Source] = {}
-        self.tracks = tracks
-        self.named = {
-            "AudioData": AudioData,
-            "VideoFrame": VideoFrame,
-            "CustomAudioSource": CustomAudioSource,
-            "CustomAudioTrack": CustomAudioTrack,
-            "CustomVideoSource": CustomVideoSource,
-            "CustomVideoTrack": CustomVideoTrack,
-            "Daily": Daily,
-        }
+    @classmethod
+    def init(cls) -> None:
+        if cls.world.initialized:
+            cls.world.hazards.append("Daily.init was called twice")
+        cls.world.initialized = True

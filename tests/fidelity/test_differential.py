@@ -5,24 +5,22 @@ Nothing that the reference sends may be missing. Every difference is in `DIFFERE
 
 import asyncio
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import pytest
-from pipecat.frames.frames import (
-    InterruptionFrame,
-    TTSStartedFrame,
-    TTSStoppedFrame,
-)
+from pipecat.frames.frames import InterruptionFrame
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.transports.lemonslice.transport import LemonSliceNewSessionRequest, LemonSliceParams, LemonSliceTransport
 
 from pipecat_lemonslice import LemonSliceVideoService
-from tests.fidelity.calls import Running
+from tests.fidelity.bots import ANSWER, Bot
+from tests.fidelity.client import CallClient
 from tests.fidelity.installed import URL, Native
 from tests.fidelity.rooms import Person
 from tests.fidelity.vendor import Vendor
-from tests.support.stage import speech, tone
+from tests.support.stage import tone
 from tests.support.waiting import until
 
 KEY = "test-key-0123"
@@ -39,157 +37,111 @@ if "audio_sample_rate" not in LemonSliceNewSessionRequest.model_fields:
     DIFFERENCES["request.audio_sample_rate"] = "the reference says it from Pipecat 1.14 on"
 
 
+Processors = Callable[[Vendor, aiohttp.ClientSession], tuple[FrameProcessor, ...]]
+
+
 @dataclass
 class Sent:
-    """What reached LemonSlice.
+    """What reached LemonSlice, and somebody else in the room, in a call of a bot's client."""
 
-    Attributes:
-        request: Body of the request for a session.
-        key: The key it was sent with.
-        tracks: Custom tracks: name to rate, channels and whether audio levels are ignored.
-        publishing: What was published.
-        messages: App messages, in order.
-        speech: Audio on the track ``stream``.
-        control: Control events.
-        camera_or_microphone: Whether the bot published either.
-        overheard: App messages that somebody else in the room received.
-    """
+    vendor: Vendor
+    client: CallClient
+    somebody: Person
 
-    request: dict[str, Any]
-    key: str
-    tracks: dict[str, Any]
-    publishing: list[Any]
-    messages: list[dict[str, Any]]
-    speech: bytes
-    control: list[dict[str, Any]]
-    camera_or_microphone: bool
-    overheard: list[Any]
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request for a session, with its properties beside its fields."""
+        [request] = self.vendor.created
+        properties = {f"properties.{name}": value for name, value in request.get("properties", {}).items()}
+        return {**{name: value for name, value in request.items() if name != "properties"}, **properties}
 
 
-async def act(running: Running, vendor: Vendor) -> None:
+async def sent(native: Native, processors: Processors) -> Sent:
     """One script for both: a response that ends by itself, one that is interrupted, one after it, the end."""
-    await until(lambda: bool(vendor.avatars) and "Pipecat" in vendor.avatar.people)
-    await asyncio.sleep(0.3)
-    await running.send(TTSStartedFrame("a"), speech(0.5, "a"), TTSStoppedFrame("a"))
-    await until(lambda: vendor.avatar.events.count("response_finished") == 1, 10.0)
-    await asyncio.sleep(0.3)
-    await running.send(TTSStartedFrame("b"), speech(2.0, "b"), TTSStoppedFrame("b"))
-    await until(lambda: vendor.avatar.events.count("response_started") == 2)
-    await asyncio.sleep(0.4)
-    await running.send(InterruptionFrame())
-    await until(lambda: vendor.avatar.events.count("response_finished") == 2)
-    await asyncio.sleep(0.2)
-    await running.send(TTSStartedFrame("c"), speech(0.3, "c"), TTSStoppedFrame("c"))
-    await until(lambda: vendor.avatar.events.count("response_finished") == 3, 10.0)
-    await asyncio.sleep(0.6)
-    await running.send(InterruptionFrame())
-    await asyncio.sleep(0.1)
+    somebody = Person(native.world, URL, "Ann")
+    somebody.join()
+    async with (
+        Vendor(native) as vendor,
+        aiohttp.ClientSession() as session,
+        Bot(vendor, processors=processors(vendor, session)) as bot,
+    ):
+        await until(lambda: bool(vendor.avatars) and "Pipecat" in vendor.avatar.present)
+        await asyncio.sleep(0.3)
+        await bot.speak(0.5, "a")
+        await until(lambda: vendor.avatar.events.count("response_finished") == 1)
+        await asyncio.sleep(0.3)
+        await bot.speak(2.0, "b")
+        await until(lambda: vendor.avatar.events.count("response_started") == 2)
+        await asyncio.sleep(0.4)
+        await bot.send(InterruptionFrame())
+        await until(lambda: vendor.avatar.events.count("response_finished") == 2)
+        await asyncio.sleep(0.2)
+        await bot.speak(0.3, "c")
+        await until(lambda: vendor.avatar.events.count("response_finished") == 3)
+        await asyncio.sleep(0.6)
+        await bot.send(InterruptionFrame())
+        await asyncio.sleep(0.1)
+        await bot.end()
+    return Sent(vendor, native.bot, somebody)
 
 
-def collect(native: Native, vendor: Vendor, person: Person) -> Sent:
-    client = next(client for client in native.clients if client.name == "Pipecat")
-    return Sent(
-        vendor.requests[0],
-        vendor.headers[0]["x-api-key"],
-        client.custom_tracks,
-        [settings["customAudio"] for settings in client.publishing_settings],
-        [message for _, _, message in vendor.avatar.messages],
-        vendor.avatar.speech,
-        vendor.controls,
-        "microphone" in client.tracks or client.camera,
-        person.messages,
+def reference(vendor: Vendor, session: aiohttp.ClientSession) -> tuple[FrameProcessor, ...]:
+    """Pipecat's own transport."""
+    request = LemonSliceNewSessionRequest(agent_id="agent", idle_timeout=60, agent_prompt="a cheerful person")
+    request.daily_room_url, request.daily_token = URL, "avatar-token"
+    request.api_url = f"{vendor.url}/liveai/sessions"
+    params = LemonSliceParams(audio_out_sample_rate=24000, audio_in_enabled=True, audio_out_end_silence_secs=0)
+    transport = LemonSliceTransport("Pipecat", session, KEY, session_request=request, params=params)
+    return transport.input(), transport.output()
+
+
+def ours(vendor: Vendor, _session: aiohttp.ClientSession) -> tuple[FrameProcessor, ...]:
+    """This package's service."""
+    service = LemonSliceVideoService(
+        api_key=KEY,
+        api_url=vendor.url,
+        agent_id="agent",
+        settings=LemonSliceVideoService.Settings(agent_prompt="a cheerful person"),
+        keep_alive=False,
+        daily_room_url=URL,
+        daily_token="avatar-token",
     )
+    return (service,)
 
 
-def somebody(native: Native) -> Person:
-    person = Person(native.world, URL, "Ann")
-    person.join()
-    return person
-
-
-async def reference(native: Native) -> Sent:
-    """Run Pipecat's own transport."""
-    person = somebody(native)
-    async with Vendor(native) as vendor, aiohttp.ClientSession() as session:
-        request = LemonSliceNewSessionRequest(agent_id="agent", idle_timeout=60, agent_prompt="a cheerful person")
-        request.daily_room_url, request.daily_token = URL, "avatar-token"
-        request.api_url = f"{vendor.url}/liveai/sessions"
-        params = LemonSliceParams(audio_out_sample_rate=24000, audio_in_enabled=True)
-        transport = LemonSliceTransport("Pipecat", session, KEY, session_request=request, params=params)
-        async with Running(transport.input(), transport.output()) as running:
-            await act(running, vendor)
-            await running.end()
-        return collect(native, vendor, person)
-
-
-async def ours(native: Native) -> Sent:
-    """Run this package's service."""
-    person = somebody(native)
-    async with Vendor(native) as vendor:
-        settings = LemonSliceVideoService.Settings(agent_prompt="a cheerful person")
-        service = LemonSliceVideoService(
-            api_key=KEY,
-            api_url=vendor.url,
-            agent_id="agent",
-            settings=settings,
-            keep_alive=False,
-            daily_room_url=URL,
-            daily_token="avatar-token",
-        )
-        async with Running(service) as running:
-            await act(running, vendor)
-            await running.end()
-        return collect(native, vendor, person)
-
-
-@pytest.fixture
-async def both(native: Native) -> tuple[Sent, Sent]:
-    theirs = await reference(native)
-    native.clients.clear()
+async def test_nothing_that_the_reference_sends_is_missing(native: Native) -> None:
+    """Request, track, messages and audio are those of the reference, but for the documented differences."""
+    theirs = await sent(native, reference)
+    native.world.clients.clear()
     native.world.rooms.clear()
     # The reference lets go of its source wherever its last reference dies; its hazards are not ours to answer for.
     gc.collect()
     native.world.hazards.clear()
-    return theirs, await ours(native)
-
-
-WHOLE = ["response_started", "response_finished"]
-
-
-def events(sent: Sent) -> list[str]:
-    return [message["event"] for message in sent.messages]
-
-
-def flat(request: dict[str, Any]) -> dict[str, Any]:
-    """A request with its properties beside its fields."""
-    properties = {f"properties.{name}": value for name, value in request.get("properties", {}).items()}
-    return {**{name: value for name, value in request.items() if name != "properties"}, **properties}
-
-
-async def test_nothing_that_the_reference_sends_is_missing(both: tuple[Sent, Sent]) -> None:
-    """Request, track, messages and audio are those of the reference, but for the documented differences."""
-    theirs, mine = both
+    mine = await sent(native, ours)
     # The request.
-    assert flat(mine.request).items() >= flat(theirs.request).items()
-    assert {f"request.{name}" for name in set(flat(mine.request)) - set(flat(theirs.request))} <= set(DIFFERENCES)
-    assert mine.key == theirs.key == KEY
-    # The track.
-    assert mine.tracks == theirs.tracks == {"stream": (24000, 1, True)}
-    assert mine.publishing == theirs.publishing == [{"stream": True}]
-    assert mine.camera_or_microphone is theirs.camera_or_microphone is False
+    assert mine.request.items() >= theirs.request.items()
+    assert {f"request.{name}" for name in mine.request.keys() - theirs.request.keys()} <= DIFFERENCES.keys()
+    # The track; neither camera nor microphone.
+    for either in (mine, theirs):
+        assert either.vendor.headers[0]["x-api-key"] == KEY
+        assert either.client.custom_tracks == {"stream": (24000, 1, True)}
+        assert either.client.published == [{"stream": True}]
+        assert not either.client.camera
+        assert either.client.tracks.keys() == {"stream"}
     # The messages.
-    assert {frozenset(message) for message in mine.messages} == {frozenset(message) for message in theirs.messages}
-    assert {message["session_id"] for message in mine.messages} == {"session-1"}
-    assert events(mine) == [*WHOLE, "response_started", "interrupt", "response_finished", *WHOLE]
-    assert events(theirs) == [*WHOLE, "response_started", "response_finished", "interrupt", *WHOLE, "interrupt"]
-    assert (len(mine.overheard), len(theirs.overheard)) == (0, len(theirs.messages))
+    told, expected = mine.vendor.avatar, theirs.vendor.avatar
+    assert {frozenset(message) for message in told.messages} == {frozenset(message) for message in expected.messages}
+    assert {message["session_id"] for message in told.messages} == {"session-1"}
+    assert told.events == [*ANSWER, "response_started", "interrupt", "response_finished", *ANSWER]
+    assert expected.events == [*ANSWER, "response_started", "response_finished", "interrupt", *ANSWER, "interrupt"]
+    assert (len(mine.somebody.messages), len(theirs.somebody.messages)) == (0, len(expected.messages))
     # The audio.
     first, last = tone(0.5), tone(0.3)
-    for sent in (mine, theirs):
-        assert sent.speech.startswith(first)
-        assert last in sent.speech[len(first) :]
-    assert set(mine.speech[mine.speech.rindex(last) + len(last) :]) <= {0}
-    cut = mine.speech[len(first) : mine.speech.rindex(last)]
+    for avatar in (told, expected):
+        assert avatar.speech.startswith(first)
+        assert last in avatar.speech[len(first) :]
+    assert set(told.speech[told.speech.rindex(last) + len(last) :]) <= {0}
+    cut = told.speech[len(first) : told.speech.rindex(last)]
     assert cut == tone(2.0)[: len(cut)]
     # The end.
-    assert mine.control == theirs.control == [{"event": "terminate"}]
+    assert mine.vendor.controls == theirs.vendor.controls == [{"event": "terminate"}]

@@ -13,33 +13,29 @@ SCRIPTS = Path(__file__).parent / "scripts"
 async def run(script: str, *args: str, seconds: float) -> str:
     """Run a script to its end, in bounded time, and return what it printed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-X",
-        "faulthandler",
-        str(SCRIPTS / f"{script}.py"),
-        *args,
+        *(sys.executable, "-X", "faulthandler", str(SCRIPTS / f"{script}.py"), *args),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=SCRIPTS.parents[2],
         env={"PYTHONPATH": str(SCRIPTS.parents[2]), "PATH": "/usr/bin:/bin", "LOGURU_LEVEL": "WARNING"},
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), seconds)
-    except TimeoutError:
-        process.kill()
-        _, err = await process.communicate()
-        raise AssertionError(f"{script} hangs; it said: {err.decode()[-2000:]}") from None
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode == 0, err.decode()[-2000:]
     return out.decode()
 
 
 async def test_the_native_thread_paces_speech_whatever_the_loop_does() -> None:
-    """Blocked for 150 ms five times a second, no silence in five seconds of speech, nor before the end of a response.
+    """Blocked for 150 ms five times a second, no silence in three seconds of speech, nor before the end of a response.
 
     The first 20 ms wait for the library's grid of 10 ms, and an interruption leaves 40 ms.
     """
     result = json.loads(await run("pacing", seconds=40))
-    assert 4.99 <= result["total"] <= 5.1
+    assert 2.99 <= result["total"] <= 3.3
     assert result["silence"] <= 0.05
     assert 0.019 <= result["first"] <= 0.02 + 0.01 + 0.01
     assert result["tail_silence"] <= 0.012
@@ -56,12 +52,10 @@ async def test_a_call_whose_room_cannot_be_reached_goes_on_with_the_plain_voice(
     assert result["end"] < 5.0
 
 
-async def test_dropping_everything_in_mid_write_hangs_nothing() -> None:
-    """Rooms dropped with speech unplayed, closed or not, on a loop or after it, let the process go on and end."""
-    assert "ended" in await run("dropped", seconds=20)
+@pytest.mark.parametrize("order", ["before", "after"])
+async def test_dropping_everything_in_mid_write_hangs_nothing_beside_pipecats_transport(order: str) -> None:
+    """Rooms dropped with speech unplayed, closed or not, on a loop or after it, let the process go on and end.
 
-
-@pytest.mark.parametrize("order", ["first", "second"])
-async def test_daily_is_set_up_once_beside_pipecat(order: str) -> None:
-    """Whether Pipecat's transport comes first or second, daily-python is initialized once."""
-    assert "ended" in await run("beside_pipecat", order, seconds=20)
+    Whether Pipecat's transport comes before them or after, daily-python is initialized once.
+    """
+    assert "ended" in await run("dropped", order, seconds=20)

@@ -1,9 +1,14 @@
-"""Drops rooms in the middle of writing, closed or not, on daily-python itself, and goes on."""
+"""Drops rooms in the middle of writing, closed or not, on daily-python itself, and goes on.
+
+Pipecat's own transport is made before the rooms or after the first ones, as told: a second Daily.init would abort.
+"""
 
 import asyncio
 import gc
 import sys
 import time
+
+from pipecat.transports.daily.transport import DailyTransport
 
 from pipecat_lemonslice.rooms import RoomOptions
 from pipecat_lemonslice.rooms.daily import DailyRoom
@@ -18,8 +23,11 @@ async def speak_and_drop(*, close: bool) -> None:
 
 
 async def main() -> None:
+    if sys.argv[1] == "before":
+        DailyTransport("https://nowhere.invalid/room", None, "Pipecat")
     for _ in range(5):
         await speak_and_drop(close=True)
+    DailyTransport("https://nowhere.invalid/room", None, "Pipecat")
     gc.collect()
     await asyncio.sleep(0.25 + SETTLE_SECONDS)
     assert sources_kept() == 0

@@ -5,15 +5,12 @@ import json
 import sys
 import time
 from dataclasses import replace
-from typing import Any, cast
-
-from pipecat.frames.frames import ErrorFrame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
 
 from pipecat_lemonslice import LemonSliceVideoService
 from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
-from tests.fidelity.calls import Running
+from tests.fidelity.bots import Bot
 from tests.fidelity.vendor import Vendor
-from tests.support.stage import speech, tone
+from tests.support.stage import tone
 from tests.support.waiting import until
 
 
@@ -22,31 +19,18 @@ async def hastily(url: str, options: RoomOptions) -> Room:
     return await open_room(url, replace(options, timeout=1.0))
 
 
-class NoRoom(Vendor):
-    def _bot_there(self) -> bool:
-        return False
-
-
 async def main() -> None:
-    async with NoRoom(cast("Any", None), avatar_after=None) as vendor:
-        service = LemonSliceVideoService(
-            _open_room=hastily,
-            api_key="test-key-0123",
-            api_url=vendor.url,
-            agent_id="agent",
-            daily_room_url="https://nowhere.invalid/room",
-            settings=LemonSliceVideoService.Settings(ready_timeout=0.3),
-        )
-        async with Running(service) as running:
-            await running.send(TTSStartedFrame("a"), speech(0.4), TTSStoppedFrame("a"))
-            await until(lambda: bool(running.first.of(ErrorFrame)), 5.0)
-            await until(lambda: "terminate" in vendor.log, 5.0)
-            started = time.monotonic()
-            await running.end()
-            plain = b"".join(frame.audio for frame in running.last.of(TTSAudioRawFrame))
-            errors = [frame.error for frame in running.first.of(ErrorFrame)]
-    result = {"errors": errors, "voice": plain == tone(0.4), "log": vendor.log, "end": time.monotonic() - started}
-    sys.stdout.write(json.dumps(result))
+    settings = LemonSliceVideoService.Settings(ready_timeout=0.3)
+    elsewhere = {"_open_room": hastily, "daily_room_url": "https://nowhere.invalid/room"}
+    async with Vendor(None, avatar_after=None) as vendor, Bot(vendor, settings=settings, **elsewhere) as bot:
+        await bot.speak(0.4)
+        await until(lambda: bool(bot.errors), 5.0)
+        await until(lambda: "terminate" in vendor.log, 5.0)
+        started = time.monotonic()
+        await bot.end()
+        took = time.monotonic() - started
+    errors = [frame.error for frame in bot.errors]
+    json.dump({"errors": errors, "voice": bot.plain == tone(0.4), "log": vendor.log, "end": took}, sys.stdout)
 
 
 asyncio.run(main())

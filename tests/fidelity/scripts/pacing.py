@@ -65,15 +65,9 @@ async def main() -> None:
     blocked = Measured()
     begun = time.monotonic()
     blocking = asyncio.create_task(block_the_loop())
-    blocked.track.append(bytes(5 * RATE * 2))
+    blocked.track.append(bytes(3 * RATE * 2))
     await blocked.played()
     blocking.cancel()
-
-    short = Measured()
-    await asyncio.sleep(0.1)
-    first = time.monotonic()
-    short.track.append(bytes(960))
-    await short.played()
 
     tail = Measured()
     for _ in range(3):
@@ -81,6 +75,9 @@ async def main() -> None:
     await tail.played()
 
     cut = Measured()
+    await asyncio.sleep(0.1)
+    appended = time.monotonic()
+    cut.track.report_at(round(0.02 * RATE))
     cut.track.append(bytes(2 * RATE * 2))
     await asyncio.sleep(0.5)
     cut.track.clear()
@@ -91,14 +88,14 @@ async def main() -> None:
         {
             "total": blocked.reports[-1][0] - begun,
             "silence": blocked.longest_silence(),
-            "first": short.reports[0][0] - first,
+            "first": cut.reports[0][0] - appended,
             "tail_silence": tail.longest_silence(),
             "tail_played": tail.track.played / RATE,
             "left": left / RATE,
         },
         sys.stdout,
     )
-    for one in (blocked, short, tail, cut):
+    for one in (blocked, tail, cut):
         one.track.retire()
 
 
