@@ -1,56 +1,56 @@
-"""App messages: what is said to the avatar word for word, and what is understood of it."""
+"""App messages: what is said to the avatar word for word, and what becomes of what it says. In virtual time."""
+
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from pipecat.frames.frames import InterruptionFrame
 
-from pipecat_lemonslice.messages import (
-    AvatarTrouble,
-    IdleTimeout,
-    parse_avatar_message,
-)
+from tests.support.logs import package_logs
+from tests.support.stage import RESPONSE, avatar_here, said, speech
+
+LONG = "x" * 10_000
+FATAL: dict[str, Any] = {"type": "daily_error", "fatal": True}
+
+
+async def test_speech_events_as_they_go_over_the_wire() -> None:
+    """The names are the vendor's."""
+    async with avatar_here() as (stage, room):
+        await stage.send(*said(0.5), 1.0, speech(2.0, "b"), 0.5, InterruptionFrame(), 0.1)
+        assert [set(message) for message in room.messages] == [{"event", "session_id"}] * 5
+        assert [message["session_id"] for message in room.messages] == ["session-1"] * 5
+        assert room.events == [*RESPONSE, "response_started", "interrupt", "response_finished"]
 
 
 @pytest.mark.parametrize(
-    ("message", "meaning"),
+    ("message", "words", "lost"),
     [
-        ({"type": "bot_ready"}, None),
-        ({"type": "idle_timeout"}, IdleTimeout()),
-        ({"type": "image_change_complete"}, None),
-        ({"type": "daily_error", "fatal": True, "error": "x"}, AvatarTrouble("daily_error", "x", fatal=True)),
-        ({"type": "daily_error", "fatal": "yes"}, AvatarTrouble("daily_error", "", fatal=False)),
-        ({"type": "daily_error"}, AvatarTrouble("daily_error", "", fatal=False)),
-        (
-            {"type": "video_generation_error", "detail": "y"},
-            AvatarTrouble("video_generation_error", "y", fatal=False),
-        ),
-        ({"type": "image_change_error", "message": "z"}, AvatarTrouble("image_change_error", "z", fatal=False)),
-        ({"type": "brand_new"}, None),
-        ({}, None),
-        ("idle_timeout", None),
-        (None, None),
+        ({"type": "bot_ready"}, [], False),
+        ({"type": "image_change_complete"}, [], False),
+        ({**FATAL, "error": "in error"}, ["in error"], True),
+        ({**FATAL, "fatal": "yes", "error": "in error"}, ["in error"], False),
+        ({"type": "daily_error"}, [""], False),
+        ({"type": "video_generation_error", "detail": "in detail"}, ["in detail"], False),
+        ({"type": "image_change_error", "message": "in message"}, ["in message"], False),
+        ({"type": "brand_new"}, [], False),
+        ({"type": LONG}, [], False),
+        ({**FATAL, "error": LONG}, ["x" * 300], True),
+        ({**FATAL, "error": {"code": [1.5, None]}}, [""], True),
+        *((nonsense, [], False) for nonsense in ({}, "bot_ready", None, 7, [], ["type"], {"type": None}, {"type": {}})),
     ],
+    ids=lambda value: str(value)[:40],
 )
-def test_what_the_avatar_says_is_understood(message: object, meaning: object) -> None:
-    """Each type that matters; fatal only where it says so; the rest means nothing."""
-    assert parse_avatar_message(message) == meaning
-
-
-def test_long_words_are_shortened() -> None:
-    """An avatar cannot fill a log."""
-    trouble = parse_avatar_message({"type": "daily_error", "error": "x" * 10_000})
-    assert isinstance(trouble, AvatarTrouble)
-    assert len(trouble.detail) == 300
-
-
-KEYS = st.sampled_from(["type", "error", "fatal", "detail", "other"])
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.text() | st.floats(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
-)
-
-
-@settings(max_examples=40, deadline=None)
-@given(VALUES | st.dictionaries(KEYS, VALUES | st.sampled_from(["daily_error", "bot_ready"])))
-def test_no_message_of_any_shape_raises(message: object) -> None:
-    """An avatar cannot bring a call down with a message."""
-    parse_avatar_message(message)
+async def test_what_the_avatar_says_is_understood(message: object, words: list[str], lost: bool) -> None:
+    """Each known type, fatal only where it says so; all else is passed over. No word fills a log."""
+    async with avatar_here() as (stage, room):
+        with package_logs("DEBUG") as lines:
+            room.say(message)
+            await stage.settle(2.0)
+        assert all(len(line.text) < 500 for line in lines)
+        assert len(stage.errors) == len(words)
+        assert all(
+            word in error.error and len(error.error) < 400 for word, error in zip(words, stage.errors, strict=True)
+        )
+        assert len(stage.vendor.created) == 1 + lost
+        await stage.arrive()
+        await stage.send(*said(0.5), 2.0)
+        assert stage.room.events == RESPONSE

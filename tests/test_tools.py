@@ -2,21 +2,18 @@
 
 import json
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from PIL import Image
 from pipecat.frames.frames import (
-    ErrorFrame,
     Frame,
     FunctionCallFromLLM,
     InterruptionFrame,
     LLMContextFrame,
     TTSStoppedFrame,
 )
-from pipecat.pipeline.worker import ProcessorUnusablePolicy
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
@@ -34,12 +31,6 @@ ALLOWED: dict[str, Any] = {
     "pictures": {"red": RED, "blue": BLUE, "drawn": Image.new("RGB", (36, 56))},
     "moods": {"happy": "a cheerful person", "asleep": ("a tired person", "a person asleep")},
 }
-
-
-def png() -> bytes:
-    buffer = BytesIO()
-    Image.new("RGB", (36, 56)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 class Model(LLMService):
@@ -61,27 +52,26 @@ class Model(LLMService):
             await self.run_function_calls([FunctionCallFromLLM(name, str(self.asked), arguments, frame.context)])
 
 
-Tools = Callable[[LemonSliceVideoService], Sequence[Any]]
-
-
 def schemas(service: LemonSliceVideoService) -> Sequence[Any]:
     return lemonslice_tools(service, **ALLOWED)
 
 
 def direct(service: LemonSliceVideoService) -> Sequence[Any]:
-    return [tool.handler for tool in lemonslice_tools(service, **ALLOWED)]
+    return [tool.handler for tool in schemas(service)]
 
 
 class Conversation(WorkerStage):
     """A call with a model in front of the avatar and a context that its functions are listed in."""
 
-    def __init__(self, vendor: MemoryVendor | None = None, *, tools: Tools = schemas, **kwargs: Any) -> None:
+    def __init__(
+        self, vendor: MemoryVendor | None = None, *, tools: Callable[..., Sequence[Any]] = schemas, **kwargs: Any
+    ) -> None:
         self.model, self.context = Model(), LLMContext()
 
         def pipeline(service: LemonSliceVideoService) -> Sequence[FrameProcessor]:
             return [self.model, service, LLMAssistantAggregator(self.context)]
 
-        super().__init__(vendor, policy=ProcessorUnusablePolicy.CONTINUE, pipeline=pipeline, **kwargs)
+        super().__init__(vendor, pipeline=pipeline, **kwargs)
         self.context.set_tools([*tools(self.service)])
 
     async def call(self, function: str, **arguments: Any) -> None:
@@ -98,7 +88,7 @@ class Conversation(WorkerStage):
 
 
 @pytest.mark.parametrize("tools", [schemas, direct])
-async def test_what_a_model_may_do_is_done_and_it_is_told_so(tools: Tools) -> None:
+async def test_what_a_model_may_do_is_done_and_it_is_told_so(tools: Callable[..., Sequence[Any]]) -> None:
     """As schemas and as direct functions: LemonSlice has answered by then, and the model is asked to go on."""
     async with Conversation(MemoryVendor(control_latency=1.0), tools=tools, keep_alive=False) as stage:
         await stage.arrive()
@@ -119,30 +109,24 @@ async def test_what_a_model_may_do_is_done_and_it_is_told_so(tools: Tools) -> No
             assert stage.vendor.controls[before:] == controls
             assert stage.answers[number]["done"], stage.answers
         assert stage.model.asked == 12
-        assert stage.up(ErrorFrame) == []
+        assert stage.errors == []
 
 
 @pytest.mark.parametrize("tools", [schemas, direct])
-@pytest.mark.parametrize(
-    ("function", "arguments", "names"),
-    [
-        ("avatar_action", {"name": "moonwalk"}, "wave, Take a bow"),
-        ("avatar_picture", {"name": "https://evil.test/me.png"}, "red, blue, drawn"),
-        ("avatar_mood", {}, "happy, asleep"),
-        ("avatar_mood", {"name": ["happy"]}, "happy, asleep"),
-    ],
-)
-async def test_a_name_that_is_not_allowed_is_answered_with_those_that_are(
-    function: str, arguments: dict[str, Any], names: str, tools: Tools
-) -> None:
+async def test_a_name_that_is_not_allowed_is_answered_with_those_that_are(tools: Callable[..., Sequence[Any]]) -> None:
     """An address that the model made up is no name either. Nothing is sent, nothing raised."""
     async with Conversation(tools=tools) as stage:
         await stage.arrive()
-        await stage.call(function, **arguments)
-        [answer] = stage.answers
-        assert not answer["done"]
-        assert f"Use one of these names: {names}." in answer["message"]
-        assert (stage.vendor.controls, stage.up(ErrorFrame)) == ([], [])
+        for function, arguments, names in (
+            ("avatar_action", {"name": "moonwalk"}, "wave, Take a bow"),
+            ("avatar_picture", {"name": "https://evil.test/me.png"}, "red, blue, drawn"),
+            ("avatar_mood", {}, "happy, asleep"),
+            ("avatar_mood", {"name": ["happy"]}, "happy, asleep"),
+        ):
+            await stage.call(function, **arguments)
+            assert not stage.answers[-1]["done"]
+            assert f"Use one of these names: {names}." in stage.answers[-1]["message"]
+        assert (stage.vendor.controls, stage.errors) == ([], [])
         assert stage.service.settings.given_fields()["agent_image_url"] is None
 
 
@@ -163,22 +147,20 @@ async def test_without_an_avatar_it_is_said_so_and_done_when_there_is_one() -> N
         await stage.call("avatar_action", name="wave")
         await stage.call("avatar_picture", name="blue")
         assert [(answer["done"], LATER in answer["message"]) for answer in stage.answers] == [(False, True)] * 5
-        await stage.send(speech(0.5), settle=2.0)
+        await stage.send(speech(0.5), 2.0)
         assert stage.vendor.requests[1].agent_image_url == BLUE
         await stage.arrive()
         assert stage.vendor.controls[3:] == [PoseTrigger("wave")]
-        assert stage.up(ErrorFrame) == []
+        assert stage.errors == []
 
 
 async def test_a_call_with_the_voice_only_is_said_to_be_one() -> None:
     """LemonSlice has refused for good: nothing is promised."""
-    vendor = MemoryVendor()
-    vendor.refuse(402)
-    async with Conversation(vendor) as stage:
+    async with Conversation(MemoryVendor().refuse(402)) as stage:
         await stage.call("avatar_action", name="wave")
         await stage.call("avatar_picture", name="red")
         assert ["only the voice" in answer["message"] for answer in stage.answers] == [True, True]
-        assert len(stage.up(ErrorFrame)) == 1, "the refusal itself"
+        assert len(stage.errors) == 1, "the refusal itself"
 
 
 async def test_what_lemonslice_refuses_is_told_to_the_model_in_its_words() -> None:
@@ -194,19 +176,19 @@ async def test_what_lemonslice_refuses_is_told_to_the_model_in_its_words() -> No
             assert answer["message"].startswith("It did not work. ")
             assert "refused by the test" in answer["message"]
             assert "s3cret" not in answer["message"]
-        assert len(stage.up(ErrorFrame)) == 3
+        assert len(stage.errors) == 3
 
 
 async def test_a_picture_is_reported_when_it_has_been_sent() -> None:
     """After the response that is being spoken; one that a newer one has replaced is said to be so."""
     async with Conversation() as stage:
         await stage.arrive()
-        await stage.send(speech(2.0), settle=0.1)
+        await stage.send(speech(2.0), 0.1)
         await stage.call("avatar_picture", name="red")
         await stage.call("avatar_picture", name="blue")
         await stage.call("avatar_action", name="wave")
         assert stage.vendor.controls == [PoseTrigger("wave")]
-        await stage.send(TTSStoppedFrame("a"), settle=4.0)
+        await stage.send(TTSStoppedFrame("a"), 4.0)
         assert stage.vendor.controls == [PoseTrigger("wave"), UpdateImage(image_url=BLUE)]
         replaced, done, _ = stage.answers  # which come behind the speech, like every frame
         assert "something newer" in replaced["message"]
@@ -217,9 +199,9 @@ async def test_an_interruption_ends_the_call_and_not_the_change() -> None:
     """Pipecat takes the call for cancelled; the user has asked for the picture, and sees it."""
     async with Conversation() as stage:
         await stage.arrive()
-        await stage.send(speech(5.0), settle=0.1)
+        await stage.send(speech(5.0), 0.1)
         await stage.call("avatar_picture", name="drawn")
-        await stage.send(InterruptionFrame(), settle=2.0)
+        await stage.send(InterruptionFrame(), 2.0)
         assert stage.answers == [None]
         assert stage.vendor.controls == [UpdateImage(image=ALLOWED["pictures"]["drawn"])]
 
@@ -281,6 +263,7 @@ async def test_handlers_can_be_registered_by_hand() -> None:
 
 def test_a_path_and_bytes_are_pictures(tmp_path: Path) -> None:
     """Beside addresses and PIL images."""
-    (tmp_path / "me.png").write_bytes(png())
-    for picture in (str(tmp_path / "me.png"), tmp_path / "me.png", png()):
+    file = tmp_path / "me.png"
+    Image.new("RGB", (36, 56)).save(file)
+    for picture in (str(file), file, file.read_bytes()):
         assert lemonslice_tools(Stage().service, pictures={"me": picture})

@@ -1,27 +1,20 @@
 """Quiet calls: a session that ended because nobody spoke is replaced when somebody does, and not before."""
 
-import asyncio
-
 import pytest
 from pipecat.frames.frames import (
-    ErrorFrame,
+    CancelFrame,
+    EndFrame,
     Frame,
     InterruptionFrame,
     TTSStartedFrame,
-    TTSStoppedFrame,
     UserStartedSpeakingFrame,
 )
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from pipecat_lemonslice import AvatarStatus
 from tests.support.memory import MemoryVendor
-from tests.support.stage import Stage, speech, tone
+from tests.support.stage import Stage, said, speech, tone
 
 IDLE = {"type": "idle_timeout"}
-
-
-def status(stage: Stage) -> AvatarStatus:
-    return stage.statuses[-1]
 
 
 async def fall_asleep(stage: Stage, *, by: str = "message", after: float = 60.0) -> None:
@@ -33,21 +26,17 @@ async def fall_asleep(stage: Stage, *, by: str = "message", after: float = 60.0)
     await stage.settle(3.0)
 
 
-async def answer(stage: Stage, context: str = "a") -> None:
-    await stage.send(TTSStartedFrame(context), speech(1.0, context), TTSStoppedFrame(context))
-
-
 @pytest.mark.parametrize("by", ["message", "leaving"])
 async def test_five_quiet_minutes_are_one_session(by: str) -> None:
-    """Nothing is created, nothing is an error, and everybody learns that the avatar sleeps."""
+    """Nothing is created, also by an interruption, nothing is an error, and everybody learns that the avatar sleeps."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage, by=by)
-        await stage.settle(300.0)
+        await stage.send(100.0, InterruptionFrame(), 200.0)
         assert stage.vendor.created == ["session-1"] == stage.vendor.terminated
-        assert stage.up(ErrorFrame) == []
-        assert status(stage) is AvatarStatus.DORMANT
-        assert "on_fallback" not in stage.event_names()
-        told = [frame.data for frame in stage.down(RTVIServerMessageFrame) if frame.data.get("status") == "dormant"]
+        assert stage.errors == []
+        assert stage.statuses[-1] is AvatarStatus.DORMANT
+        assert stage.fallbacks == []
+        told = [told for told in stage.page if told.get("status") == "dormant"]
         assert [message["detail"] for message in told] == ["sleeping; it wakes when somebody speaks"]
 
 
@@ -56,29 +45,26 @@ async def test_it_wakes_when_somebody_speaks(waker: Frame) -> None:
     """The first words, the user's or the bot's, create the next session, whose avatar says the next answer whole."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(waker, settle=0.0)
+        await stage.send(waker, 0.0)
         assert len(stage.vendor.created) == 2
         await stage.arrive(1.0)
-        await answer(stage, "b")
-        await stage.settle(3.0)
+        await stage.send(*said(1.0, "b"), 3.0)
         assert stage.room.speech.endswith(tone(1.0))
         assert stage.plain == b""
-        assert stage.up(ErrorFrame) == []
-        assert status(stage) is AvatarStatus.HERE
+        assert stage.errors == []
+        assert stage.statuses[-1] is AvatarStatus.HERE
 
 
 async def test_the_answer_that_wakes_it_waits_and_is_heard_whole() -> None:
     """As at the start of a call: within `ready_timeout` by the avatar, else by voice."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
-        await answer(stage)
-        await stage.settle(5.0)
+        await stage.send(*said(1.0), 5.0)
         assert stage.plain == b""
         await stage.arrive(3.0)
         assert stage.room.speech == tone(1.0)
         await fall_asleep(stage)
-        await answer(stage)
-        await stage.settle(7.5)
+        await stage.send(*said(1.0), 7.5)
         assert stage.plain == b""
         await stage.settle(1.0)
         assert stage.plain == tone(1.0)
@@ -90,28 +76,28 @@ async def test_it_sleeps_and_wakes_again_and_again() -> None:
         for count in range(1, 11):
             await fall_asleep(stage)
             assert len(stage.vendor.created) == count
-            await stage.send(UserStartedSpeakingFrame(), settle=0.0)
+            await stage.send(UserStartedSpeakingFrame(), 0.0)
             assert len(stage.vendor.created) == count + 1
-        assert stage.up(ErrorFrame) == []
+        assert stage.errors == []
     assert stage.vendor.terminated == stage.vendor.created
 
 
 async def test_after_a_sleep_the_pauses_after_failures_begin_anew() -> None:
     """Failures before it do not count any more: a session that is lost then is replaced after half a second."""
-    async with Stage(keep_alive=False) as stage:
-        for _ in range(3):
-            await stage.arrive()
-            stage.room.lose("gone")
-            rooms = len(stage.rooms)
-            await stage.until(lambda before=rooms: len(stage.rooms) > before)
-        await fall_asleep(stage)
-        assert status(stage) is AvatarStatus.DORMANT
-        await stage.send(UserStartedSpeakingFrame(), settle=0.0)
+
+    async def pause_after_a_loss() -> float:
         await stage.arrive()
-        lost_at, sessions = stage.now, len(stage.vendor.created)
         stage.room.lose("gone")
-        await stage.until(lambda: len(stage.vendor.created) > sessions)
-        assert stage.now - lost_at == pytest.approx(0.5, abs=0.01)
+        lost_at, rooms = stage.now, len(stage.rooms)
+        await stage.until(lambda: len(stage.rooms) > rooms)
+        return stage.now - lost_at
+
+    async with Stage(keep_alive=False) as stage:
+        assert [await pause_after_a_loss() for _ in range(3)] == pytest.approx([0.5, 1.0, 2.0], abs=0.01)
+        await fall_asleep(stage)
+        assert stage.statuses[-1] is AvatarStatus.DORMANT
+        await stage.send(UserStartedSpeakingFrame(), 0.0)
+        assert await pause_after_a_loss() == pytest.approx(0.5, abs=0.01)
 
 
 async def test_an_avatar_that_leaves_while_it_is_kept_alive_is_a_loss() -> None:
@@ -119,72 +105,40 @@ async def test_an_avatar_that_leaves_while_it_is_kept_alive_is_a_loss() -> None:
     async with Stage() as stage:
         await fall_asleep(stage, by="leaving", after=600.0)
         assert len(stage.vendor.created) == 2
-        assert len(stage.up(ErrorFrame)) == 1
+        assert len(stage.errors) == 1
 
 
-async def test_a_timeout_in_mid_speech_is_a_loss() -> None:
-    """The answer goes on as plain voice, one ErrorFrame, and a new session at once."""
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_a_session_whose_avatar_has_not_come_sleeps_too(waiting: bool) -> None:
+    """Unless an answer waits for it: then there is a new one at once, and the answer is heard."""
     async with Stage(keep_alive=False) as stage:
-        await stage.arrive(1.0)
-        await stage.send(speech(3.0), settle=1.5)
+        await stage.send(1.0, stage.room.join, 9.0, *said(1.0) * waiting, 1.0)
         stage.room.say(IDLE)
         await stage.settle(1.0)
-        assert stage.plain
-        assert len(stage.vendor.created) == 2
-        assert len(stage.up(ErrorFrame)) == 1
-
-
-async def test_a_session_that_was_never_spoken_to_sleeps_too() -> None:
-    """The avatar has not even come, and nothing waits to be said."""
-    async with Stage(keep_alive=False) as stage:
-        await stage.settle(1.0)
-        stage.room.join()
-        await stage.settle(10.0)
-        stage.room.say(IDLE)
-        await stage.settle(100.0)
-        assert len(stage.vendor.created) == 1
-        assert stage.up(ErrorFrame) == []
-
-
-async def test_speech_that_waits_wakes_it_at_once() -> None:
-    """The session of an avatar that has not come is ended while an answer waits: a new one, and the answer is heard."""
-    async with Stage(keep_alive=False) as stage:
-        stage.room.join()
-        await stage.settle(10.0)
-        await answer(stage)
-        await stage.settle(1.0)
-        stage.room.say(IDLE)
-        await stage.settle(1.0)
-        assert len(stage.vendor.created) == 2
-        await stage.arrive(3.0)
-        assert stage.room.speech + stage.plain == tone(1.0)
+        assert len(stage.vendor.created) == 1 + waiting
+        assert stage.errors == []
+        if waiting:
+            await stage.arrive(3.0)
+            assert stage.room.speech + stage.plain == tone(1.0)
 
 
 async def test_it_wakes_while_the_old_session_is_still_being_terminated() -> None:
     """A slow API does not hold the next session up."""
     async with Stage(MemoryVendor(terminate_latency=20.0), keep_alive=False) as stage:
         await fall_asleep(stage)
-        await stage.send(UserStartedSpeakingFrame(), settle=0.5)
+        await stage.send(UserStartedSpeakingFrame(), 0.5)
         assert len(stage.vendor.created) == 2
         await stage.settle(20.0)
         assert stage.vendor.terminated == ["session-1"]
 
 
-@pytest.mark.parametrize("end", ["end", "cancel"])
-async def test_a_call_that_ends_asleep_creates_nothing(end: str) -> None:
+@pytest.mark.parametrize("frame", [EndFrame, CancelFrame])
+async def test_a_call_that_ends_asleep_creates_nothing(frame: type[Frame]) -> None:
     """EndFrame and CancelFrame pass at once."""
     async with Stage(keep_alive=False) as stage:
         await fall_asleep(stage)
         started = stage.now
-        await (stage.end() if end == "end" else stage.cancel())
+        await stage.send(frame())
+        await stage.until(lambda: bool(stage.down(frame)))
         assert stage.now - started < 1.0
     assert stage.vendor.created == ["session-1"] == stage.vendor.terminated
-    await asyncio.sleep(0)
-
-
-async def test_an_interruption_does_not_wake_it() -> None:
-    """Nothing is said and nobody speaks."""
-    async with Stage(keep_alive=False) as stage:
-        await fall_asleep(stage)
-        await stage.send(InterruptionFrame(), settle=10.0)
-        assert len(stage.vendor.created) == 1

@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import EndFrame, ErrorFrame, InterruptionFrame, TTSAudioRawFrame
+from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSAudioRawFrame
 
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
 
@@ -45,9 +45,9 @@ async def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, i
             await stage.send(InterruptionFrame())
         await stage.settle(3.0)
         await stage.arrive(1.0)
-        await stage.send(speech(1.0, "c"), settle=4.0)
+        await stage.send(speech(1.0, "c"), 4.0)
         await stage.end()
-        errors = stage.up(ErrorFrame)
+        errors = stage.errors
         assert len(errors) <= 1, [error.error for error in errors]
         assert not any(error.category and error.category.is_permanent for error in errors)
         assert stage.service.is_usable
@@ -64,10 +64,10 @@ async def test_a_track_that_delivers_no_sound_costs_the_session_and_no_more(nons
     async with avatar_here() as (stage, _):
         stage.room.hear(*nonsense)
         await stage.settle(2.0)
-        assert len(stage.up(ErrorFrame)) == 1
+        assert len(stage.errors) == 1
         assert len(stage.vendor.created) == 2
         await stage.arrive()
-        await stage.send(speech(1.0), settle=3.0)
+        await stage.send(speech(1.0), 3.0)
         assert stage.room.speech == tone(1.0)
         assert stage.voice
 
@@ -82,6 +82,6 @@ async def test_a_handler_that_raises_harms_nothing() -> None:
         for event in ("on_avatar_ready", "on_response_started", "on_response_done", "on_session_created"):
             stage.service.add_event_handler(event, handler)
         await stage.arrive()
-        await stage.send(speech(1.0), settle=3.0)
+        await stage.send(speech(1.0), 3.0)
         assert stage.room.speech == tone(1.0)
         assert stage.room.events == ["response_started", "response_finished"]

@@ -5,20 +5,19 @@ the transport is what the user gets: a picture when it is written, voice when al
 """
 
 import asyncio
+from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pipecat.frames.frames import InterruptionFrame, OutputImageRawFrame
-from pipecat.transports import base_output
 
 from pipecat_lemonslice.rooms import Picture
 from tests.support.stage import RATE, Stage, avatar_here, speech
-from tests.support.user import UserOutput
+from tests.support.user import UserOutput, pipecat_in_virtual_time
 
 PICTURE = 0.04
 PACKET = 0.02
@@ -76,10 +75,9 @@ async def play(stage: Stage, first: int, last: int, stall: float = 0.0) -> dict[
 
 
 @pytest.fixture(autouse=True)
-def pipecat_on_the_loops_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pipecat's output paces live pictures by the wall clock."""
-    clock = SimpleNamespace(time=lambda: asyncio.get_running_loop().time())
-    monkeypatch.setattr(base_output, "time", clock)
+def pipecats_clock() -> Iterator[None]:
+    with pipecat_in_virtual_time():
+        yield
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -103,7 +101,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 async def test_picture_and_voice_of_an_instant_leave_together(setting: str) -> None:
     """Within 40 ms in the median, also after a pause, and when voice waits that has come at once after a stall."""
     user = User(**SETTINGS[setting])
-    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
+    async with avatar_here(behind=[user], room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         await play(stage, 0, 50)
         for _ in range(67):
@@ -120,7 +118,7 @@ async def test_picture_and_voice_of_an_instant_leave_together(setting: str) -> N
 async def test_an_interruption_does_not_stop_the_picture(live: bool) -> None:
     """Pictures that wait for the voice that it drops make way for those that come after it."""
     user = User(video_out_is_live=live)
-    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
+    async with avatar_here(behind=[user], room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         await play(stage, 0, 25, stall=0.4)
         interrupted = stage.now
@@ -136,7 +134,7 @@ async def test_an_interruption_does_not_stop_the_picture(live: bool) -> None:
 async def test_pictures_wait_for_late_voice_in_bounded_time() -> None:
     """Two seconds of speech come at once: the user hears them late, and pictures are then 0.6 s late at the most."""
     user = User()
-    async with avatar_here(output=user, room={"echo": False}) as (stage, _):
+    async with avatar_here(behind=[user], room={"echo": False}) as (stage, _):
         await stage.send(speech(6.0))
         came = await play(stage, 0, 75, stall=2.0)
         await stage.settle(1.0)

@@ -2,21 +2,11 @@
 
 import re
 
-import pytest
-from pipecat.frames.frames import EndWorkerFrame, ErrorFrame
-
 from pipecat_lemonslice import AvatarStatus, AvatarStatusFrame
 from tests.faults.world import World
-from tests.support.logs import Line, package_logs
+from tests.support.logs import package_logs
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, speech
-
-PATIENCE = 8.0
-"""Seconds that speech waits for the avatar, by default."""
-
-
-def at_level(lines: list[Line], level: str) -> list[str]:
-    return [line.text for line in lines if line.level == level]
 
 
 async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
@@ -29,7 +19,7 @@ async def test_an_api_that_cannot_be_reached_is_a_warning_at_once() -> None:
             assert stage.now - lines[0].at < 0.1
             assert "Cannot connect" in lines[0].text
             assert re.search(r"next attempt is made in \d+\.\d s", lines[0].text)
-            await stage.send(speech(1.0), settle=PATIENCE + 0.5)
+            await stage.send(speech(1.0), 8.5)
             assert len(stage.fallbacks) == 1
             assert stage.fallbacks[0].rstrip(".") in lines[0].text
             statuses = [one for one in stage.down(AvatarStatusFrame) if one.status is AvatarStatus.VOICE_ONLY]
@@ -50,7 +40,7 @@ async def test_an_outage_that_passes_is_one_warning_and_then_says_that_the_avata
             world.emulator.fault("reject=500,detail=no GPU")
             world.rooms[0].leave()
             await stage.settle(10.0)
-            warnings = at_level(lines, "WARNING")
+            warnings = [line.text for line in lines if line.level == "WARNING"]
             assert len(warnings) == 2
             assert "has left" in warnings[1]
 
@@ -61,7 +51,7 @@ async def test_a_good_call_is_three_lines() -> None:
         async with Stage(MemoryVendor(latency=1.0)) as stage:
             await stage.settle(3.5)
             await stage.arrive(1.0)
-            await stage.send(speech(2.0), settle=6.5)
+            await stage.send(speech(2.0), 6.5)
             await stage.end()
     assert [line.level for line in lines] == ["INFO"] * 3
     created, ready, over = (line.text for line in lines)
@@ -86,30 +76,3 @@ async def test_a_cost_that_is_not_told_is_called_unknown() -> None:
             await stage.end()
     assert "unknown" in lines[-1].text
     assert "credits" not in lines[-1].text
-
-
-def refused(stage: Stage) -> None:
-    stage.vendor.refuse(402)
-
-
-def late(_stage: Stage) -> None:
-    pass
-
-
-@pytest.mark.parametrize(
-    ("happen", "cause"), [(refused, "402 Payment Required"), (late, "the avatar was not ready within 8 s")]
-)
-async def test_a_pipeline_that_ends_for_want_of_an_avatar_says_why(happen, cause: str) -> None:
-    """One line at ERROR, before the pipeline is ended, with the cause and the setting that makes it one."""
-    with package_logs("ERROR") as lines:
-        stage = Stage(fallback="fatal")
-        happen(stage)
-        async with stage:
-            await stage.send(speech(1.0))
-            await stage.until(lambda: bool(stage.up(EndWorkerFrame)))
-            assert [cause in line.text and "fallback='fatal'" in line.text for line in lines] == [True]
-            assert [cause in told for told in stage.fallbacks] == [True]
-            assert [cause in error.error for error in stage.up(ErrorFrame)] == [True]
-            await stage.settle(20.0)
-            assert len(stage.up(EndWorkerFrame)) == 1
-            assert len(lines) == 1

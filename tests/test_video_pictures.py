@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import Frame, OutputImageRawFrame, StartFrame
+from pipecat.frames.frames import Frame, OutputImageRawFrame
 from pipecat.pipeline.parallel_pipeline import ParallelPipeline
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 
 from pipecat_lemonslice.rooms import Picture
 from tests.support.stage import Stage
+from tests.support.user import UserOutput
 
 WIDTH, HEIGHT = 24, 36
 MOST = 35
@@ -33,29 +33,20 @@ def number_of(image: bytes) -> int:
     return int.from_bytes(image[:4], "big")
 
 
-def params(*, live: bool = True) -> TransportParams:
+def params(live: bool) -> dict[str, Any]:
     """Of an output that does not pace live pictures itself: Pipecat does so by the real clock."""
-    return TransportParams(
-        video_out_enabled=True,
-        video_out_is_live=live,
-        video_out_framerate=1000,
-        video_out_width=WIDTH,
-        video_out_height=HEIGHT,
-    )
+    size = {"video_out_width": WIDTH, "video_out_height": HEIGHT}
+    return {"video_out_enabled": True, "video_out_is_live": live, "video_out_framerate": 1000, **size}
 
 
-class Output(BaseOutputTransport):
+class Output(UserOutput):
     """Pipecat's own output, whose device takes a picture in so many seconds; None for never."""
 
     def __init__(self, *, seconds: float | None = 0.01, live: bool = True) -> None:
-        super().__init__(params(live=live))
+        super().__init__(**params(live))
         self.seconds = seconds
         self.awake = asyncio.Event()
         self.shown: list[int] = []
-
-    async def start(self, frame: StartFrame) -> None:
-        await super().start(frame)
-        await self.set_transport_ready(frame)
 
     async def write_video_frame(self, frame: OutputImageRawFrame) -> bool:
         if self.seconds is None:
@@ -68,40 +59,27 @@ class Output(BaseOutputTransport):
 class Between(FrameProcessor):
     """Somebody else's processor. It does something with each picture, and passes on the result, else the picture."""
 
-    def __init__(self, do: Callable[[OutputImageRawFrame], Any], *, seconds: float = 0.0) -> None:
+    def __init__(self, do: Callable[[OutputImageRawFrame], Any], *, seconds: float = 0.0, passes: bool = True) -> None:
         super().__init__()
-        self._do = do
+        self._do, self._passes = do, passes
         self.seconds = seconds
+        self.taken = 0
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, OutputImageRawFrame):
+            self.taken += 1
             await asyncio.sleep(self.seconds)
             frame = self._do(frame) or frame
+            if not self._passes:
+                return
         await self.push_frame(frame, direction)
 
 
-class Recorder(FrameProcessor):
-    """Keeps the newest pictures and passes none on."""
-
-    def __init__(self, pictures: int) -> None:
-        super().__init__()
-        self.taken = 0
-        self._kept: deque[OutputImageRawFrame] = deque(maxlen=pictures)
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, OutputImageRawFrame):
-            self._kept.append(frame)
-            self.taken += 1
-        else:
-            await self.push_frame(frame, direction)
-
-
-def keeping(pictures: int | None) -> Between:
-    """A vision buffer: keeps the newest pictures, as they are."""
+def keeping(pictures: int | None, *, passes: bool = True) -> Between:
+    """A vision buffer: keeps the newest pictures, as they are. A recorder passes none on."""
     kept: deque[OutputImageRawFrame] = deque(maxlen=pictures)
-    return Between(kept.append)
+    return Between(kept.append, passes=passes)
 
 
 def replacing() -> Between:
@@ -129,7 +107,7 @@ def living() -> int:
 
 async def test_a_processor_that_keeps_its_last_ten_does_not_stop_the_picture() -> None:
     """Where no output can be seen that takes pictures, this shows after two seconds. Then all pictures come."""
-    recorder = Recorder(10)
+    recorder = keeping(10, passes=False)
     async with Stage(behind=[recorder]) as stage:
         stage.room.join()
         number = await play(stage, 2.0)
@@ -143,7 +121,7 @@ async def test_a_processor_that_keeps_its_last_ten_does_not_stop_the_picture() -
 async def test_pictures_that_somebody_keeps_do_not_stop_those_that_are_shown(kept: int, live: bool) -> None:
     """The output takes them, so more are sent, from the first second on."""
     output = Output(live=live)
-    async with Stage(behind=[keeping(kept)], output=output) as stage:
+    async with Stage(behind=[keeping(kept), output]) as stage:
         stage.room.join()
         await play(stage, 20.0)
         await stage.settle(0.5)
@@ -153,7 +131,7 @@ async def test_pictures_that_somebody_keeps_do_not_stop_those_that_are_shown(kep
 async def test_a_processor_that_keeps_every_picture_gets_fewer_but_never_none() -> None:
     """Ten seconds of them at the full rate, then one a second, so that memory lasts; and this is logged."""
     output = Output()
-    async with Stage(behind=[keeping(None)], output=output) as stage:
+    async with Stage(behind=[keeping(None), output]) as stage:
         stage.room.join()
         number = await play(stage, 20.0)
         assert living() <= 300
@@ -184,7 +162,7 @@ async def test_the_output_is_found_in_any_pipeline(inside: Callable[..., list[Fr
 async def test_an_output_slower_than_the_avatar_shows_what_is_new(before: Callable[[], list[FrameProcessor]]) -> None:
     """Five of 25 pictures a second are shown, and only a few wait to be, however long it goes on."""
     output = Output(seconds=0.2)
-    async with Stage(behind=before(), output=output) as stage:
+    async with Stage(behind=[*before(), output]) as stage:
         stage.room.join()
         sent = 0
         for _ in range(6):
@@ -200,9 +178,9 @@ async def test_an_output_that_takes_nothing_is_sent_nothing_more(
 ) -> None:
     """A device that is stuck costs a good second of pictures, however long it stays so."""
     output = Output(seconds=None, live=live)
-    async with Stage(behind=before(), output=output) as stage:
+    async with Stage(behind=[*before(), output]) as stage:
         stage.room.join()
-        await play(stage, 60.0)
+        await play(stage, 20.0)
         assert living() <= MOST
         assert output.shown == []
 
@@ -216,28 +194,28 @@ async def test_a_webrtc_track_that_nobody_reads_does_not_fill(live: bool, monkey
 
     from tests.support.webrtc import connected, waiting
 
-    transport = SmallWebRTCTransport(SmallWebRTCConnection(), params(live=live))
+    transport = SmallWebRTCTransport(SmallWebRTCConnection(), TransportParams(**params(live)))
     output = transport.output()
     track = connected(output, (WIDTH, HEIGHT), monkeypatch)
-    async with Stage(behind=[replacing()], output=output) as stage:
+    async with Stage(behind=[replacing(), output]) as stage:
         stage.room.join()
-        await play(stage, 60.0)
+        await play(stage, 20.0)
         assert waiting(track) > 0
         assert living() <= MOST
 
 
 async def test_a_processor_that_is_stuck_is_sent_nothing_more() -> None:
     """What waits in front of it does not grow, though the output behind it has nothing to do."""
-    async with Stage(behind=[Between(lambda _: None, seconds=1e6)], output=Output()) as stage:
+    async with Stage(behind=[Between(lambda _: None, seconds=1e6), Output()]) as stage:
         stage.room.join()
-        await play(stage, 60.0)
+        await play(stage, 20.0)
         assert living() <= MOST
 
 
 async def test_a_processor_that_was_stuck_does_not_stay_behind() -> None:
     """When it is only slow again, what waits in front of it is a second of its work, and no more."""
     between, output = Between(lambda _: None, seconds=10.0), Output()
-    async with Stage(behind=[between], output=output) as stage:
+    async with Stage(behind=[between, output]) as stage:
         stage.room.join()
         number = await play(stage, 10.0)
         between.seconds = 0.1
@@ -248,7 +226,7 @@ async def test_a_processor_that_was_stuck_does_not_stay_behind() -> None:
 async def test_a_browser_that_was_asleep_is_not_behind_for_good() -> None:
     """Two seconds after it takes pictures again it shows those of now, and all of them."""
     output = Output(seconds=None)
-    async with Stage(output=output) as stage:
+    async with Stage(behind=[output]) as stage:
         stage.room.join()
         number = await play(stage, 30.0)
         output.seconds = 0.04
@@ -263,7 +241,7 @@ async def test_a_browser_that_was_asleep_is_not_behind_for_good() -> None:
 async def test_the_last_picture_is_shown_though_no_other_follows_it() -> None:
     """It waits for the output, and not for the next picture."""
     output = Output(seconds=0.5)
-    async with Stage(output=output) as stage:
+    async with Stage(behind=[output]) as stage:
         stage.room.join()
         sent = await play(stage, 2.0)
         await stage.settle(10.0)

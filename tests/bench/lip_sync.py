@@ -78,7 +78,7 @@ async def measure(settings: dict[str, Any]) -> MarksUser:
     user = MarksUser(**settings)
     async with (
         Emulator(EmulatorOptions(latency=0.1, marks=MARKS)) as emulator,
-        Call(api_url=emulator.api_url, output=user) as call,
+        Call(api_url=emulator.api_url, behind=[user]) as call,
     ):
         await until(lambda: AvatarStatus.HERE in call.statuses, 20.0)
         await call.send(TTSStartedFrame("a"), speech(SECONDS), TTSStoppedFrame("a"))

@@ -20,7 +20,6 @@ SOON = 0.5
 LOST_SIGHT = 34.0
 """Seconds until there is an avatar once nobody knows whether a session was created."""
 
-EARLY = ("creating", "joining", "waiting")
 ROOM = ("waiting", "ready", "speaking", "between", "ending")
 CREATION = ("creating", "speaking")
 FROM_JOINING = ("joining", *ROOM)

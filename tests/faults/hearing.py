@@ -47,12 +47,25 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Sounding:
-    """A stretch of one code, as the user hears it."""
+    """A stretch of one code, as the user hears it.
 
+    Attributes:
+        sent: When it was sent on to the user.
+        begin: From when it is heard.
+        code: Which slice it is of.
+        samples: How long it lasts.
+        by: Whose voice it is: the avatar's, or the plain voice.
+    """
+
+    sent: float
     begin: float
-    end: float
     code: int
+    samples: int
     by: str
+
+    @property
+    def end(self) -> float:
+        return self.begin + self.samples / RATE
 
 
 def played(frames: Iterable[tuple[float, Frame]]) -> Iterator[Sounding]:
@@ -62,12 +75,10 @@ def played(frames: Iterable[tuple[float, Frame]]) -> Iterator[Sounding]:
         if not isinstance(frame, SpeechOutputAudioRawFrame | TTSAudioRawFrame):
             continue
         by = "avatar" if isinstance(frame, SpeechOutputAudioRawFrame) else "voice"
-        playhead = max(playhead, at)
-        for code, samples in runs(frame.audio):
-            end = playhead + samples / RATE
-            if code:
-                yield Sounding(playhead, end, code, by)
-            playhead = end
+        for one in sounding(at, max(playhead, at), frame.audio, by):
+            playhead = one.end
+            if one.code:
+                yield one
 
 
 def spoken(codes: range, chunk: int, stop: bool, llm: bool) -> Iterator[Frame]:
@@ -89,18 +100,9 @@ def coded(codes: range) -> bytes:
     return np.repeat(np.array(codes, dtype="<i2"), SLICE_SAMPLES).tobytes()
 
 
-def runs(pcm: bytes) -> Iterator[tuple[int, int]]:
-    """The codes in a piece of sound, with the number of samples of each."""
+def sounding(sent: float, begin: float, pcm: bytes, by: str) -> Iterator[Sounding]:
+    """The codes in a piece of sound, and silence as code 0."""
     samples = np.frombuffer(pcm, dtype="<i2")
-    if not len(samples):
-        return
-    edges = np.flatnonzero(np.diff(samples)) + 1
-    for part in np.split(samples, edges):
-        yield int(part[0]), len(part)
-
-
-def coded_in(frames: Iterable[tuple[float, Frame]]) -> Iterator[tuple[float, int, int]]:
-    """When which code came by, and how many samples of it."""
-    for at, frame in frames:
-        if isinstance(frame, SpeechOutputAudioRawFrame | TTSAudioRawFrame):
-            yield from ((at, code, samples) for code, samples in runs(frame.audio) if code)
+    for part in np.split(samples, np.flatnonzero(np.diff(samples)) + 1) if len(samples) else ():
+        yield Sounding(sent, begin, int(part[0]), len(part), by)
+        begin += len(part) / RATE

@@ -5,7 +5,6 @@ the room, and the bot's plain voice through its transport.
 """
 
 import asyncio
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from pipecat.transports.daily.transport import DailyParams, DailyTransport
 
 from pipecat_lemonslice.emulator import Session
 from pipecat_lemonslice.emulator.room import AppMessage, Joined, Left, Member, RoomEvent, Sound
-from tests.faults.hearing import SLICE, Sounding, runs
+from tests.faults.hearing import SLICE, Sounding, sounding
 from tests.faults.world import AVATAR_TOKEN, JOIN_SECONDS, LAG, LOBBY, Site, World
 from tests.support.stage import RATE
 
@@ -165,16 +164,5 @@ class SharedWorld(World):
         asyncio.get_running_loop().call_later(JOIN_SECONDS, self._enter, session)
 
     def _play(self) -> Iterator[Sounding]:
-        room = (self._sounding(at, pcm) for at, pcm in self.transport.bot.heard)
-        yield from sorted(itertools.chain(*room, super()._play()), key=lambda sounding: sounding.begin)
-
-    def emitted(self) -> list[tuple[float, int, int]]:
-        heard = self.transport.bot.heard
-        room = ((at, code, samples) for at, pcm in heard for code, samples in runs(pcm) if code)
-        return sorted(itertools.chain(room, super().emitted()), key=lambda sent: sent[0])
-
-    def _sounding(self, at: float, pcm: bytes) -> Iterator[Sounding]:
-        for code, samples in runs(pcm):
-            if code:
-                yield Sounding(at, at + samples / RATE, code, "avatar")
-            at += samples / RATE
+        room = (one for at, pcm in self.transport.bot.heard for one in sounding(at, at, pcm, "avatar") if one.code)
+        return iter(sorted([*room, *super()._play()], key=lambda one: one.begin))

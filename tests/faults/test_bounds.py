@@ -1,4 +1,4 @@
-"""Nothing grows: not with the number of calls in one process; for the length of one call see `test_video_faults`."""
+"""Nothing grows: not with the number of calls in one process; for the length of one call see `test_video_speech`."""
 
 from tests.bench.soak import soak
 

@@ -14,14 +14,12 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import EndFrame, StartFrame
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 
 from pipecat_lemonslice.video import END_SECONDS
-from tests.faults.catalogue import EARLY, FAULTS, READY, SOON, Fault
-from tests.faults.hearing import SLICE, SLICE_SAMPLES, Utterance
+from tests.faults.catalogue import FAULTS, READY, SOON, Fault
+from tests.faults.hearing import SLICE, Utterance
 from tests.faults.shared import SharedWorld
 from tests.faults.world import LAG, World
-from tests.support.stage import RATE
 
 MOMENTS = {
     "creating": 0.0,
@@ -179,24 +177,16 @@ def _inject(world: World, fault: Fault, moment: str) -> None:
 
 def check_ears(world: World, fault: Fault, moment: str, started: float) -> None:
     """Each utterance is heard in order, soon, without more silence, loss or repetition than the fault may cost."""
-    samples = Counter[int]()
-    for sounding in world.heard():
-        samples[sounding.code] += round((sounding.end - sounding.begin) * RATE)
-    missing = sum(max(0, SLICE_SAMPLES - samples[code]) for one in world.said for code in one.codes) / RATE
-    doubled = sum(max(0, samples[code] - SLICE_SAMPLES) for one in world.said for code in one.codes) / RATE
-    assert missing <= _lost(fault, moment), f"{missing:.3f} s were never heard"
+    missing, doubled = world.missing(code for one in world.said for code in one.codes), world.doubled()
+    loses_avatar = not fault.renewal or moment == "speaking"
+    assert missing <= (fault.lost if loses_avatar else 1e-9), f"{missing:.3f} s were never heard"
     assert doubled <= DOUBLED + 1e-9, f"{doubled:.3f} s were heard twice"
     for utterance in world.said:
         silence = silence_of(world, utterance)
         assert silence <= _silence(fault, moment, utterance.at - started), f"{silence:.2f} s of silence"
-    check_order(world, fault.overlap)
-
-
-def check_order(world: World, overlap: float) -> None:
-    """What comes later was said later, but for what was in flight at a change-over."""
     newest = 0
-    for sounding in world.heard():
-        assert sounding.code > newest - (DOUBLED + overlap) / SLICE - 1, "words came out of order"
+    for sounding in world.heard():  # what comes later was said later, but for what was in flight at a change-over
+        assert sounding.code > newest - (DOUBLED + fault.overlap) / SLICE - 1, "words came out of order"
         newest = max(newest, sounding.code)
 
 
@@ -205,23 +195,14 @@ def silence_of(world: World, utterance: Utterance) -> float:
     own = [sounding for sounding in world.heard() if sounding.code in utterance.codes]
     if not own:
         return 0.0
-    return own[-1].end - utterance.at - _sounding(world, utterance.at, own[-1].end)
-
-
-def _sounding(world: World, begin: float, end: float) -> float:
-    return sum(max(0.0, min(end, one.end) - max(begin, one.begin)) for one in world.heard())
+    begin, end = utterance.at, own[-1].end
+    return end - begin - sum(max(0.0, min(end, one.end) - max(begin, one.begin)) for one in world.heard())
 
 
 def _silence(fault: Fault, moment: str, at: float) -> float:
-    begins = at < MOMENTS["ready"] or (moment in EARLY and at < MOMENTS["ready"])
-    begins = begins or (fault.sleeps and moment in fault.quiet)
+    begins = at < MOMENTS["ready"] or (fault.sleeps and moment in fault.quiet)
     waits = READY if fault.renewal and moment == "speaking" else fault.waits
     return MARGIN + fault.silence + (waits if begins else 0.0)
-
-
-def _lost(fault: Fault, moment: str) -> float:
-    loses_avatar = not fault.renewal or moment == "speaking"
-    return fault.lost if loses_avatar else 1e-9
 
 
 # What is told, and what is left.
@@ -237,7 +218,7 @@ def check_errors(world: World, fault: Fault, moment: str) -> None:
     assert all(error.category is not None and not error.fatal for error in world.errors)
     if expected > provoked:
         assert any(all(re.search(word, text) for word in fault.says) for text in told), told
-    statuses = [frame.data["status"] for frame in world.down(RTVIServerMessageFrame) if "status" in frame.data]
+    statuses = [told["status"] for told in world.page if "status" in told]
     assert statuses[-1] == "ended"
     assert not told or {"lost", "voice_only", "ended"} & set(statuses)
 

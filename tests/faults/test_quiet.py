@@ -10,11 +10,11 @@ from pipecat_lemonslice.emulator import Status
 from tests.faults.world import World
 
 IDLE_TIMEOUT = 60
-QUIET = 240.0
+QUIET = 130.0
 
 
 async def quiet_call(fault: str | None) -> World:
-    """Four quiet minutes in which something goes wrong, and a sentence at their end."""
+    """Two quiet minutes in which something goes wrong, and a sentence at their end."""
     async with World(idle_timeout=IDLE_TIMEOUT) as world:
         await asyncio.sleep(5.0)
         if fault:

@@ -12,7 +12,7 @@ from pipecat_lemonslice import AvatarActionFrame, AvatarImageFrame
 from pipecat_lemonslice.emulator.room import AppMessage, Member, RoomEvent
 from pipecat_lemonslice.errors import LemonSliceError, RoomError
 from tests.faults.world import AVATAR_TOKEN, KEY, LOBBY, World
-from tests.support.stage import Stage, speech
+from tests.support.stage import Stage
 
 IMAGE = "https://cdn.test/face.png?sig=S3CR3T-picture"
 
@@ -74,15 +74,6 @@ MESSAGES: list[Any] = [
     {"event": "response_finished", "session_id": "session-1"},
     {"type": "bot_ready"},
 ]
-NONSENSE: list[Any] = [
-    None,
-    "text",
-    7,
-    [],
-    ["type", "idle_timeout"],
-    {"type": None},
-    {"type": {"type": "idle_timeout"}},
-]
 
 
 class Namesake(Member):
@@ -116,32 +107,15 @@ async def test_strangers_cannot_steer_the_service() -> None:
         await asyncio.sleep(3.0)
         room, stranger = world.rooms[0].session.room, Namesake()
         room.enter(stranger)
+        [bot] = [member for member in room.participants if member.user_name == "Pipecat"]
         await world.send(LLMFullResponseStartFrame())
         said = await world.say(2.0)
-        for message in (*MESSAGES, *NONSENSE):
+        for message in MESSAGES:
             await asyncio.sleep(0.1)
-            tell_bot(world, stranger, message)
+            room.send(stranger, AppMessage(message), str(bot.id))
         room.leave(stranger)
         await asyncio.sleep(3.0)
         assert {one.code for one in world.heard() if one.by == "avatar"} == set(said.codes)
         assert world.errors == []
         assert len(world.emulator.running) == 1
         assert world.rooms[0].events == ["response_started", "response_finished"]
-
-
-async def test_no_message_of_the_avatar_breaks_the_call() -> None:
-    """Whatever it says that is not understood is passed over."""
-    async with World() as world:
-        await asyncio.sleep(3.0)
-        for message in (*NONSENSE, {"type": "x" * 10_000}):
-            tell_bot(world, world.rooms[0].session.avatar, message)
-        await world.send(speech(0.5))
-        await asyncio.sleep(3.0)
-        assert world.errors == []
-        assert world.rooms[0].events == ["response_started", "response_finished"]
-
-
-def tell_bot(world: World, sender: Member, message: Any) -> None:
-    room = world.rooms[0].session.room
-    [bot] = [member for member in room.participants if member.user_name == "Pipecat"]
-    room.send(sender, AppMessage(message), str(bot.id))

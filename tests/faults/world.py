@@ -8,12 +8,12 @@ face is a picture of six pixels, as nobody looks at it.
 import asyncio
 import itertools
 import traceback
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 from loguru import logger
-from pipecat.frames.frames import EndFrame, ErrorFrame, StartFrame
-from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
+from pipecat.frames.frames import EndFrame, StartFrame
 from yarl import URL
 
 from pipecat_lemonslice import AvatarImageFrame
@@ -21,9 +21,10 @@ from pipecat_lemonslice.emulator import Emulator, EmulatorOptions, Kind, Session
 from pipecat_lemonslice.emulator.face import Face, HeadPosition
 from pipecat_lemonslice.emulator.room import AppMessage
 from pipecat_lemonslice.rooms import Room, RoomOptions, open_room
-from tests.faults.hearing import FIRST_CODE, LAST_CODE, SLICE, Sounding, Utterance, coded_in, played, spoken
+from tests.faults.hearing import FIRST_CODE, LAST_CODE, SLICE, SLICE_SAMPLES, Sounding, Utterance, played, spoken
 from tests.support.network import Network, NetworkLoop
-from tests.support.stage import Stage
+from tests.support.no_secret import texts
+from tests.support.stage import RATE, Stage
 
 LAG = 0.25
 """By how much the avatar's voice follows its speech, in seconds."""
@@ -260,9 +261,20 @@ class World(Stage):
         """By whom the user hears something: the avatar, or the plain voice."""
         return {sounding.by for sounding in self.heard() if sounding.code in utterance.codes}
 
-    def emitted(self) -> list[tuple[float, int, int]]:
-        """When which code was sent on to the user, and how many samples of it."""
-        return list(coded_in(self.sink.frames))
+    def missing(self, codes: Iterable[int]) -> float:
+        """Seconds of something that the user has never heard."""
+        samples = self._samples()
+        return sum(max(0, SLICE_SAMPLES - samples[code]) for code in codes) / RATE
+
+    def doubled(self) -> float:
+        """Seconds that the user has heard twice."""
+        return sum(max(0, samples - SLICE_SAMPLES) for samples in self._samples().values()) / RATE
+
+    def _samples(self) -> Counter[int]:
+        samples = Counter[int]()
+        for sounding in self.heard():
+            samples[sounding.code] += sounding.samples
+        return samples
 
     def _next_codes(self, count: int) -> range:
         first = next(self._codes)
@@ -272,10 +284,6 @@ class World(Stage):
         return range(first, first + count)
 
     # The call.
-
-    @property
-    def errors(self) -> list[ErrorFrame]:
-        return self.up(ErrorFrame)
 
     async def settle(self, seconds: float = 0.0) -> None:
         """Let time pass, and everything happen that is due; in fewer turns than the stage takes, as there are many."""
@@ -300,14 +308,11 @@ class World(Stage):
                 # The frame that a bot makes of a signed address is its own.
                 if not isinstance(frame, StartFrame | AvatarImageFrame) and not hasattr(frame, "audio"):
                     yield from (repr(frame), str(frame))
-        yield from (str(frame.data) for frame in self.down(RTVIServerMessageFrame))
+        yield from map(str, self.page)
         yield from (repr(event) for event in self.events)
-        for frame in self.errors:
-            error: BaseException | None = frame.exception
-            while error is not None:
-                yield from (repr(error), str(error), repr(error.args), repr(vars(error)))
-                yield "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-                error = error.__cause__ or error.__context__
+        for error in (frame.exception for frame in self.errors if frame.exception):
+            yield from texts(error)
+            yield "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
         yield repr(self.service)
 
     def _listen_in(self) -> int:

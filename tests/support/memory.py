@@ -8,7 +8,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from pipecat_lemonslice.api import ControlEvent, CreatedSession, OnRetry, SessionInfo, prepare_picture
 from pipecat_lemonslice.errors import ApiStatusError, LemonSliceError
@@ -89,7 +89,7 @@ class MemoryRoom:
         self._writes = 0
         self._loop = asyncio.get_running_loop()
         self._inbox = RoomInbox()
-        self._played_until = 0.0
+        self.played_until = 0.0
         self.on_played: Callable[[int], None] | None = None
         self._buffer = PlayoutBuffer(sample_rate)
         self._in_flight = 0
@@ -137,13 +137,13 @@ class MemoryRoom:
             self.written_seconds += len(pcm) / (2 * self.sample_rate)
             if not self._forgetful:
                 self.log.append(Heard(now, pcm))
-            started = max(self._played_until, now)
-            self._played_until = started + len(pcm) / (2 * self.sample_rate)
+            started = max(self.played_until, now)
+            self.played_until = started + len(pcm) / (2 * self.sample_rate)
             self._in_flight += 1
-            self._loop.call_at(self._played_until, self._finish, samples)
+            self._loop.call_at(self.played_until, self._finish, samples)
             self._writes += 1
             if self._echo_every and self._writes % self._echo_every == 0:
-                self._voices.append(self._loop.call_at(self._played_until + self._latency, self._sound, pcm))
+                self._voices.append(self._loop.call_at(self.played_until + self._latency, self._sound, pcm))
 
     def send(self, message: Mapping[str, Any]) -> None:
         if self.watched is None or self._lost:
@@ -243,10 +243,6 @@ class MemoryRoom:
     def time_of(self, event: str) -> float:
         return next(entry.at for entry in self.log if entry.what == event)
 
-    @property
-    def played_until(self) -> float:
-        return self._played_until
-
     def _sound(self, pcm: bytes) -> None:
         if self._voices:
             self._voices.popleft()
@@ -310,7 +306,6 @@ class MemoryVendor:
     control_times: list[float] = field(default_factory=list)
     terminate_latency: float = 0.0
     control_latency: float = 0.0
-    log: list[str] = field(default_factory=list)
     exit_hooks: list[str] = field(default_factory=list)
     closed: bool = False
     reads_pictures: bool = False
@@ -334,7 +329,6 @@ class MemoryVendor:
         if self.terminations_refused:
             raise self.terminations_refused.popleft()
         self.terminated.append(session_id)
-        self.log.append(f"terminate {session_id}")
 
     def exit_hook(self, session_id: str, *, control_url: str | None = None) -> "MemoryHook":
         return MemoryHook(self)
@@ -359,10 +353,9 @@ class MemoryVendor:
     def refuse_controls(self, status: int) -> None:
         self.control_refusal = ApiStatusError(status, "refused by the test")
 
-    def refuse_only(self, *events: ControlEvent) -> None:
-        self.refused_controls = events
-
-    def refuse(self, error: LemonSliceError | int, times: int = 1) -> None:
+    def refuse(self, error: LemonSliceError | int, times: int = 1) -> Self:
+        """Refuse so many creations, after those that are to be refused already."""
         if isinstance(error, int):
             error = ApiStatusError(error, "refused by the test")
         self.refusals.extend([error] * times)
+        return self

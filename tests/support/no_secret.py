@@ -1,6 +1,7 @@
 """Secrets that are easy to find, and a look for them in whatever an error shows."""
 
 import traceback
+from collections.abc import Iterator
 
 from loguru import logger
 
@@ -17,6 +18,13 @@ REQUEST = CreateSessionRequest(
 )
 
 
+def texts(error: BaseException | None) -> Iterator[str]:
+    """What an error and its causes show: their texts, arguments and attributes."""
+    while error is not None:
+        yield from (repr(error), str(error), repr(error.args), repr(vars(error)))
+        error = error.__cause__ or error.__context__
+
+
 def check_no_secret(error: BaseException) -> None:
     """No secret in what can be seen of an error: its texts, its attributes, its causes, its traceback.
 
@@ -31,10 +39,6 @@ def check_no_secret(error: BaseException) -> None:
     sink = logger.add(lambda line: lines.append(str(line)), level="TRACE", diagnose=True, backtrace=False)
     logger.opt(exception=error.with_traceback(trace)).error("It failed")
     logger.remove(sink)
-    chain: list[BaseException | None] = [error]
-    while (last := chain[-1]) is not None:
-        lines += [str(last), repr(last), repr(last.args), repr(vars(last))]
-        chain.append(last.__cause__ or last.__context__)
-    lines += traceback.format_exception(error)
+    lines += [*texts(error), *traceback.format_exception(error)]
     for secret in SECRETS:
         assert secret not in "\n".join(lines)

@@ -1,7 +1,7 @@
 """A pipeline in virtual time: source, the service, what a test puts behind it, sink; with a LemonSlice in memory.
 
 async with avatar_here() as (stage, room):
-    await stage.send(speech(1.0), settle=2.0)
+    await stage.send(speech(1.0), 2.0)
     assert room.events == ["response_started", "response_finished"]
 """
 
@@ -17,16 +17,20 @@ from pipecat.clocks.base_clock import BaseClock
 from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
+    ErrorFrame,
     Frame,
     OutputImageRawFrame,
     ServiceUpdateSettingsFrame,
     SpeechOutputAudioRawFrame,
     StartFrame,
     TTSAudioRawFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
+from pipecat.processors.frameworks.rtvi.frames import RTVIServerMessageFrame
 from pipecat.utils.asyncio.task_manager import TaskManager
 from pipecat.workers.runner import WorkerRunner
 
@@ -35,7 +39,20 @@ from pipecat_lemonslice.rooms import Room, RoomOptions
 from tests.support.memory import MemoryRoom, MemoryVendor
 
 F = TypeVar("F", bound=Frame)
+EVENTS = [
+    "on_session_created",
+    "on_avatar_connected",
+    "on_avatar_ready",
+    "on_avatar_disconnected",
+    "on_response_started",
+    "on_response_done",
+    "on_fallback",
+    "on_session_ended",
+]
+Step = Frame | float | Callable[[], object]
 RATE = 24000
+RESPONSE = ["response_started", "response_finished"]
+"""What an avatar is told of a response that nothing happens to."""
 
 
 def tone(seconds: float, sample_rate: int = RATE, channels: int = 1, frequency: float = 220.0) -> bytes:
@@ -51,6 +68,20 @@ def speech(
     """One frame of TTS audio."""
     frame = TTSAudioRawFrame(tone(seconds, sample_rate), sample_rate, 1, context_id=context_id)
     frame.interruptible = interruptible
+    return frame
+
+
+def said(seconds: float, context_id: str = "a") -> tuple[TTSAudioRawFrame, TTSStoppedFrame]:
+    """An utterance: its audio, and that it is over."""
+    return speech(seconds, context_id), TTSStoppedFrame(context_id)
+
+
+def word(text: str, context_id: str = "a", at: float | None = None) -> TTSTextFrame:
+    """A word, or a whole sentence, with the pipeline's time at which it is spoken, if the TTS knows that."""
+    frame = TTSTextFrame(text, "sentence" if at is None else "word")
+    frame.context_id = context_id
+    if at is not None:
+        frame.pts = round(at * 1e9)
     return frame
 
 
@@ -96,7 +127,6 @@ class Stage:
         *,
         room: Mapping[str, Any] | None = None,
         behind: Sequence[FrameProcessor] = (),
-        output: FrameProcessor | None = None,
         pipeline: Callable[[LemonSliceVideoService], Sequence[FrameProcessor]] | None = None,
         usage_metrics: bool = False,
         **kwargs: Any,
@@ -106,9 +136,8 @@ class Stage:
         Args:
             vendor: The API; one that does what it is asked if None.
             room: Arguments of its rooms.
-            behind: Processors that follow the service.
-            output: The output transport, behind them.
-            pipeline: Makes all that is between source and sink out of the service, instead of the two.
+            behind: Processors that follow the service, with an output transport at their end if there is one.
+            pipeline: Makes all that is between source and sink out of the service, instead of them.
             usage_metrics: Whether usage is counted.
             **kwargs: Arguments of the service.
         """
@@ -123,8 +152,7 @@ class Stage:
             **{"api_key": "test-key-0123", "agent_id": "agent", **self.seams(), **kwargs}
         )
         self.source, self.sink = End(FrameDirection.UPSTREAM), End(FrameDirection.DOWNSTREAM)
-        last = [output] if output else []
-        self._inner = pipeline(self.service) if pipeline else (self.service, *behind, *last)
+        self._inner = pipeline(self.service) if pipeline else (self.service, *behind)
         self._listen()
 
     @property
@@ -153,12 +181,18 @@ class Stage:
         for processor in self.processors:
             await processor.cleanup()
 
-    async def send(self, *frames: Frame, settle: float | None = None) -> None:
-        """Push frames into the pipeline, and let so much time pass, if any."""
-        for frame in frames:
-            await self.source.push_frame(frame)
-        if settle is not None:
-            await self.settle(settle)
+    async def send(self, *steps: Step) -> None:
+        """Push frames into the pipeline; a number lets so many seconds pass, a function is called."""
+        for step in steps:
+            if isinstance(step, Frame):
+                await self._push(step)
+            elif callable(step):
+                step()
+            else:
+                await self.settle(step)
+
+    async def _push(self, frame: Frame) -> None:
+        await self.source.push_frame(frame)
 
     async def arrive(self, seconds: float = 0.0) -> MemoryRoom:
         """Have the avatar come, and let time pass; returns its room."""
@@ -219,6 +253,10 @@ class Stage:
         return b"".join(frame.audio for frame in self.down(TTSAudioRawFrame))
 
     @property
+    def errors(self) -> list[ErrorFrame]:
+        return self.up(ErrorFrame)
+
+    @property
     def reasons(self) -> list[str]:
         """Why each response was over."""
         return [frame.reason for frame in self.down(AvatarResponseDoneFrame)]
@@ -227,6 +265,11 @@ class Stage:
     def statuses(self) -> list[AvatarStatus]:
         """What the pipeline was told of the avatar."""
         return [frame.status for frame in self.down(AvatarStatusFrame)]
+
+    @property
+    def page(self) -> list[dict[str, Any]]:
+        """What the page was told."""
+        return [frame.data for frame in self.down(RTVIServerMessageFrame)]
 
     @property
     def fallbacks(self) -> list[str]:
@@ -254,16 +297,7 @@ class Stage:
 
             return handle
 
-        for name in (
-            "on_session_created",
-            "on_avatar_connected",
-            "on_avatar_ready",
-            "on_avatar_disconnected",
-            "on_response_started",
-            "on_response_done",
-            "on_fallback",
-            "on_session_ended",
-        ):
+        for name in EVENTS:
             self.service.add_event_handler(name, handler(name))
 
 
@@ -290,7 +324,7 @@ class WorkerStage(Stage):
         self._options = {"enable_turn_tracking": False, **(worker or {})}
 
     async def __aenter__(self) -> Self:
-        self._worker = PipelineWorker(
+        self.worker = PipelineWorker(
             Pipeline([self.source, *self._inner, self.sink]),
             params=PipelineParams(audio_out_sample_rate=RATE),
             processor_unusable_policy=self._policy,
@@ -300,22 +334,19 @@ class WorkerStage(Stage):
             **self._options,
         )
         runner = WorkerRunner(handle_sigint=False)
-        await runner.add_workers(self._worker)
+        await runner.add_workers(self.worker)
         self._running = asyncio.create_task(runner.run())
-        await self.until(lambda: bool(self.down(StartFrame)))
+        await self.until(lambda: self.over or bool(self.down(StartFrame)))
         await self.settle()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if not self._running.done():
-            await self._worker.cancel()
+            await self.worker.cancel()
         await self._running
 
-    async def send(self, *frames: Frame, settle: float | None = None) -> None:
-        """Queue frames for the pipeline, and let so much time pass, if any."""
-        await self._worker.queue_frames(frames)
-        if settle is not None:
-            await self.settle(settle)
+    async def _push(self, frame: Frame) -> None:
+        await self.worker.queue_frame(frame)
 
     @property
     def over(self) -> bool:

@@ -1,17 +1,21 @@
-"""A user behind Pipecat's own output: notes when each picture is seen and each sample heard, on the loop's clock."""
+"""A user behind Pipecat's own output, on the loop's clock."""
 
 import asyncio
-from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from pipecat.frames.frames import OutputAudioRawFrame, OutputImageRawFrame, StartFrame
+from pipecat.transports import base_output
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 
 
-class UserOutput(BaseOutputTransport, ABC):
+class UserOutput(BaseOutputTransport):
     """A transport that plays voice in real time and shows pictures when they are written.
 
     Args:
@@ -22,15 +26,13 @@ class UserOutput(BaseOutputTransport, ABC):
     """
 
     def __init__(self, *, buffer: float = 0.0, late: float = 0.0, picture_seconds: float = 0.0, **params: Any) -> None:
-        super().__init__(TransportParams(audio_out_enabled=True, video_out_enabled=True, **params))
+        super().__init__(TransportParams(**{"audio_out_enabled": True, "video_out_enabled": True, **params}))
         self._buffer, self._late, self._picture_seconds = buffer, late, picture_seconds
         self._played_until = 0.0
 
-    @abstractmethod
     def hear(self, at: float, samples: NDArray[np.int16], sample_rate: int) -> None:
         """Voice is heard from a time on."""
 
-    @abstractmethod
     def see(self, at: float, picture: OutputImageRawFrame) -> None:
         """A picture is seen."""
 
@@ -51,3 +53,11 @@ class UserOutput(BaseOutputTransport, ABC):
         self.see(asyncio.get_running_loop().time(), frame)
         await asyncio.sleep(self._picture_seconds)
         return True
+
+
+@contextmanager
+def pipecat_in_virtual_time() -> Iterator[None]:
+    """Let Pipecat's output go by the loop's time: how long the bot is silent, when the next live picture is due."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base_output, "time", SimpleNamespace(time=lambda: asyncio.get_running_loop().time()))
+        yield

@@ -10,8 +10,8 @@ in one test.
 The limits of it:
 
 - Only ``loop.time()`` is virtual. ``time.monotonic()`` and ``time.time()`` go on as they are.
-- No sockets, pipes, subprocesses or signal handlers: those raise NotImplementedError. For connections within the
-  process there is ``run_virtual(…, loop=NetworkLoop)``; see `network`.
+- No pipes, subprocesses or sockets to the outside. For connections within the process there is
+  ``run_virtual(…, loop=NetworkLoop)``; see `network`.
 - ``asyncio.to_thread`` and ``run_in_executor`` work: the clock stands still until the thread is done. A
   thread that the loop did not start itself is not waited for.
 - A loop with nothing ready, no timer and no thread can never go on: StuckError, with where each task waits.
@@ -20,10 +20,9 @@ The limits of it:
 
 import asyncio
 import os
-import threading
-from asyncio import base_events
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from selectors import DefaultSelector, SelectorKey
 from typing import Any, TypeVar
 
 __all__ = ["START", "StuckError", "VirtualTimeLoop", "run_virtual"]
@@ -42,7 +41,34 @@ class StuckError(AssertionError):
     """The loop can never go on, or never ends."""
 
 
-class VirtualTimeLoop(base_events.BaseEventLoop):
+class _Clock(DefaultSelector):
+    """Lets time pass where a real loop waits for its sockets."""
+
+    def __init__(self, loop: "VirtualTimeLoop") -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """Return which sockets are ready; if none is, let the clock jump to the next timer.
+
+        Args:
+            timeout: 0 if callbacks are ready, None if nothing is scheduled, else a timer waits.
+
+        Raises:
+            StuckError: Time cannot pass, or has passed for too long.
+        """
+        threads = self._loop.threads
+        ready = super().select(0.0 if timeout == 0.0 or not threads else _THREAD_SECONDS)
+        if ready or timeout == 0.0:
+            self._loop.count_spin()
+        elif threads:
+            raise self._loop.stuck(f"A thread has not ended after {_THREAD_SECONDS} real seconds.")
+        else:
+            self._loop.jump()
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """The loop. See the module.
 
     Args:
@@ -54,88 +80,59 @@ class VirtualTimeLoop(base_events.BaseEventLoop):
     _default_executor: Executor | None
 
     def __init__(self, *, limit: float = 3600.0) -> None:
-        super().__init__()
+        super().__init__(_Clock(self))
+        self.threads = 0
+        """How many run that the loop has started."""
         self._now = START
-        self._end = START + limit
         self._limit = limit
         self._spins = 0
-        self._threads = 0
-        self._woken = threading.Event()
         # A timer is due if it lies before now + resolution, so zero would never let one run.
         self._clock_resolution = 1e-9
-        self._selector = self
 
     def time(self) -> float:
         """The virtual time in seconds."""
         return self._now
 
-    def select(self, timeout: float | None) -> list[Any]:
-        """Let time pass: what a real loop does by waiting for its sockets.
-
-        Args:
-            timeout: 0 if callbacks are ready, None if nothing is scheduled, else a timer waits.
-
-        Returns:
-            Always empty, there are no sockets.
-
-        Raises:
-            StuckError: Time cannot pass, or has passed for too long.
-        """
-        if timeout is not None and timeout <= 0:
-            self._count_spin()
-        elif self._threads:
-            self._wait_for_thread()
-        elif not self._scheduled:
-            raise StuckError("Nothing is ready and nothing is scheduled." + self._where())
-        else:
-            self._jump(self._scheduled[0].when())
-        return []
-
-    def _count_spin(self) -> None:
-        self._spins += 1
-        if self._spins > _SPINS:
-            self._spins = 0  # the clean-up that follows has to run
-            raise StuckError("The loop spins and no time passes." + self._where())
-
-    def _wait_for_thread(self) -> None:
-        if not self._woken.wait(_THREAD_SECONDS):
-            raise StuckError(f"A thread has not ended after {_THREAD_SECONDS} real seconds." + self._where())
-        self._woken.clear()
-
-    def _jump(self, when: float) -> None:
-        if when > self._end:
-            raise StuckError(f"Still running after {self._limit} virtual seconds." + self._where())
+    def jump(self) -> None:
+        """Go on to the next timer."""
+        if not self._scheduled:
+            raise self.stuck("Nothing is ready and nothing is scheduled.")
+        when = self._scheduled[0].when()
+        if when > START + self._limit:
+            raise self.stuck(f"Still running after {self._limit} virtual seconds.")
         self._spins = 0
         self._now = max(self._now, when)
 
-    def _where(self) -> str:
+    def count_spin(self) -> None:
+        """Time does not pass, which is no harm for a while."""
+        self._spins += 1
+        if self._spins > _SPINS:
+            self._spins = 0  # the clean-up that follows has to run
+            raise self.stuck("The loop spins and no time passes.")
+
+    def stuck(self, why: str) -> StuckError:
+        """Return the error that says so, and where each task waits."""
         tasks = sorted(asyncio.all_tasks(self), key=lambda task: task.get_name())
         lines = [f"\n  {task.get_name()} waits in {_innermost(task)}" for task in tasks if not task.done()]
-        return "".join(lines)
+        return StuckError("".join([why, *lines]))
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Run `func` in a real thread, during which the clock stands still."""
         future = super().run_in_executor(executor, func, *args)  # type: ignore[arg-type]
-        self._threads += 1
+        self.threads += 1
         future.add_done_callback(self._thread_done)
         return future
 
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
-        self._threads -= 1
+        self.threads -= 1
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Join the threads here; asyncio's own way waits for a thread that this loop cannot see."""
         self._executor_shutdown_called = True
         if self._default_executor is not None:
             self._default_executor.shutdown(wait=True)
-
-    def _process_events(self, event_list: list[Any]) -> None:
-        """There are none."""
-
-    def _write_to_self(self) -> None:
-        self._woken.set()
 
 
 def _innermost(task: asyncio.Task[Any]) -> str:
