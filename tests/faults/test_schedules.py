@@ -106,17 +106,32 @@ def orders(misfortunes: list[str]) -> st.SearchStrategy[Order]:
 
 
 @dataclass
+class Interruption:
+    """An interruption.
+
+    Attributes:
+        at: When.
+        unwanted: Codes that must not leave the service any more.
+        joined: How many of them may, as the next words join what had been handed over: two writes.
+    """
+
+    at: float
+    unwanted: set[int]
+    joined: int = 0
+
+
+@dataclass
 class Expected:
     """What was said, and what became of the wish to hear it.
 
     Attributes:
         wanted: Codes that must be heard.
-        unwanted: Codes that must not leave the service any more, by when that was said.
+        interruptions: All so far.
         losses: How often the avatar may have been lost.
     """
 
     wanted: set[int] = field(default_factory=set)
-    unwanted: list[tuple[float, set[int]]] = field(default_factory=list)
+    interruptions: list[Interruption] = field(default_factory=list)
     losses: int = 0
 
 
@@ -125,13 +140,16 @@ async def obey(world: World, order: Order, expected: Expected) -> None:
         case Say(slices, chunk, stop, llm, lasting):
             said = await world.say(slices * SLICE, chunk=chunk * SLICE, stop=stop, llm=llm, interruptible=not lasting)
             expected.wanted |= set(said.codes)
+            for interruption in expected.interruptions:
+                if said.at - interruption.at <= 2 * SLICE:
+                    interruption.joined = 2
         case Wait(seconds):
             await asyncio.sleep(seconds)
         case Happen("interrupt"):
             await world.settle()  # what was sent before has arrived: system frames overtake in Pipecat's queues
             fleeting = {code for said in world.said if said.interruptible for code in said.codes}
             expected.wanted -= fleeting
-            expected.unwanted.append((world.now, fleeting))
+            expected.interruptions.append(Interruption(world.now, fleeting))
             await world.send(InterruptionFrame())
         case Happen(what) if what in MISFORTUNES:
             MISFORTUNES[what](world)
@@ -179,15 +197,15 @@ def check_heard(world: World, expected: Expected, *, whole: bool) -> None:
         newest = max(newest, one.code)
     lasting = any(not said.interruptible for said in world.said)
     # The avatar may have been given once more what may not be interrupted, but was dropped with the rest.
-    changes = expected.losses + len(expected.unwanted) * lasting
+    changes = expected.losses + len(expected.interruptions) * lasting
     assert world.doubled() <= changes * 3 * SLICE + 1e-9, f"{world.doubled():.3f} s doubled"
     if whole:
         missing = world.missing(expected.wanted)
         assert missing <= changes * world.unknown_lag + 1e-9, f"{missing:.3f} s missing"
     late_most = IN_FLIGHT * lasting + (lag if lasting or expected.losses else 0)
-    for at, codes in expected.unwanted:
-        late = {one.code for one in heard if one.sent > at and one.code in codes}
-        assert len(late) <= late_most, f"heard after the interruption: {sorted(late)}"
+    for each in expected.interruptions:
+        late = {one.code for one in heard if one.sent > each.at and one.code in each.unwanted}
+        assert len(late) <= max(late_most, each.joined), f"heard after the interruption: {sorted(late)}"
 
 
 def schedules(many: int, orders: st.SearchStrategy[Order]) -> Callable[[Callable[..., None]], Callable[[], None]]:
