@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from loguru import logger
 from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
     CancelFrame,
     EndFrame,
     Frame,
@@ -269,6 +271,10 @@ class LemonSliceVideoService(AvatarReports):
                 await self.change_settings(frame.delta or self.Settings.from_mapping(frame.settings))
             case UserStartedSpeakingFrame() | TTSStartedFrame() | TTSAudioRawFrame() if call:
                 call.session.woken.set()
+            case BotStartedSpeakingFrame() if call:
+                call.media.bot_silent.clear()
+            case BotStoppedSpeakingFrame() if call:
+                call.media.bot_silent.set()
             case AvatarKeepAliveFrame() if call:
                 call.controls.keep_alive()
             case _:

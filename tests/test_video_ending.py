@@ -4,7 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import CancelFrame, EndFrame, Frame, TTSAudioRawFrame
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    CancelFrame,
+    EndFrame,
+    Frame,
+    SpeechOutputAudioRawFrame,
+    TTSAudioRawFrame,
+)
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 
 from pipecat_lemonslice.api import CreatedSession
@@ -27,6 +35,40 @@ async def test_the_goodbye_is_heard_to_its_end() -> None:
     assert ("on_session_ended", "session-1", 1.5) in stage.events
     assert room.closed
     assert stage.vendor.closed
+
+
+class LateOutput(FrameProcessor):
+    """An output transport that notices so many seconds after the last sound that the bot has stopped."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds, self._sounded_at, self.speaking = seconds, 0.0, False
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        now = asyncio.get_running_loop().time()
+        if isinstance(frame, SpeechOutputAudioRawFrame):
+            if any(frame.audio):
+                self._sounded_at = now
+            if any(frame.audio) and not self.speaking:
+                self.speaking = True
+                await self.push_frame(BotStartedSpeakingFrame(), FrameDirection.UPSTREAM)
+            elif self.speaking and now - self._sounded_at >= self._seconds:
+                self.speaking = False
+                await self.push_frame(BotStoppedSpeakingFrame(), FrameDirection.UPSTREAM)
+        await self.push_frame(frame, direction)
+
+
+@pytest.mark.parametrize(("seconds", "noticed"), [(0.35, True), (0.6, True), (5.0, False)])
+async def test_an_output_that_is_late_notices_the_end_of_the_goodbye(seconds: float, noticed: bool) -> None:
+    """Behind the EndFrame it would say nothing; the EndFrame waits no longer than there is silence to notice."""
+    output = LateOutput(seconds)
+    async with avatar_here(behind=[output], room={"track": True}) as (stage, _):
+        await stage.send(*said(1.0))
+        started = stage.now
+        await stage.end()
+        assert len(stage.up(BotStoppedSpeakingFrame)) == noticed
+        assert stage.now - started <= 1.25 + 0.9
 
 
 async def test_a_short_goodbye_that_comes_first_is_heard() -> None:

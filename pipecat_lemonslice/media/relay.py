@@ -11,6 +11,7 @@ they leave when the voice before them is written, which may be long before it is
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from loguru import logger
@@ -21,7 +22,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat_lemonslice._pipecat import queued_pictures, queued_voice, transport_params, wait_for_output
 from pipecat_lemonslice.media.pictures import KEPT_PICTURES, VideoThrottle, letterboxed
 from pipecat_lemonslice.media.playback import Playback
-from pipecat_lemonslice.media.voice import VoiceGate
+from pipecat_lemonslice.media.voice import HANGOVER_SECONDS, VoiceGate
 from pipecat_lemonslice.rooms import Picture
 
 MAX_WAITING_PIECES = 750
@@ -92,6 +93,9 @@ class MediaRelay:
         self._picture_seconds = 0.0
         self._picture_came = asyncio.Event()
         self._picture_at = self._loop.time()
+        self.bot_silent = asyncio.Event()
+        """Set while the bot does not speak, as the output says."""
+        self.bot_silent.set()
         self._told_dropped = self._told_blocked = self._told_kept = self._told_size = False
 
     def show_on(self, output: BaseOutputTransport | None) -> None:
@@ -149,12 +153,17 @@ class MediaRelay:
         self._voice.clear()
 
     async def wait_until_finished(self) -> None:
-        """Wait until the avatar has said all that was played to it, in bounded time."""
+        """Wait until the avatar has said all that was played to it, and the output has noticed; in bounded time."""
         while True:
             seconds = self._playback.speaks_for(self._loop.time())
             if not seconds:
-                return
+                break
             await asyncio.sleep(max(0.01, seconds))  # the clock may not see a shorter time pass
+        # An output that has ended says nothing any more. It notices by the silence that the gate passes on.
+        seconds = HANGOVER_SECONDS - self._playback.quiet_for(self._loop.time())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self.bot_silent.wait()
 
     async def run_voice(self) -> None:
         """Pass voice on until cancelled."""

@@ -221,12 +221,8 @@ class Room(Protocol):
         """
         ...
 
-    def clear(self) -> int:
-        """Drop what has not been handed over yet; what has been, 40 ms at most, plays on.
-
-        Returns:
-            How many samples were dropped, all of them at the end of the track.
-        """
+    def clear(self) -> None:
+        """Drop what has not been handed over yet, from the end of the track; what has been, 40 ms at most, plays on."""
         ...
 
     def send(self, message: Mapping[str, Any]) -> None:

@@ -133,9 +133,9 @@ class DailyRoom:
         if not self._inbox.lost:
             self._speech.append(pcm)
 
-    def clear(self) -> int:
+    def clear(self) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
-        return self._speech.clear()
+        self._speech.clear()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""

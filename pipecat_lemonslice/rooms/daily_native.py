@@ -150,10 +150,10 @@ class NativeTrack:
         if lonely:
             asyncio.get_running_loop().call_later(WRITE_SECONDS, self._pad)
 
-    def clear(self) -> int:
+    def clear(self) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
         with self._lock:
-            return self._buffer.clear()
+            self._buffer.clear()
 
     def retire(self) -> None:
         """End the track: drop what waits, and release the source when the rest has been played."""

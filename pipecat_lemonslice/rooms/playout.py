@@ -49,12 +49,10 @@ class PlayoutBuffer:
         self._pcm += pcm
         self.appended += len(pcm) // SAMPLE_BYTES
 
-    def clear(self) -> int:
-        """Drop everything that waits; returns how many samples that was."""
-        dropped = len(self)
+    def clear(self) -> None:
+        """Drop everything that waits."""
+        self.appended -= len(self)
         self._pcm.clear()
-        self.appended -= dropped
-        return dropped
 
     def has_played(self, samples: int) -> bool:
         """Take note that so much more has been played; returns whether that is to be reported."""

@@ -77,9 +77,9 @@ class SharedRoom:
         if not self._writes and self._buffer:
             self._loop.call_later(WRITE_SECONDS, lambda: self._hand_over(pad=not self._writes))
 
-    def clear(self) -> int:
+    def clear(self) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
-        return self._buffer.clear()
+        self._buffer.clear()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""

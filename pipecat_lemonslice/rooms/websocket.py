@@ -113,13 +113,12 @@ class WebSocketRoom:
         for start in range(0, len(pcm), PACKET_BYTES):
             self._enqueue(self._sound_header + pcm[start : start + PACKET_BYTES])
 
-    def clear(self) -> int:
+    def clear(self) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.clear`."""
-        end = min(self.appended, self.played + round(UNREPORTED_SECONDS * self._rate))
-        dropped, self.appended = self.appended - end, end
-        if dropped:
+        end = self.played + round(UNREPORTED_SECONDS * self._rate)
+        if end < self.appended:
+            self.appended = end
             self._enqueue(json.dumps({"type": "clear", "end": end}))
-        return dropped
 
     def send(self, message: Mapping[str, Any]) -> None:
         """See :meth:`pipecat_lemonslice.rooms.Room.send`."""

@@ -50,7 +50,7 @@ def report(written: Log) -> Report:
     return make_report(written, CreateSessionRequest(agent_id="secret-agent"), "done", Measured())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(body=BODIES, message=BODIES, who=SECRETS, name=SECRETS, reason=SECRETS, page=SECRETS)
 def test_no_text_and_no_number_from_outside_is_in_a_report(
     body: Any, message: Any, who: str, name: str, reason: str, page: str

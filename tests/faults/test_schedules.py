@@ -219,7 +219,6 @@ def schedules(many: int, orders: st.SearchStrategy[Order]) -> Callable[[Callable
             max_examples=many,
             derandomize=not LONG_RUN,
             database=None,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
             print_blob=True,
         )(given_test)

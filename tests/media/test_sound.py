@@ -84,7 +84,7 @@ def test_gaps_in_a_track_do_not_make_its_noise_sound() -> None:
     assert not any(hear(samples.tobytes())[60:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes=st.lists(st.integers(0, 3001), min_size=1, max_size=20), dbfs=st.sampled_from([-90.0, -61.0, -50.0]))
 def test_how_a_track_is_cut_does_not_matter(sizes: list[int], dbfs: float) -> None:
     """Pieces of any length, empty ones and halves of samples at the end of none, tell the same in the end."""
@@ -101,7 +101,7 @@ def test_how_a_track_is_cut_does_not_matter(sizes: list[int], dbfs: float) -> No
     assert cut.feed(pcm[:96000], RATE) == whole.feed(pcm[:96000], RATE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=4000), st.integers(1, 96000))
 def test_nothing_that_comes_raises(pcm: bytes, rate: int) -> None:
     """Any bytes at any rate."""

@@ -17,7 +17,7 @@ async def convert(pieces: list[tuple[bytes, tuple[int, int]]], rate: int = 24000
     return out + await converter.flush()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 997), max_size=20), st.integers(1, 3))
 def test_cut_anywhere_it_is_the_same(cuts: list[int], channels: int) -> None:
     """However the bytes are cut into frames, the same samples come out."""

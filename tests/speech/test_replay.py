@@ -140,7 +140,7 @@ def test_an_interruption_leaves_uninterruptible_speech(
     assert cut.dropped == pytest.approx(sum(length for length, _ in chunks) - in_flight / RATE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(["append", "play", "cut"]), st.integers(1, 400)), max_size=30))
 def test_nothing_is_lost(steps: list[tuple[str, int]]) -> None:
     """Whatever is appended is played, pending, or cut off at the end."""

@@ -221,7 +221,7 @@ class Model:
             self.speaking = self.stop = False
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(EIGHTHS, FACTS), max_size=60), TIMEOUTS, TIMEOUTS)
 def test_every_start_has_one_finish_and_none_is_early_or_late(
     steps: list[tuple[float, TrackerInput | BacklogChanged]], done: float, hold: float

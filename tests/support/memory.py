@@ -127,8 +127,8 @@ class MemoryRoom:
         if not self._in_flight and self._buffer:
             self._loop.call_later(WRITE_SECONDS, lambda: self._hand_over(pad=not self._in_flight))
 
-    def clear(self) -> int:
-        return self._buffer.clear()
+    def clear(self) -> None:
+        self._buffer.clear()
 
     def _hand_over(self, *, pad: bool) -> None:
         while self._in_flight < WRITES_IN_FLIGHT and (write := self._buffer.take(idle=self._in_flight == 0, pad=pad)):
