@@ -15,6 +15,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 
+from pipecat_lemonslice import AvatarResponseDoneFrame
 from pipecat_lemonslice.api import CreatedSession
 from tests.support.memory import MemoryVendor
 from tests.support.stage import Stage, WorkerStage, avatar_here, said, speech, tone
@@ -35,6 +36,15 @@ async def test_the_goodbye_is_heard_to_its_end() -> None:
     assert ("on_session_ended", "session-1", 1.5) in stage.events
     assert room.closed
     assert stage.vendor.closed
+
+
+async def test_a_response_that_the_end_cuts_off_counts_what_was_written() -> None:
+    """Also what was handed over and plays on."""
+    async with avatar_here() as (stage, room):
+        await stage.send(speech(2.0), 0.5)
+        await stage.cancel()
+        [done] = stage.down(AvatarResponseDoneFrame)
+        assert (done.reason, done.audio_seconds) == ("ended", len(room.speech) / (2 * 24000))
 
 
 class LateOutput(FrameProcessor):

@@ -1,10 +1,10 @@
 """Failures that nobody foresaw, anywhere inside the service: reported once, and the call goes on with the voice."""
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSAudioRawFrame
+from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSAudioRawFrame, TTSStoppedFrame
 
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
 
@@ -56,6 +56,18 @@ async def test_a_frame_that_cannot_be_read_costs_itself_and_no_more(last: int, i
         assert interrupted or before in heard, "the answer before was not heard"
         assert len(stage.down(EndFrame)) == 1
     assert stage.vendor.terminated == stage.vendor.created
+
+
+@pytest.mark.parametrize("behind", [[], [speech(0.25, "c")]], ids=["nothing", "speech"])
+async def test_a_frame_that_fails_in_its_turn_costs_nothing_behind_it(behind: list[TTSAudioRawFrame]) -> None:
+    """Neither the words that follow it nor the EndFrame, which waits for them and no longer."""
+    async with avatar_here() as (stage, room):
+        await stage.send(speech(0.5), TTSStoppedFrame(cast("Any", [])), 0.2, *behind)
+        sent = stage.now
+        await stage.end()
+        assert stage.now - sent < 4.0
+        assert len(stage.errors) == 1
+        assert len(room.speech + stage.plain) // 2 >= 24000 * (0.5 + 0.25 * len(behind))
 
 
 @pytest.mark.parametrize("nonsense", [(b"\x01", RATE), (b"\x01\x02", 1)])

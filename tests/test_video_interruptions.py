@@ -254,3 +254,12 @@ async def test_an_interruption_in_the_moment_of_the_handover(ticks: int) -> None
         order = [type(frame) for _, frame in stage.sink.frames]
         assert TTSAudioRawFrame not in order[order.index(InterruptionFrame) :]
         assert len(stage.reasons) == (2 if stage.plain else 1)
+
+
+@pytest.mark.parametrize("steps", [[speech(0.005), 0.0], [speech(0.01), 0.015]])
+async def test_speech_of_which_nothing_was_played_yet_is_interrupted_at_no_cost(steps: list[Any]) -> None:
+    """Nothing waits any more, so nobody waits for the room to play it."""
+    async with avatar_here() as (stage, _):
+        await stage.send(*steps, InterruptionFrame(), 6.0)
+        assert stage.errors == []
+        assert stage.vendor.created == ["session-1"]

@@ -13,7 +13,7 @@ def audio_format(frame: TTSAudioRawFrame, default_rate: int) -> tuple[int, int]:
     """Return rate and channels of a frame; what it does not say is guessed, so that it is heard at all."""
     if frame.sample_rate <= 0 or frame.num_channels <= 0:
         logger.debug(f"{frame} does not say its format; it is read as mono at {default_rate} Hz")
-    return frame.sample_rate if frame.sample_rate > 0 else default_rate, max(1, frame.num_channels)
+    return frame.sample_rate if frame.sample_rate > 0 else default_rate, max(1, int(frame.num_channels))
 
 
 class AudioConverter:

@@ -56,9 +56,6 @@ REMAINDER_SECONDS = 0.06
 REMAINDER_GRACE = 0.04
 """Seconds without new audio before that: a TTS that paces itself sends a frame every 20 ms."""
 
-CUT = (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST)
-"""Reasons for which the avatar must not go on speaking, if it can."""
-
 OutputEvent = ResponseStarted | ResponseDone | WaitedInVain | AvatarFailed
 
 
@@ -163,7 +160,7 @@ class SpeechOutput:
 
     def close(self) -> None:
         """End the response under way; nothing is decided after that."""
-        self._note(Aborted(DoneReason.ENDED, self._track.lose().dropped))
+        self._note(Aborted(DoneReason.ENDED, self._track.interrupt().dropped))
         self._track.close()
         if self._timer:
             self._timer.cancel()
@@ -215,11 +212,9 @@ class SpeechOutput:
         """
         while True:
             await self._breathe()
-            head = self._queue.items[0] if self._queue.items else None
             try:
-                wake_at = await self._move(head)
+                wake_at = await self._move()
             except Exception:
-                self._queue.drop(head)
                 self._note(TimePassed())
                 raise
             if wake_at is not None:
@@ -230,7 +225,7 @@ class SpeechOutput:
                     async with asyncio.timeout_at(wake_at if wake_at < inf else None):
                         await self._wake.wait()
 
-    async def _move(self, head: Frame | Drained | None) -> float | None:
+    async def _move(self) -> float | None:
         """Make one step; returns until when to wait if there is none to make, None otherwise."""
         if self._words.moved and await self._forward_words(self._words.due()):
             return None
@@ -244,23 +239,31 @@ class SpeechOutput:
             self._queue.requeue()
             self._note(TimePassed())
             return None
+        head = self._queue.items[0] if self._queue.items else None
+        try:
+            return await self._take(head)
+        except Exception:
+            self._queue.drop(head)
+            raise
+
+    async def _take(self, head: Frame | Drained | None) -> float | None:
+        """Move what comes next in the queue; returns as :meth:`_move` does."""
         match head:
             case TTSAudioRawFrame():
                 return await self._speak(head)
             case TTSStoppedFrame() if self._tracker.route is Route.AVATAR and self._track.ends_with(head.context_id):
                 await self._flush()
-                return None
             case Frame():
                 self._pop()
-                if self._track.room and (self._track_busy or behind):
-                    behind.append((self._track.room.appended, head))
+                if self._track.room and (self._track_busy or self._queue.behind):
+                    self._queue.behind.append((self._track.room.appended, head))
                 else:
                     await self._reach(head)
-                return None
             case Drained():
                 return await self._drain_to(head)
             case None:
                 return await self._rest()
+        return None
 
     async def _speak(self, frame: TTSAudioRawFrame) -> float | None:
         match self._tracker.route or self._routes.choose(self._loop.time()):
@@ -363,8 +366,8 @@ class SpeechOutput:
                     self._playback.response_began(now)
                     self._track.tell(SpeechEvent.RESPONSE_STARTED)
                 case ResponseDone(route=Route.AVATAR, reason=reason):
-                    if reason in CUT:
-                        silenced = True
+                    if reason in (DoneReason.INTERRUPTED, DoneReason.AVATAR_LOST):
+                        silenced = True  # if it is still there, it must not go on speaking
                         self._track.tell(SpeechEvent.INTERRUPT)
                     self._track.tell(SpeechEvent.RESPONSE_FINISHED)
                     self._playback.response_over(now)

@@ -117,10 +117,11 @@ class Cut:
     Attributes:
         keeps_playing: Whether the avatar says what may not be interrupted, and is to say it to its end.
         sounding: Whether the avatar is heard, or still will be.
-        dropped: Seconds of speech that were appended and will not be played.
+        dropped: Seconds of speech that were appended and will not be played there; if the avatar is lost, also those
+            that have been handed over.
         unheard: Speech that has been played and must be said again.
         unplayed: Speech that follows it and must be said again.
-        contexts: Contexts of all speech that is still to be heard.
+        contexts: After an interruption, the contexts of all speech that is still to be heard.
     """
 
     keeps_playing: bool

@@ -135,7 +135,9 @@ class SpeechTrack:
             self._origin = None
         if self.room:
             self.room.clear()
-        return self.speech.interrupt(self.room.appended if self.room else 0, unheard, sounding=sounding)
+        cut = self.speech.interrupt(self.room.appended if self.room else 0, unheard, sounding=sounding)
+        self._watch()
+        return cut
 
     def lose(self) -> Cut:
         """Take everything off the track that the avatar has not been heard saying."""
