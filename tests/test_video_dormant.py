@@ -48,8 +48,8 @@ async def test_it_wakes_when_somebody_speaks(waker: Frame) -> None:
         await stage.send(waker, 0.0)
         assert len(stage.vendor.created) == 2
         await stage.arrive(1.0)
-        await stage.send(*said(1.0, "b"), 3.0)
-        assert stage.room.speech.endswith(tone(1.0))
+        await stage.send(*said(1.0, "b", frequency=330.0), 3.0)
+        assert stage.room.speech.endswith(tone(1.0, frequency=330.0))
         assert stage.plain == b""
         assert stage.errors == []
         assert stage.statuses[-1] is AvatarStatus.HERE

@@ -138,7 +138,7 @@ async def test_an_avatar_that_comes_back_in_time_goes_on_where_a_call_is_nothing
         await stage.arrive(5.0)
         assert stage.plain == b""
         assert stage.room.speech
-        assert tone(3.0).endswith(stage.room.speech[-24000:])
+        assert 0 <= len(stage.voice) - len(tone(3.0)) <= len(tone(0.1))
         assert not stage.over
         assert stage.fallbacks == []
 

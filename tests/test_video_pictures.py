@@ -14,6 +14,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.transports.base_transport import TransportParams
 
 from pipecat_lemonslice.rooms import Picture
+from tests.support.logs import package_logs
 from tests.support.stage import Stage
 from tests.support.user import UserOutput
 
@@ -131,12 +132,14 @@ async def test_pictures_that_somebody_keeps_do_not_stop_those_that_are_shown(kep
 async def test_a_processor_that_keeps_every_picture_gets_fewer_but_never_none() -> None:
     """Ten seconds of them at the full rate, then one a second, so that memory lasts; and this is logged."""
     output = Output()
-    async with Stage(behind=[keeping(None), output]) as stage:
-        stage.room.join()
-        number = await play(stage, 20.0)
-        assert living() <= 300
-        before = len(output.shown)
-        await play(stage, 20.0, start=number)
+    with package_logs("WARNING") as lines:
+        async with Stage(behind=[keeping(None), output]) as stage:
+            stage.room.join()
+            number = await play(stage, 20.0)
+            assert living() <= 300
+            before = len(output.shown)
+            await play(stage, 20.0, start=number)
+        assert ["keeps more than" in line.text for line in lines] == [True]
         assert 18 <= len(output.shown) - before <= 22
         assert number - output.shown[before - 1] <= 30
 
@@ -176,13 +179,16 @@ async def test_an_output_slower_than_the_avatar_shows_what_is_new(before: Callab
 async def test_an_output_that_takes_nothing_is_sent_nothing_more(
     before: Callable[[], list[FrameProcessor]], live: bool
 ) -> None:
-    """A device that is stuck costs a good second of pictures, however long it stays so."""
+    """A device that is stuck costs a good second of pictures, however long, and a line in the log if it is live."""
     output = Output(seconds=None, live=live)
-    async with Stage(behind=[*before(), output]) as stage:
-        stage.room.join()
-        await play(stage, 20.0)
-        assert living() <= MOST
-        assert output.shown == []
+    with package_logs("WARNING") as lines:
+        async with Stage(behind=[*before(), output]) as stage:
+            stage.room.join()
+            await play(stage, 20.0)
+            assert 0 < living() <= MOST
+            assert output.shown == []
+    # An output that is not live replaces the picture that it shows, so it takes each of them.
+    assert ["are not being taken" in line.text for line in lines] == [True] * live
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "not live"])

@@ -191,10 +191,11 @@ async def test_drips_of_a_millisecond_arrive_whole() -> None:
 async def test_speech_before_the_avatar_is_kept_in_order_and_heard_whole() -> None:
     """Sentences of the first seconds, more than the avatar is there for, are all spoken by it in order."""
     async with Stage() as stage:
-        for sentence in "abcdef":
-            await stage.send(TTSStartedFrame(sentence), *said(1.0, sentence), 1.0)
+        sentences = {context: 220.0 + 110.0 * number for number, context in enumerate("abcdef")}
+        for context, frequency in sentences.items():
+            await stage.send(TTSStartedFrame(context), *said(1.0, context, frequency=frequency), 1.0)
         await stage.arrive(10.0)
-        assert stage.room.speech == tone(1.0) * 6
+        assert stage.room.speech == b"".join(tone(1.0, frequency=frequency) for frequency in sentences.values())
         assert [frame.context_id for frame in stage.down(TTSStoppedFrame)] == list("abcdef")
         assert stage.plain == b""
 

@@ -36,9 +36,10 @@ def test_an_unknown_voice_is_named() -> None:
 
 
 async def test_closing_the_stream_frees_the_engine() -> None:
-    """A long text that is given up after its first sound leaves no work behind."""
+    """A long text whose first sound comes while the rest is being made, and is given up, leaves no work behind."""
     async with aclosing(stream(SENTENCE * 50, Voice())) as made:
         await anext(made)
+        assert engine()._lock.locked()
     assert not engine()._lock.locked()
     assert len(speech("hello")) > 0
 

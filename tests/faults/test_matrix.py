@@ -220,7 +220,9 @@ def check_errors(world: World, fault: Fault, moment: str) -> None:
         assert any(all(re.search(word, text) for word in fault.says) for text in told), told
     statuses = [told["status"] for told in world.page if "status" in told]
     assert statuses[-1] == "ended"
-    assert not told or {"lost", "voice_only", "ended"} & set(statuses)
+    # Of a session that cannot be terminated, and of trouble, the page learns nothing: the avatar is where it was.
+    outages = [text for text in told if not re.search("could not be terminated|no GPU", text)]
+    assert not outages or {"lost", "voice_only"} & set(statuses), statuses
 
 
 def check_sessions(world: World, fault: Fault, moment: str) -> None:

@@ -160,6 +160,7 @@ async def test_a_bot_thrown_out_of_the_room_hands_over_and_comes_back(stage: Sta
     stage.native.world.later(lambda: client.ejected("Connection(Ejected)"))
     await until(lambda: bool(bot.plain), 0.5)
     assert tone(1.0).endswith(bot.plain)
+    assert len(bot.voice.strip(b"\0")) + len(bot.plain) >= len(tone(1.0)) - 2
     await until(lambda: bot.vendor.log.count("create") == 2)
 
 

@@ -63,17 +63,25 @@ def tone(seconds: float, sample_rate: int = RATE, channels: int = 1, frequency: 
 
 
 def speech(
-    seconds: float, context_id: str | None = "a", sample_rate: int = RATE, *, interruptible: bool = True
+    seconds: float,
+    context_id: str | None = "a",
+    sample_rate: int = RATE,
+    *,
+    interruptible: bool = True,
+    frequency: float = 220.0,
 ) -> TTSAudioRawFrame:
     """One frame of TTS audio."""
-    frame = TTSAudioRawFrame(tone(seconds, sample_rate), sample_rate, 1, context_id=context_id)
+    pcm = tone(seconds, sample_rate, frequency=frequency)
+    frame = TTSAudioRawFrame(pcm, sample_rate, 1, context_id=context_id)
     frame.interruptible = interruptible
     return frame
 
 
-def said(seconds: float, context_id: str = "a") -> tuple[TTSAudioRawFrame, TTSStoppedFrame]:
+def said(
+    seconds: float, context_id: str = "a", *, frequency: float = 220.0
+) -> tuple[TTSAudioRawFrame, TTSStoppedFrame]:
     """An utterance: its audio, and that it is over."""
-    return speech(seconds, context_id), TTSStoppedFrame(context_id)
+    return speech(seconds, context_id, frequency=frequency), TTSStoppedFrame(context_id)
 
 
 def word(text: str, context_id: str = "a", at: float | None = None) -> TTSTextFrame:
