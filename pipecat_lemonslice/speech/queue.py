@@ -106,10 +106,14 @@ class SpeechQueue:
         self._recount()
 
     def close(self) -> None:
-        """Let everybody go who waits for the end; nothing is played any longer."""
+        """Let everybody go who waits for the end, and forget the rest: nothing is played any longer."""
         for item in self.items:
             if isinstance(item, Drained):
                 item.reached.set()
+        self.items.clear()
+        self.behind.clear()
+        self.released = None
+        self._recount()
 
     def _count(self, item: Chunk | Frame | Drained, sign: int) -> float:
         """Keep the totals, so that nothing has to look through the queue; returns the item's seconds of audio."""

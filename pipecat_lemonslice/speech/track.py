@@ -157,6 +157,7 @@ class SpeechTrack:
             self.room.clear()
             self.room.on_played = None
         self.room = None
+        self.speech.forget(0)
         if self._watchdog:
             self._watchdog.cancel()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from loguru import logger
 from pipecat.frames.frames import InterruptionFrame
@@ -103,6 +103,18 @@ def orders(misfortunes: list[str]) -> st.SearchStrategy[Order]:
         st.builds(Happen, st.sampled_from(misfortunes)),
         st.just(Happen("interrupt")),
     )
+
+
+MOMENTS: list[tuple[list[Order], str]] = [
+    ([Wait(4.0), Say(1, 1, False, False, True), Wait(0.0), Happen("leave")], "cancel"),
+    (
+        [Say(1, 1, False, False, False), Wait(1.0), Say(1, 1, False, False, False), Wait(0.0), Happen("return")],
+        "cancel",
+    ),
+    ([Wait(4.0), Say(5, 2, True, True, False), Happen("interrupt"), Say(5, 2, True, True, False)], "end"),
+    ([Wait(1.0), Say(2, 1, False, False, False), Happen("interrupt"), Wait(4.0)], "end"),
+]
+"""Schedules that chance seldom finds, with their endings: losses and interruptions in the moment of something else."""
 
 
 @dataclass
@@ -219,6 +231,8 @@ def schedules(many: int, orders: st.SearchStrategy[Order]) -> Callable[[Callable
         given_test = given(
             schedule=st.lists(orders, min_size=1, max_size=8), ending=st.sampled_from(["end", "end", "cancel"])
         )(test)
+        for schedule, ending in MOMENTS:
+            given_test = example(schedule=schedule, ending=ending)(given_test)
         return settings(
             max_examples=many,
             derandomize=not LONG_RUN,
