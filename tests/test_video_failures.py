@@ -4,7 +4,7 @@ import itertools
 from typing import Any, cast
 
 import pytest
-from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSAudioRawFrame, TTSStoppedFrame
+from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
 
 from pipecat_lemonslice.reports import EVENTS
 from tests.support.stage import RATE, Stage, avatar_here, speech, tone
@@ -72,6 +72,28 @@ async def test_a_frame_that_fails_in_its_turn_costs_nothing_behind_it(behind: li
         assert stage.now - sent < 4.0
         assert len(stage.errors) == 1
         assert len(room.speech + stage.plain) // 2 >= 24000 * (0.5 + 0.25 * len(behind))
+
+
+class Stubborn(TTSTextFrame):
+    """A word that refuses to be forwarded: its time cannot be taken off it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "pts" and value is None and "pts" in vars(self) and vars(self)["pts"]:
+            raise RuntimeError("this frame cannot be changed")
+        super().__setattr__(name, value)
+
+
+async def test_a_word_that_fails_at_the_end_does_not_keep_the_end_waiting() -> None:
+    """The EndFrame passes as if the word were not there."""
+    async with avatar_here() as (stage, room):
+        frame = Stubborn("last", "word", context_id="a")
+        frame.pts = round((stage.now + 100.0) * 1e9)
+        await stage.send(speech(0.5), frame, 0.1)
+        sent = stage.now
+        await stage.end()
+        assert stage.now - sent < 4.0
+        assert len(stage.errors) == 1
+        assert room.speech == tone(0.5)
 
 
 @pytest.mark.parametrize("nonsense", [(b"\x01", RATE), (b"\x01\x02", 1)])

@@ -301,9 +301,9 @@ class SpeechOutput:
         elif self._track_busy or self._queue.behind:
             return inf
         else:
-            self._pop()
             if self._words.waiting:
                 await self._forward_words(self._words.finish(None))
+            self._pop()
             self._note(LLMClosed(), StopReached())
             mark.reached.set()
         return None

@@ -64,8 +64,8 @@ class SpeechQueue:
         return self._count(self.items.popleft(), -1)
 
     def drop(self, head: Frame | Drained | None) -> None:
-        """Remove what comes next, if it still does, without looking into it: it cannot be read."""
-        if head is not None and self.items and self.items[0] is head:
+        """Remove a frame that comes next, if it still does, without looking into it: it cannot be read."""
+        if isinstance(head, Frame) and self.items and self.items[0] is head:
             self.items.popleft()
             self._recount()
 
