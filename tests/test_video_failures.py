@@ -86,7 +86,8 @@ class Stubborn(TTSTextFrame):
 async def test_a_word_that_fails_at_the_end_does_not_keep_the_end_waiting() -> None:
     """The EndFrame passes as if the word were not there."""
     async with avatar_here() as (stage, room):
-        frame = Stubborn("last", "word", context_id="a")
+        frame = Stubborn("last", "word")
+        frame.context_id = "a"
         frame.pts = round((stage.now + 100.0) * 1e9)
         await stage.send(speech(0.5), frame, 0.1)
         sent = stage.now
